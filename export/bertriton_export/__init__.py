@@ -1,0 +1,22 @@
+"""From a BERT classifier's checkpoint to a model repository for NVIDIA Triton."""
+
+from bertriton_export.errors import (
+    CheckpointError,
+    ExportError,
+    RepositoryError,
+    TensorError,
+    UnsupportedModelError,
+    VerificationError,
+)
+from bertriton_export.exporter import ExportReport, export
+
+__all__ = [
+    "CheckpointError",
+    "ExportError",
+    "ExportReport",
+    "RepositoryError",
+    "TensorError",
+    "UnsupportedModelError",
+    "VerificationError",
+    "export",
+]

@@ -1,0 +1,101 @@
+"""A checkpoint in memory, checked once, whatever format it was read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bertriton_export.bert import BertConfig, tensor_shapes
+from bertriton_export.errors import CheckpointError, TensorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """A tensor that stays in its file until it is asked for."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: str  # as the file's format calls it, for messages
+    load: Callable[[], NDArray[Any]]  # any float type
+
+
+class Weights:
+    """The weights of one classifier, each read when asked for, so that memory holds only one.
+
+    Construction checks every name and shape against the configuration; nothing after it meets a missing
+    or misshapen tensor.
+
+    Args:
+        config: the dimensions to check against.
+        tensors: under Hugging Face names.
+        source: the file to name when a tensor is missing altogether.
+
+    Raises:
+        TensorError: a tensor is missing, unknown, or has another shape.
+    """
+
+    def __init__(self, config: BertConfig, tensors: Mapping[str, LazyTensor], source: Path) -> None:
+        expected = tensor_shapes(config)
+        for name, shape in expected.items():
+            if name not in tensors:
+                raise TensorError(source, name, expected=f"shape {list(shape)}", found="no such tensor")
+            if tensors[name].shape != shape:
+                raise TensorError(
+                    tensors[name].file,
+                    name,
+                    expected=f"shape {list(shape)}",
+                    found=f"shape {list(tensors[name].shape)}",
+                )
+        for name in tensors.keys() - expected.keys():
+            raise TensorError(
+                tensors[name].file, name, expected="only BertForSequenceClassification", found="an extra tensor"
+            )
+        self._tensors = dict(tensors)
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        """The tensor as float32.
+
+        Raises:
+            TensorError: it holds a value that is not finite.
+        """
+        tensor = self._tensors[name]
+        array = tensor.load().astype(np.float32, copy=False)
+        if not np.isfinite(array).all():
+            raise TensorError(tensor.file, name, expected="finite values", found="NaN or infinity")
+        return array
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a classifier is made of."""
+
+    path: Path
+    config: BertConfig
+    weights: Weights
+    tokenizer_json: str  # Hugging Face tokenizers' own format, without truncation and padding
+    labels: tuple[str, ...]  # in the order of the logits
+    problem_type: str  # one of bertriton.contract.PROBLEM_TYPES
+    max_length: int  # tokens read of one text, special tokens included
+    sha256: str  # of the weight files
+
+    def __post_init__(self) -> None:
+        """Refuse labels that do not fit the classifier's head."""
+        if len(self.labels) != self.config.num_labels:
+            raise CheckpointError(
+                self.path,
+                f"{len(self.labels)} labels {list(self.labels)} for a classifier of {self.config.num_labels}",
+            )
+        if len(set(self.labels)) != len(self.labels) or not all(map(_is_one_line, self.labels)):
+            raise CheckpointError(self.path, f"labels must be distinct, non-empty lines: {list(self.labels)}")
+
+
+def _is_one_line(label: str) -> bool:
+    return bool(label.strip()) and label.splitlines() == [label]

@@ -1,0 +1,73 @@
+"""What can go wrong between a checkpoint and a model repository.
+
+    ExportError
+    ├── CheckpointError        a file is missing, unreadable or contradicts another
+    │   └── TensorError        one tensor: absent, unknown, or of another shape or type
+    ├── UnsupportedModelError  readable, but nothing this exporter can serve with the right answers
+    ├── VerificationError      the graph does not compute what the reference computes
+    └── RepositoryError        the model repository cannot be written
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class ExportError(Exception):
+    """Root of every error this package raises."""
+
+
+class CheckpointError(ExportError):
+    """A checkpoint file is missing, unreadable or contradicts another.
+
+    Attributes:
+        file: the file at fault.
+    """
+
+    def __init__(self, file: Path, problem: str) -> None:
+        super().__init__(f"{file}: {problem}")
+        self.file = file
+
+
+class TensorError(CheckpointError):
+    """One tensor of a checkpoint is absent, unknown, or not of the expected shape or type.
+
+    Attributes:
+        tensor: its name in the checkpoint.
+        expected: what the configuration asks for.
+        found: what the file holds.
+    """
+
+    def __init__(self, file: Path, tensor: str, *, expected: str, found: str) -> None:
+        super().__init__(file, f"tensor {tensor!r}: expected {expected}, found {found}")
+        self.tensor = tensor
+        self.expected = expected
+        self.found = found
+
+
+class UnsupportedModelError(ExportError):
+    """The checkpoint is readable, but of a kind that cannot be served with the right answers."""
+
+
+class VerificationError(ExportError):
+    """The exported graph does not compute what the reference computes.
+
+    Attributes:
+        max_difference: largest |logit difference| seen.
+        tolerance: largest |logit difference| allowed.
+    """
+
+    def __init__(self, max_difference: float, tolerance: float, text: str) -> None:
+        super().__init__(
+            f"logits of the graph are off by {max_difference:.2e} from the float64 reference "
+            f"(allowed: {tolerance:.0e}), worst for the text {text[:60]!r}; nothing was written"
+        )
+        self.max_difference = max_difference
+        self.tolerance = tolerance
+
+
+class RepositoryError(ExportError):
+    """The model repository cannot be written."""

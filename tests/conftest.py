@@ -1,0 +1,64 @@
+"""What most tests share: the embedded classifier, exported and served by a real Triton."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bertriton_export import export
+from bertriton_server import LocalServer, ServerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+CHECKPOINTS = ROOT / "tests" / "data" / "checkpoints"
+EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"
+
+
+@dataclass(frozen=True)
+class Review:
+    """One labelled film review."""
+
+    source: str
+    seen_in_training: bool
+    label: str
+    text: str
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see none of the caller's BERTRITON_ variables but the place of the server's runtime."""
+    for name in list(os.environ):
+        if name.startswith("BERTRITON_") and name != "BERTRITON_RUNTIME_DIR":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def reviews() -> list[Review]:
+    """The reviews of tests/data/reviews.csv."""
+    with (ROOT / "tests" / "data" / "reviews.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            Review(row["source"], row["seen_in_training"] == "yes", row["label"], row["text"])
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="session")
+def imdb_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded checkpoint as a model repository."""
+    repository = tmp_path_factory.mktemp("repository")
+    export(EMBEDDED_CHECKPOINT, name="imdb", repository=repository)
+    return repository
+
+
+@pytest.fixture(scope="session")
+def imdb_server(imdb_repository: Path) -> Iterator[LocalServer]:
+    """A real Triton that serves the embedded checkpoint as `imdb`."""
+    with LocalServer(ServerConfig(imdb_repository)) as server:
+        yield server
