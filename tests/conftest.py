@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from bertriton_export import export
 from bertriton_server import LocalServer, ServerConfig
 

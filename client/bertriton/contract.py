@@ -86,7 +86,9 @@ class ClassifierInfo:
             ContractError: a parameter is missing or malformed, or written by another contract version.
         """
         if not is_classifier(parameters):
-            raise ContractError(f"model {name!r} has no {_PARAMETER_PREFIX}contract parameter: not a classifier")
+            raise ContractError(
+                f"model {name!r} is no classifier: it has no {_PARAMETER_PREFIX}contract parameter"
+            )
         found = parameters[_PARAMETER_PREFIX + "contract"]
         if found != CONTRACT_VERSION:
             raise ContractError(

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from bertriton import contract
 from onnx import ModelProto, TensorProto, helper
 
-from bertriton import contract
 from bertriton_export.graph_builder import GraphBuilder, WeightFile
 
 if TYPE_CHECKING:

@@ -56,7 +56,10 @@ class Weights:
                 )
         for name in tensors.keys() - expected.keys():
             raise TensorError(
-                tensors[name].file, name, expected="only BertForSequenceClassification", found="an extra tensor"
+                tensors[name].file,
+                name,
+                expected="only BertForSequenceClassification",
+                found="an extra tensor",
             )
         self._tensors = dict(tensors)
 

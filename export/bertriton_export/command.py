@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command(name="export")
 @click.argument("checkpoint", type=click.Path())
-@click.option("--name", envvar="BERTRITON_NAME", show_envvar=True, help="The classifier's name [default: the folder's].")
+@click.option(
+    "--name", envvar="BERTRITON_NAME", show_envvar=True, help="The classifier's name [default: the folder's]."
+)
 @click.option(
     "--repository",
     envvar="BERTRITON_MODEL_REPOSITORY",
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     help="Names for the labels, separated by commas, in the order of the logits [default: the checkpoint's].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def export_command(checkpoint: str, name: str | None, repository: str, labels: str | None, as_json: bool) -> None:
+def export_command(
+    checkpoint: str, name: str | None, repository: str, labels: str | None, as_json: bool
+) -> None:
     """Turn CHECKPOINT, a BERT classifier, into the models Triton serves.
 
     CHECKPOINT is a Hugging Face folder: config.json, model.safetensors and the tokenizer's files. Nothing

@@ -1,11 +1,11 @@
 """What can go wrong between a checkpoint and a model repository.
 
-    ExportError
-    ├── CheckpointError        a file is missing, unreadable or contradicts another
-    │   └── TensorError        one tensor: absent, unknown, or of another shape or type
-    ├── UnsupportedModelError  readable, but nothing this exporter can serve with the right answers
-    ├── VerificationError      the graph does not compute what the reference computes
-    └── RepositoryError        the model repository cannot be written
+ExportError
+├── CheckpointError        a file is missing, unreadable or contradicts another
+│   └── TensorError        one tensor: absent, unknown, or of another shape or type
+├── UnsupportedModelError  readable, but nothing this exporter can serve with the right answers
+├── VerificationError      the graph does not compute what the reference computes
+└── RepositoryError        the model repository cannot be written
 """
 
 from __future__ import annotations

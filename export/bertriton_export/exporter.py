@@ -5,15 +5,16 @@ from __future__ import annotations
 import platform
 import re
 import shutil
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import onnx
-
 from bertriton import __version__, contract
 from bertriton.contract import ClassifierInfo
+
 from bertriton_export.bert_graph import build_bert_graph
 from bertriton_export.errors import RepositoryError
 from bertriton_export.graph_builder import WeightFile
@@ -54,7 +55,7 @@ def export(
     name: str | None = None,
     repository: str | PathLike[str] = DEFAULT_REPOSITORY,
     labels: Sequence[str] | None = None,
-    on_stage: Callable[[str], None] = lambda stage: None,
+    on_stage: Callable[[str], object] = str,
 ) -> ExportReport:
     """Turn a BERT classifier's checkpoint into the three models Triton serves it with.
 
@@ -96,7 +97,8 @@ def export(
 def _checked_name(name: str) -> str:
     if not _MODEL_NAME.fullmatch(name):
         raise RepositoryError(
-            f"{name!r} cannot name a model: use letters, digits, '_', '-' and '.', beginning with a letter or digit"
+            f"{name!r} cannot name a model: "
+            "use letters, digits, '_', '-' and '.', beginning with a letter or digit"
         )
     return name
 
@@ -129,7 +131,7 @@ def _write_tokenizer(model: Path, checkpoint: Checkpoint) -> None:
 
 def _write_graph(model: Path, checkpoint: Checkpoint) -> Path:
     file = model / VERSION_FOLDER / ONNX_FILE
-    with WeightFile(file.with_name(WEIGHTS_FILE)) as weight_file:
+    with closing(WeightFile(file.with_name(WEIGHTS_FILE))) as weight_file:
         graph = build_bert_graph(checkpoint.config, checkpoint.weights, checkpoint.problem_type, weight_file)
     onnx.save_model(graph, file)
     onnx.checker.check_model(file)

@@ -54,10 +54,8 @@ class WeightFile:
             tensor.external_data.add(key=key, value=value)
         return tensor
 
-    def __enter__(self) -> WeightFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Finish the file."""
         self._file.close()
 
 
@@ -107,7 +105,7 @@ class GraphBuilder:
         self._initializers.append(self._weights.append(name, array))
         return name
 
-    def constant(self, values: int | float | list[int], dtype: type[np.generic] = np.int64) -> str:
+    def constant(self, values: float | list[int], dtype: type[np.generic] = np.int64) -> str:
         """Add a small constant, stored in the graph, each value once."""
         array = np.asarray(values, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
@@ -136,7 +134,9 @@ class GraphBuilder:
         outer, self._nodes = self._nodes, []
         index, condition, state = f"{name}/index", f"{name}/condition", f"{name}/state"
         next_state = body(index, state)
-        self._nodes.append(helper.make_node("Identity", [condition], [condition + "_out"], name=f"{name}/go_on"))
+        self._nodes.append(
+            helper.make_node("Identity", [condition], [condition + "_out"], name=f"{name}/go_on")
+        )
         graph = helper.make_graph(
             self._nodes,
             f"{name}/body",

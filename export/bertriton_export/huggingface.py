@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from bertriton import contract
 from safetensors import SafetensorError, safe_open
 
-from bertriton import contract
 from bertriton_export.bert import HIDDEN_ACT_TO_ACTIVATION, BertConfig
 from bertriton_export.checkpoint import Checkpoint, LazyTensor, Weights
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
@@ -88,7 +88,8 @@ def _refuse_unsupported(file: Path, document: dict[str, Any]) -> None:
         raise UnsupportedModelError(f"{file}: position_embedding_type {positions!r}, expected 'absolute'")
     if document.get("hidden_act") not in HIDDEN_ACT_TO_ACTIVATION:
         raise UnsupportedModelError(
-            f"{file}: hidden_act {document.get('hidden_act')!r}, expected one of {sorted(HIDDEN_ACT_TO_ACTIVATION)}"
+            f"{file}: hidden_act {document.get('hidden_act')!r}, "
+            f"expected one of {sorted(HIDDEN_ACT_TO_ACTIVATION)}"
         )
     if document.get("is_decoder"):
         raise UnsupportedModelError(f"{file}: is_decoder is set; attention would be causal")
@@ -119,7 +120,8 @@ def _bert_config(file: Path, document: dict[str, Any], tensors: dict[str, LazyTe
     if config.hidden_size % config.num_attention_heads:
         raise CheckpointError(
             file,
-            f"hidden_size {config.hidden_size} is no multiple of num_attention_heads {config.num_attention_heads}",
+            f"hidden_size {config.hidden_size} is no multiple of "
+            f"num_attention_heads {config.num_attention_heads}",
         )
     return config
 
@@ -143,7 +145,7 @@ def _weight_files(folder: Path) -> list[Path]:
 def _lazy_tensors(files: list[Path]) -> Iterator[tuple[str, LazyTensor]]:
     for file in files:
         try:
-            opened = safe_open(file, framework="np")
+            opened: Any = safe_open(file, framework="np")
             names = list(opened.keys())
         except (SafetensorError, OSError) as exc:
             raise CheckpointError(file, f"not a whole safetensors file: {exc}") from exc
@@ -180,7 +182,9 @@ def _labels(file: Path, document: dict[str, Any], num_labels: int) -> tuple[str,
         return tuple(f"LABEL_{index}" for index in range(num_labels))  # as Transformers calls them
     if not isinstance(id2label, dict) or set(id2label) != {str(index) for index in range(num_labels)}:
         raise CheckpointError(
-            file, f"id2label: expected the keys 0 to {num_labels - 1}, one per row of the classifier, found {id2label}"
+            file,
+            f"id2label: expected the keys 0 to {num_labels - 1}, one per row of the classifier, "
+            f"found {id2label}",
         )
     return tuple(str(id2label[str(index)]) for index in range(num_labels))
 
@@ -191,7 +195,8 @@ def _problem_type(file: Path, document: dict[str, Any], num_labels: int) -> str:
     problem_type = document.get("problem_type") or default
     if problem_type != contract.SINGLE_LABEL:
         raise UnsupportedModelError(
-            f"{file}: problem_type {problem_type!r} with {num_labels} label(s), expected {contract.SINGLE_LABEL!r}"
+            f"{file}: problem_type {problem_type!r} with {num_labels} label(s), "
+            f"expected {contract.SINGLE_LABEL!r}"
         )
     return contract.SINGLE_LABEL
 
@@ -199,5 +204,6 @@ def _problem_type(file: Path, document: dict[str, Any], num_labels: int) -> str:
 def _max_length(folder: Path, config: BertConfig) -> int:
     settings_file = folder / "tokenizer_config.json"
     settings = read_json(settings_file) if settings_file.exists() else {}
-    return min(int(settings.get("model_max_length", config.max_position_embeddings)), config.max_position_embeddings)
-
+    return min(
+        int(settings.get("model_max_length", config.max_position_embeddings)), config.max_position_embeddings
+    )

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from bertriton import contract
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
-
-from bertriton import contract
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
 
     from bertriton.contract import ClassifierInfo
-
-ModelConfig = model_config_pb2.ModelConfig
 
 MAX_BATCH_SIZE: Final = 64  # rows, in one request and in one batch of the server
 
@@ -41,7 +39,7 @@ def model_configs(info: ClassifierInfo) -> dict[str, ModelConfig]:
 
 def to_pbtxt(config: ModelConfig) -> str:
     """A config as the text of a `config.pbtxt`."""
-    return text_format.MessageToString(config)
+    return str(text_format.MessageToString(config))
 
 
 def _ensemble(info: ClassifierInfo) -> ModelConfig:
@@ -49,8 +47,12 @@ def _ensemble(info: ClassifierInfo) -> ModelConfig:
     _add_text_input(config)
     _add_scores(config, info)
     _add_token_report(config)
-    tokenize = config.ensemble_scheduling.step.add(model_name=info.name + contract.TOKENIZER_SUFFIX, model_version=-1)
-    classify = config.ensemble_scheduling.step.add(model_name=info.name + contract.BERT_SUFFIX, model_version=-1)
+    tokenize = config.ensemble_scheduling.step.add(
+        model_name=info.name + contract.TOKENIZER_SUFFIX, model_version=-1
+    )
+    classify = config.ensemble_scheduling.step.add(
+        model_name=info.name + contract.BERT_SUFFIX, model_version=-1
+    )
     _pass_through(tokenize.input_map, (contract.TEXT,))
     _pass_through(tokenize.output_map, (*_TOKEN_INPUTS, contract.TOKEN_COUNT, contract.TRUNCATED))
     _pass_through(classify.input_map, _TOKEN_INPUTS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bertriton_export.errors import CheckpointError
@@ -11,6 +10,7 @@ from bertriton_export.huggingface import is_huggingface_folder, read_huggingface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from bertriton_export.checkpoint import Checkpoint
 

@@ -76,8 +76,8 @@ def _self_attention(part: _Part, config: BertConfig, hidden: Array) -> Array:
         for name in ("query", "key", "value")
     )  # (N, L, d) each
     scores = query @ key.transpose(0, 2, 1) / np.sqrt(config.head_size)  # (N, L, L)
-    context: Array = softmax(scores, axis=-1) @ value  # (N, L, d)
-    return context.transpose(1, 0, 2).reshape(hidden.shape)  # (L, H)
+    context = softmax(scores, axis=-1) @ value  # (N, L, d)
+    return np.reshape(context.transpose(1, 0, 2), hidden.shape)  # (L, H)
 
 
 def _linear(part: _Part, name: str, hidden: Array) -> Array:
@@ -87,12 +87,12 @@ def _linear(part: _Part, name: str, hidden: Array) -> Array:
 def _layer_norm(part: _Part, name: str, hidden: Array, config: BertConfig) -> Array:
     centred = hidden - hidden.mean(axis=-1, keepdims=True)
     variance = (centred**2).mean(axis=-1, keepdims=True)
-    normal = centred / np.sqrt(variance + config.layer_norm_eps)
+    normal: Array = centred / np.sqrt(variance + config.layer_norm_eps)
     return normal * part[f"{name}.weight"] + part[f"{name}.bias"]
 
 
 def _gelu(x: Array) -> Array:
-    """x times the standard normal's distribution function (https://arxiv.org/abs/1606.08415)."""
+    """Input times the standard normal's distribution function (https://arxiv.org/abs/1606.08415)."""
     return np.asarray(x * 0.5 * (1 + erf(x / np.sqrt(2))))
 
 

@@ -47,7 +47,9 @@ def read_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:
     elif (file := folder / "vocab.txt").exists():
         tokenizer = _from_vocabulary(file, settings)
     else:
-        raise CheckpointError(folder, "neither tokenizer.json nor vocab.txt: save the tokenizer beside the model")
+        raise CheckpointError(
+            folder, "neither tokenizer.json nor vocab.txt: save the tokenizer beside the model"
+        )
     largest_id = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if largest_id >= vocab_size:
         raise CheckpointError(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnxruntime
+from bertriton import contract
 from tokenizers import Encoding, Tokenizer
 
-from bertriton import contract
 from bertriton_export.errors import VerificationError
 from bertriton_export.reference import reference_logits
 

@@ -20,7 +20,12 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+)
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -46,7 +51,12 @@ class Tiny:
 
 TINY_CHECKPOINTS = (
     Tiny("cased", cased=True, shard_size="60KB", keep_tokenizer_json=False),
-    Tiny("three-labels", labels=("bad", "so so", "très bien"), dtype=torch.float16, settings={"hidden_act": "gelu_new"}),
+    Tiny(
+        "three-labels",
+        labels=("bad", "so so", "très bien"),
+        dtype=torch.float16,
+        settings={"hidden_act": "gelu_new"},
+    ),
     Tiny("one-layer", dtype=torch.bfloat16, settings={"num_hidden_layers": 1, "hidden_act": "relu"}),
 )
 
@@ -65,7 +75,11 @@ def texts() -> list[str | list[str]]:
         "[SEP] typed by hand [MASK] [CLS]",
         "x" * 150,
     ]
-    pairs: list[str | list[str]] = [[reviews[0], reviews[1]], ["", reviews[2]], [" ".join(reviews), reviews[3]]]
+    pairs: list[str | list[str]] = [
+        [reviews[0], reviews[1]],
+        ["", reviews[2]],
+        [" ".join(reviews), reviews[3]],
+    ]
     return [*reviews[:12], *oddities, " ".join(reviews[:20]), " ".join(reviews), *pairs]
 
 
@@ -76,7 +90,9 @@ def train_tokenizer(*, cased: bool) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     lines = SAMPLE.read_text(encoding="utf-8").splitlines()
     titles = [line.title() for line in lines] if cased else []
-    trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY_SIZE, special_tokens=SPECIAL_TOKENS, show_progress=False)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=VOCABULARY_SIZE, special_tokens=SPECIAL_TOKENS, show_progress=False
+    )
     tokenizer.train_from_iterator([*lines, *titles, "Ça naïve ÅÄÖ 映画 很"], trainer)
     vocabulary = tokenizer.get_vocab()
     tokenizer.post_processor = processors.BertProcessing(
@@ -126,7 +142,9 @@ def record(folder: Path, name: str) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     answers = []
     for text in texts():
-        encoded = tokenizer(*([text] if isinstance(text, str) else text), truncation=True, return_tensors="pt")
+        encoded = tokenizer(
+            *([text] if isinstance(text, str) else text), truncation=True, return_tensors="pt"
+        )
         logits = model(**encoded).logits[0].tolist()
         row = {key: encoded[key][0].tolist() for key in ("input_ids", "token_type_ids")}
         answers.append({"text": text, **row, "logits": logits})

@@ -1,6 +1,4 @@
-"""Triton Python backend model: texts to token ids, all texts of a batch in one call.
-
-`bertriton export` copies this file into the model repository, where Triton's interpreter runs it.
+"""Triton Python backend model, copied into the repository: texts to token ids, a whole batch in one call.
 
     text [rows, 1 or 2] -> input_ids, token_type_ids, position_ids [rows, tokens], token_count, truncated
 
@@ -9,26 +7,24 @@ Rows of one request are padded to its longest; position -1 marks the padding, wh
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from tokenizers import Tokenizer
 
-PADDING_POSITION = -1
 MAX_TEXT_BYTES = 2 * 2**20  # longer ones would hold up everybody else in the batch for seconds
 
-
-class RequestError(Exception):
-    """One request cannot be answered; its neighbours in the batch can."""
+Row = tuple[list[int], list[int], int]  # input_ids, token_type_ids, tokens before truncation
 
 
 class Frame:
     """The special tokens around one text, or around and between two."""
 
-    def __init__(self, tokenizer, texts):
-        encoding = tokenizer.encode(*["a"] * texts)
-        self.runs = [([], []) for _ in range(texts + 1)]  # (ids, types) before the first text, after each
+    def __init__(self, tokenizer: Tokenizer, texts: int) -> None:
+        encoding = tokenizer.encode("a", "b" if texts > 1 else None)
         self.types = [0] * texts
+        self.runs: list[Any] = [([], []) for _ in range(texts + 1)]  # (ids, types) before and after each text
         seen = 0
         for token, kind, text in zip(encoding.ids, encoding.type_ids, encoding.sequence_ids, strict=True):
             if text is None:
@@ -38,8 +34,8 @@ class Frame:
                 seen, self.types[text] = text + 1, kind
         self.size = sum(len(ids) for ids, _ in self.runs)
 
-    def around(self, texts, max_length):
-        """One row: (input_ids, token_type_ids, tokens before truncation)."""
+    def around(self, texts: list[list[int]], max_length: int) -> Row:
+        """One row of the network's input, cut to its length."""
         lengths = [len(ids) for ids in texts]
         kept = longest_first(lengths, max_length - self.size)
         ids, types = (list(run) for run in self.runs[0])
@@ -49,7 +45,7 @@ class Frame:
         return ids, types, sum(lengths) + self.size
 
 
-def longest_first(lengths, budget):
+def longest_first(lengths: list[int], budget: int) -> list[int]:
     """Lengths that fit the budget together, cut from the longer text first, as Hugging Face does."""
     if sum(lengths) <= budget:
         return lengths
@@ -58,68 +54,65 @@ def longest_first(lengths, budget):
     return kept if lengths[0] <= lengths[-1] else kept[::-1]
 
 
-def read_rows(request):
+def read_rows(request: Any) -> list[list[str]]:
     """The rows of one request, each a list of one text or two."""
     rows = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
     if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] not in (1, 2):
-        raise RequestError(f"text: expected shape [rows, 1], or [rows, 2] for pairs, found {list(rows.shape)}")
+        raise ValueError(f"text: expected shape [rows, 1] or, for pairs, [rows, 2], found {rows.shape}")
     return [[read_text(value, index) for value in row] for index, row in enumerate(rows)]
 
 
-def read_text(value, row):
+def read_text(value: bytes, row: int) -> str:
     """One string, refused if it is not UTF-8 or too long."""
     if len(value) > MAX_TEXT_BYTES:
-        raise RequestError(f"text: row {row} has {len(value)} bytes, at most {MAX_TEXT_BYTES} are read")
+        raise ValueError(f"text: row {row} has {len(value)} bytes, at most {MAX_TEXT_BYTES} are read")
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise RequestError(f"text: row {row} is not UTF-8 at byte {exc.start}: {exc.reason}") from None
+        raise ValueError(f"text: row {row} is not UTF-8 at byte {exc.start}: {exc.reason}") from None
 
 
-def response(rows):
+def rows_or_refusal(request: Any) -> Any:
+    """The rows of one request, or the response that refuses it."""
+    try:
+        return read_rows(request)
+    except ValueError as exc:
+        error = pb_utils.TritonError(str(exc), pb_utils.TritonError.INVALID_ARG)
+        return pb_utils.InferenceResponse(error=error)
+
+
+def response(rows: list[Row]) -> Any:
     """The answer to one request: its rows as rectangles."""
-    lengths = [len(ids) for ids, _, _ in rows]
-    ids, types = np.zeros((2, len(rows), max(lengths)), np.int32)
-    positions = np.full_like(ids, PADDING_POSITION)
-    for index, (length, row) in enumerate(zip(lengths, rows, strict=True)):
-        ids[index, :length], types[index, :length] = row[0], row[1]
-        positions[index, :length] = np.arange(length)
+    lengths = np.array([[len(ids)] for ids, _, _ in rows])
+    ids, types = np.zeros((2, len(rows), lengths.max()), np.int32)
+    positions = np.arange(lengths.max(), dtype=np.int32)
+    is_token = positions < lengths
+    ids[is_token] = [token for row in rows for token in row[0]]
+    types[is_token] = [kind for row in rows for kind in row[1]]
+    positions = np.where(is_token, positions, np.int32(-1))
     counts = np.array([[count] for _, _, count in rows], np.int32)
-    tensors = {
-        "input_ids": ids,
-        "token_type_ids": types,
-        "position_ids": positions,
-        "token_count": counts,
-        "truncated": counts > np.array(lengths)[:, None],
-    }
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in tensors.items()])
+    names = ("input_ids", "token_type_ids", "position_ids", "token_count", "truncated")
+    arrays = (ids, types, positions, counts, counts > lengths)
+    return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(names, arrays, strict=True)])
 
 
 class TritonPythonModel:
     """Loaded once per instance by Triton's Python backend."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         """Load the tokenizer that lies beside this file."""
-        config = json.loads(args["model_config"])
-        self.max_length = int(config["parameters"]["max_length"]["string_value"])
+        self.max_length = int(json.loads(args["model_config"])["parameters"]["max_length"]["string_value"])
         self.tokenizer = Tokenizer.from_file(str(Path(__file__).with_name("tokenizer.json")))
         self.frames = {texts: Frame(self.tokenizer, texts) for texts in (1, 2)}
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
-        batch = [self.rows_or_error(request) for request in requests]
+        batch = [rows_or_refusal(request) for request in requests]
         texts = [text for rows in batch if isinstance(rows, list) for row in rows for text in row]
-        ids = iter([found.ids for found in self.tokenizer.encode_batch(texts, add_special_tokens=False)])
-        return [
-            response([self.frames[len(row)].around([next(ids) for _ in row], self.max_length) for row in rows])
-            if isinstance(rows, list)
-            else rows
-            for rows in batch
-        ]
+        encodings = iter(self.tokenizer.encode_batch(texts, add_special_tokens=False))
+        return [self.answer(rows, encodings) if isinstance(rows, list) else rows for rows in batch]
 
-    def rows_or_error(self, request):
-        """The rows of a request, or the response that refuses it."""
-        try:
-            return read_rows(request)
-        except RequestError as exc:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(exc), pb_utils.TritonError.INVALID_ARG))
+    def answer(self, rows: list[list[str]], encodings: Any) -> Any:
+        """The response to one request, which takes its share of the batch's encodings."""
+        texts = [[next(encodings).ids for _ in row] for row in rows]
+        return response([self.frames[len(row)].around(row, self.max_length) for row in texts])
