@@ -1,0 +1,44 @@
+# Every target sets up what it needs: python3, gcc-free wheels and this file are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# The server's own environment, beside this file so that `make clean` finds it.
+export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
+
+.PHONY: demo test lint serve clean help
+
+help:  ## Show this list.
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
+
+demo: $(VENV)/.serve-ready  ## Export the embedded model, serve it, classify real reviews, stop.
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev-ready  ## Check style, types and formatting.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+serve: $(VENV)/.serve-ready  ## Export the embedded model and serve it until Ctrl-C.
+	$(BIN)/bertriton export checkpoints/imdb-minilm --name imdb
+	$(BIN)/bertriton serve
+
+clean:  ## Remove environments, caches and generated weights.
+	rm -rf $(VENV) .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	git clean -fdXq model_repository
+
+$(VENV)/.serve-ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing bertriton with its exporter and server into $(VENV)"
+	$(PIP_INSTALL) --editable '.[export,serve]'
+	@touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.serve-ready
+	@echo "installing the development tools into $(VENV)"
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@

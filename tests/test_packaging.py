@@ -1,0 +1,146 @@
+"""The distribution: what it holds, what it needs, and the house rules that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("bertriton", "bertriton_export", "bertriton_server")
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+MAX_MEDIAN_FUNCTION_LINES = 10
+MAX_README_LINES = 150
+# What the SDK alone may bring: tritonclient[grpc], numpy, and what those two need.
+BASE_DISTRIBUTIONS = {
+    "bertriton",
+    "grpcio",
+    "ml_dtypes",
+    "numpy",
+    "packaging",
+    "protobuf",
+    "python-rapidjson",
+    "tritonclient",
+    "typing_extensions",
+    "urllib3",
+}
+
+
+def tracked_files(suffix: str) -> list[Path]:
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", f"*{suffix}"], cwd=ROOT, capture_output=True, check=True
+    )
+    return [ROOT / name for name in listing.stdout.decode().split("\0") if name]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    ]
+    subprocess.run(command, check=True)
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+def test_wheel_holds_the_three_packages_and_what_they_ship(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert set(PACKAGES) == tops
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
+    assert {
+        "bertriton_export/triton/tokenizer_model.py",
+        "bertriton_export/data/sample_reviews.txt",
+        "bertriton_server/backends/onnxruntime/model.py",
+    } <= names
+
+
+def test_plain_install_brings_the_sdk_alone(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path, with_pip=True)
+    python = tmp_path / "bin" / "python"
+    pip = [python, "-m", "pip"]
+    constraints = ["--constraint", ROOT / "constraints.txt"]
+    subprocess.run([*pip, "install", "--quiet", *constraints, wheel], check=True)
+
+    listing = subprocess.run(
+        [*pip, "list", "--format=freeze"], capture_output=True, text=True, check=True
+    ).stdout
+    installed = {line.split("==")[0] for line in listing.split()} - {"pip", "setuptools"}
+    assert BASE_DISTRIBUTIONS == installed
+    help_text = subprocess.run([tmp_path / "bin" / "bertriton"], capture_output=True, text=True, check=False)
+    assert help_text.returncode == 1
+    assert "pip install 'bertriton[cli]'" in help_text.stderr
+
+
+def test_sdk_imports_neither_exporter_nor_server_nor_what_they_need() -> None:
+    heavy = ["onnx", "onnxruntime", "tokenizers", "safetensors", "click", "rich", *PACKAGES[1:]]
+    script = f"import sys, bertriton; print([name for name in {heavy} if name in sys.modules])"
+
+    found = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == "[]"
+
+
+def test_server_imports_neither_of_the_other_packages() -> None:
+    for file in (ROOT / "server").rglob("*.py"):
+        imported = re.findall(
+            r"^\s*(?:from|import) (bertriton\w*)", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert set(imported) <= {"bertriton_server"}, file
+
+
+def test_files_and_functions_keep_their_size() -> None:
+    lengths = []
+    for file in tracked_files(".py"):
+        text = file.read_text(encoding="utf-8")
+        assert text.count("\n") <= MAX_FILE_LINES, file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                assert length <= MAX_FUNCTION_LINES, f"{file}:{node.lineno} {node.name}"
+                lengths.append(length)
+
+    assert statistics.median(lengths) <= MAX_MEDIAN_FUNCTION_LINES
+
+
+def test_no_unfinished_work_is_committed() -> None:
+    marks = re.compile("TO" + r"DO\b|FIX" + r"ME\b|NotImplemented" + r"Error|mark\.skip\(\)")
+    for suffix in (".py", ".md", ".toml", "Makefile"):
+        for file in tracked_files(suffix):
+            assert not marks.search(file.read_text(encoding="utf-8")), file
+
+
+def test_tokenizer_model_stays_short() -> None:
+    file = ROOT / "export" / "bertriton_export" / "triton" / "tokenizer_model.py"
+
+    assert file.read_text(encoding="utf-8").count("\n") < 120
+
+
+def test_readme_stays_short_and_shows_code_early() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+
+    assert len(lines) <= MAX_README_LINES
+    assert any(line.startswith("```") for line in lines[:40])
+
+
+def test_constraints_pin_versions_and_name_no_address() -> None:
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.]+(; python_version .*)?", line), line

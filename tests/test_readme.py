@@ -1,0 +1,56 @@
+"""The README's code runs and its table of errors is true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bertriton
+
+if TYPE_CHECKING:
+    import pytest
+
+    from bertriton_server import LocalServer
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    (found,) = (text for text in blocks if containing in text)
+    return str(found)
+
+
+def test_client_in_five_lines_runs(imdb_server: LocalServer, capsys: pytest.CaptureFixture[str]) -> None:
+    code = block("python", "Client").replace("localhost:8001", imdb_server.grpc_url)
+
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 (the README is ours)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["pos", "neg"]
+
+
+def test_curl_command_gives_label_names(imdb_server: LocalServer) -> None:
+    command = block("console", "curl").removeprefix("$ ").replace("http://", "")
+    command = command.replace("localhost:8000", imdb_server.http_url.removeprefix("http://"))
+
+    answer = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)  # noqa: S602
+
+    assert ":pos" in answer.stdout
+    assert ":neg" in answer.stdout
+
+
+def test_table_of_errors_is_true() -> None:
+    rows = re.findall(r"^\| `(\w+Error)` \|.*\| (yes|no) \|$", README, re.MULTILINE)
+
+    assert len(rows) > 5
+    for name, retryable in rows:
+        assert getattr(bertriton, name).retryable == (retryable == "yes"), name
+
+
+def test_fields_of_a_classification_are_all_described() -> None:
+    described = set(re.findall(r"`(\w+)`", README))
+
+    assert set(bertriton.Classification.__dataclass_fields__) <= described
