@@ -7,18 +7,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from bertriton import Client
 from bertriton_export import export
 from bertriton_server import LocalServer
+from rich.console import Console
+from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"
 REVIEWS = ROOT / "tests" / "data" / "reviews.csv"
 SHOWN = 12
-SHOWN_CHARACTERS = 70
+SHOWN_CHARACTERS = 50
 
 console = Console()
 

@@ -1,4 +1,4 @@
-"""The embedded classifier on a real Triton, asked by plain Triton clients: any text is answered or refused."""
+"""The classifier on a real Triton, asked by plain Triton clients: any text is answered or refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from bertriton import contract
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
-
-from bertriton import contract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

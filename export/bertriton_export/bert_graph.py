@@ -18,16 +18,28 @@ from bertriton import contract
 from onnx import ModelProto, TensorProto, helper
 
 from bertriton_export.graph_builder import GraphBuilder, WeightFile
+from bertriton_export.linear import FULL_WEIGHT_LEVELS, Fp32Linear, Int8Linear, Linear
 
 if TYPE_CHECKING:
     from bertriton_export.bert import BertConfig
-    from bertriton_export.checkpoint import Weights
+    from bertriton_export.checkpoint import Checkpoint
 
 PROBLEM_TYPE_TO_OP: Final = {
     contract.SINGLE_LABEL: "Softmax",
     contract.MULTI_LABEL: "Sigmoid",
     contract.REGRESSION: "Identity",
 }
+
+PRECISIONS: Final = ("int8", "fp32")
+
+_LINEARS_OF_A_LAYER: Final = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
 
 # Slice ends are exclusive: this one is behind the last element of any tensor.
 _TO_THE_END: Final = int(np.iinfo(np.int64).max)
@@ -38,26 +50,48 @@ class _Texts:
     """Where each text's tokens stand among all tokens: names of graph values."""
 
     count: str  # INT64 scalar, R
-    starts: str  # INT64 [R]
-    ends: str  # INT64 [R]
+    starts: str  # INT64 [R, 1]
+    ends: str  # INT64 [R, 1], exclusive
+
+
+@dataclass(frozen=True)
+class GraphOptions:
+    """How the graph computes what the checkpoint says."""
+
+    precision: str = "fp32"  # of the encoder's linear layers, one of PRECISIONS
+    keep_fp32: frozenset[str] = frozenset()  # linear layers that stay fp32 in an int8 graph
+    weight_levels: int = FULL_WEIGHT_LEVELS  # int8 weights reach this far from zero
 
 
 def build_bert_graph(
-    config: BertConfig, weights: Weights, problem_type: str, weight_file: WeightFile
+    checkpoint: Checkpoint, weight_file: WeightFile, options: GraphOptions = GraphOptions()
 ) -> ModelProto:
     """Build the graph; its weights are written to `weight_file` on the way."""
-    return _BertGraph(config, weights, GraphBuilder(weight_file)).build(problem_type)
+    return _BertGraph(checkpoint, GraphBuilder(weight_file), options).build()
+
+
+def encoder_linears(config: BertConfig) -> list[str]:
+    """Names of the linear layers that int8 applies to, in the order of computation."""
+    layers = range(config.num_hidden_layers)
+    return [f"bert.encoder.layer.{index}.{part}" for index in layers for part in _LINEARS_OF_A_LAYER]
 
 
 class _BertGraph:
     """One method a block, named as in the checkpoint, in the order of computation."""
 
-    def __init__(self, config: BertConfig, weights: Weights, g: GraphBuilder) -> None:
-        self._config = config
-        self._weights = weights
+    def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:
+        self._config = checkpoint.config
+        self._weights = checkpoint.weights
+        self._problem_type = checkpoint.problem_type
         self._g = g
+        self._fp32: Linear = Fp32Linear(g, checkpoint.weights)
+        self._name_to_linear: dict[str, Linear] = {}
+        if options.precision == "int8":
+            int8 = Int8Linear(g, checkpoint.weights, options.weight_levels)
+            quantised = set(encoder_linears(checkpoint.config)) - options.keep_fp32
+            self._name_to_linear = dict.fromkeys(quantised, int8)
 
-    def build(self, problem_type: str) -> ModelProto:
+    def build(self) -> ModelProto:
         g, config = self._g, self._config
         ids, types, positions = self._real_tokens()  # (T) each
         texts = self._texts(positions)
@@ -68,7 +102,7 @@ class _BertGraph:
         pooled = self._pooler(hidden, texts)  # (R, H)
         with g.scope("classifier"):
             logits = self._linear("classifier", pooled)  # (R, C)
-            probabilities = g.op(PROBLEM_TYPE_TO_OP[problem_type], logits)  # (R, C)
+            probabilities = g.op(PROBLEM_TYPE_TO_OP[self._problem_type], logits)  # (R, C)
         g.output(contract.LOGITS, logits, TensorProto.FLOAT, ["texts", config.num_labels])
         g.output(contract.PROBABILITIES, probabilities, TensorProto.FLOAT, ["texts", config.num_labels])
         return g.build("bert")
@@ -87,10 +121,11 @@ class _BertGraph:
         g = self._g
         with g.scope("texts"):
             is_start = g.op("Equal", positions, g.constant(0, np.int32))
-            starts = g.op("Squeeze", g.op("NonZero", is_start), g.constant([0]))
+            starts = g.op("Transpose", g.op("NonZero", is_start), perm=[1, 0])  # (R, 1)
             next_starts = g.op("Slice", starts, g.constant([1]), g.constant([_TO_THE_END]))
-            ends = g.op("Concat", next_starts, g.op("Shape", positions), axis=0)
-            count = g.op("Squeeze", g.op("Shape", starts))
+            total = g.op("Unsqueeze", g.op("Shape", positions), g.constant([0]))  # (1, 1)
+            ends = g.op("Concat", next_starts, total, axis=0)
+            count = g.op("Gather", g.op("Shape", starts), g.constant(0), axis=0)
         return _Texts(count, starts, ends)
 
     def _embeddings(self, ids: str, types: str, positions: str) -> str:
@@ -106,50 +141,53 @@ class _BertGraph:
         g = self._g
         with g.scope("attention"):
             context = self._self_attention(f"{name}.attention.self", hidden, texts)
-            projected = g.op("MatMul", context, self._kernel(f"{name}.attention.output.dense"))
-            hidden = self._add_and_norm(
-                f"{name}.attention.output.LayerNorm",
-                projected,
-                hidden,
-                bias=self._weight(f"{name}.attention.output.dense.bias"),
-            )
+            bias = self._output_bias(f"{name}.attention")
+            attended = self._linear(f"{name}.attention.output.dense", context, bias)
+            hidden = self._add_and_norm(f"{name}.attention.output.LayerNorm", attended, hidden)
         with g.scope("intermediate"):
             wide = self._activation(f"{name}.intermediate.dense", hidden)  # (T, 4H)
         with g.scope("output"):
-            narrow = g.op("MatMul", wide, self._kernel(f"{name}.output.dense"))  # (T, H)
-            return self._add_and_norm(
-                f"{name}.output.LayerNorm", narrow, hidden, bias=self._weight(f"{name}.output.dense.bias")
-            )
+            narrow = self._linear(f"{name}.output.dense", wide)  # (T, H)
+            return self._add_and_norm(f"{name}.output.LayerNorm", narrow, hidden)
+
+    def _output_bias(self, attention: str) -> str:
+        """The bias of attention's output, with that of its values.
+
+        Every token gets a mean of the values, so a constant in all of them is one in the context.
+        """
+        name = f"{attention}.output.dense"
+        bias = self._weights[f"{name}.bias"]
+        from_values = self._weights[f"{name}.weight"] @ self._weights[f"{attention}.self.value.bias"]
+        return self._g.weight(f"{name}.bias", bias + from_values)
 
     def _self_attention(self, name: str, hidden: str, texts: _Texts) -> str:
         """Attention text by text: short of a kernel for ragged rows, the unmasked one is the fast one."""
         g = self._g
-        query, key, value = (self._linear(f"{name}.{part}", hidden) for part in ("query", "key", "value"))
+        query = self._linear(f"{name}.query", hidden)
+        # A key's bias shifts all scores of a query alike, and softmax does not see it.
+        key = self._product(f"{name}.key", hidden)
+        value = self._product(f"{name}.value", hidden)
+        # A leading dimension of one text lets the loop cut and attend without reshaping.
+        wholes = [g.op("Unsqueeze", part, g.constant([0])) for part in (query, key, value)]  # (1, T, H) each
 
         def attend(index: str, contexts: str) -> str:
-            start, end = (
-                g.op("Unsqueeze", g.op("Gather", bound, index), g.constant([0]))
-                for bound in (texts.starts, texts.ends)
-            )
-            q, k, v = (
-                g.op("Unsqueeze", g.op("Slice", whole, start, end, g.constant([0])), g.constant([0]))
-                for whole in (query, key, value)
-            )  # (1, L, H) each
-            context = g.op("MultiHeadAttention", q, k, v, num_heads=self._config.num_attention_heads)
-            return g.op("SequenceInsert", contexts, g.op("Squeeze", context, g.constant([0])))
+            start, end = (g.op("Gather", bounds, index, axis=0) for bounds in (texts.starts, texts.ends))
+            parts = [g.op("Slice", whole, start, end, g.constant([1])) for whole in wholes]  # (1, L, H) each
+            context = g.op("MultiHeadAttention", *parts, num_heads=self._config.num_attention_heads)
+            return g.op("SequenceInsert", contexts, context)
 
-        any_rows = helper.make_tensor_type_proto(TensorProto.FLOAT, [None, self._config.hidden_size])
+        one_text = helper.make_tensor_type_proto(TensorProto.FLOAT, [1, None, self._config.hidden_size])
         contexts = g.loop(
             texts.count,
             g.op("SequenceEmpty", dtype=TensorProto.FLOAT),
-            helper.make_sequence_type_proto(any_rows),
+            helper.make_sequence_type_proto(one_text),
             attend,
         )
-        return g.op("ConcatFromSequence", contexts, axis=0)  # (T, H)
+        return g.op("Squeeze", g.op("ConcatFromSequence", contexts, axis=1), g.constant([0]))  # (T, H)
 
     def _activation(self, dense: str, hidden: str) -> str:
         g = self._g
-        product = g.op("MatMul", hidden, self._kernel(dense))
+        product = self._product(dense, hidden)
         bias = self._weight(f"{dense}.bias")
         if self._config.activation == "relu":
             return g.op("Relu", g.op("Add", product, bias))
@@ -158,26 +196,27 @@ class _BertGraph:
     def _pooler(self, hidden: str, texts: _Texts) -> str:
         g = self._g
         with g.scope("pooler"):
-            first_tokens = g.op("Gather", hidden, texts.starts, axis=0)  # (R, H)
+            starts = g.op("Squeeze", texts.starts, g.constant([1]))
+            first_tokens = g.op("Gather", hidden, starts, axis=0)  # (R, H)
             return g.op("Tanh", self._linear("bert.pooler.dense", first_tokens))
 
-    def _add_and_norm(self, name: str, branch: str, skip: str, bias: str = "") -> str:
+    def _add_and_norm(self, name: str, branch: str, skip: str) -> str:
+        # Not the fused SkipLayerNormalization: its CPU kernel takes several times as long as these two.
         return self._g.op(
-            "SkipLayerNormalization",
-            branch,
-            skip,
+            "LayerNormalization",
+            self._g.op("Add", branch, skip),
             self._weight(f"{name}.weight"),
             self._weight(f"{name}.bias"),
-            bias,
+            axis=-1,
             epsilon=self._config.layer_norm_eps,
         )
 
-    def _linear(self, name: str, hidden: str) -> str:
-        return self._g.op("Gemm", hidden, self._kernel(name), self._weight(f"{name}.bias"))
+    def _linear(self, name: str, hidden: str, bias: str = "") -> str:
+        linear = self._name_to_linear.get(name, self._fp32)
+        return linear.with_bias(name, hidden, bias or self._weight(f"{name}.bias"))
 
-    def _kernel(self, name: str) -> str:
-        """A linear layer's weight as ONNX multiplies it: inputs first."""
-        return self._g.weight(f"{name}.weight", self._weights[f"{name}.weight"].T)
+    def _product(self, name: str, hidden: str) -> str:
+        return self._name_to_linear.get(name, self._fp32).product(name, hidden)
 
     def _weight(self, name: str) -> str:
         return self._g.weight(name, self._weights[name])

@@ -132,7 +132,7 @@ def _write_tokenizer(model: Path, checkpoint: Checkpoint) -> None:
 def _write_graph(model: Path, checkpoint: Checkpoint) -> Path:
     file = model / VERSION_FOLDER / ONNX_FILE
     with closing(WeightFile(file.with_name(WEIGHTS_FILE))) as weight_file:
-        graph = build_bert_graph(checkpoint.config, checkpoint.weights, checkpoint.problem_type, weight_file)
+        graph = build_bert_graph(checkpoint, weight_file)
     onnx.save_model(graph, file)
     onnx.checker.check_model(file)
     return file

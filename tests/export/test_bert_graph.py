@@ -9,12 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from bertriton import contract
 from bertriton_export import export
 from bertriton_export.graph_builder import CONTRIB_DOMAIN, CONTRIB_OPS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 TINY_CHECKPOINTS = Path(__file__).parent.parent / "data" / "checkpoints"
 TOLERANCE = 1e-5

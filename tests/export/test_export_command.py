@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from click.testing import CliRunner
-
 from bertriton_export.command import export_command
+from click.testing import CliRunner
 
 if TYPE_CHECKING:
     from pathlib import Path

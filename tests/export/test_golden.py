@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
-
 from bertriton_export import export
 from bertriton_export.readers import read_checkpoint
 from bertriton_export.reference import reference_logits
 from bertriton_export.verify import graph_logits
+from tokenizers import Tokenizer
 
 TESTS = Path(__file__).parent.parent
 NAME_TO_CHECKPOINT = {

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
-
 from bertriton_export import CheckpointError, TensorError, UnsupportedModelError, export
 from bertriton_export.readers import read_checkpoint
+from safetensors.numpy import load_file, save_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,7 +200,7 @@ def test_vocabulary_larger_than_the_embeddings_is_refused(cased: Path) -> None:
 
 def test_labels_can_be_given_and_must_fit_the_head(one_layer: Path) -> None:
     assert read_checkpoint(one_layer, ["bad", "good"]).labels == ("bad", "good")
-    with pytest.raises(CheckpointError, match="3 labels .* for a classifier of 2"):
+    with pytest.raises(CheckpointError, match=r"3 labels .* for a classifier of 2"):
         read_checkpoint(one_layer, ["a", "b", "c"])
 
 

@@ -7,18 +7,29 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
-
 from bertriton.contract import ClassifierInfo, is_classifier
 from bertriton_export import RepositoryError, TensorError, VerificationError, export
 from bertriton_export.repository import staged_repository
-from bertriton_export.verify import Verification
+from bertriton_export.verify import Verification, verify
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+if TYPE_CHECKING:
+    from bertriton_export.checkpoint import Checkpoint
 
 ROOT = Path(__file__).parent.parent.parent
 GENERATED = {"model.onnx", "model.onnx.data", "tokenizer.json", "manifest.json"}
+
+
+@pytest.fixture(scope="module")
+def imdb_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As exported, without what a server leaves there."""
+    repository = tmp_path_factory.mktemp("repository")
+    export(ROOT / "checkpoints" / "imdb-minilm", name="imdb", repository=repository)
+    return repository
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -118,18 +129,15 @@ def test_failed_export_leaves_the_old_models(one_layer: Path, tmp_path: Path) ->
 def test_graph_that_disagrees_with_the_reference_is_not_written(
     one_layer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def off_by_a_hundredth(checkpoint: object, onnx_file: Path) -> Verification:
-        """Damage the written weights before the real check reads them."""
+    def verify_damaged(checkpoint: Checkpoint, onnx_file: Path) -> Verification:
+        """The real check, after some bytes of the weights were changed."""
         weights = onnx_file.with_name("model.onnx.data")
         content = bytearray(weights.read_bytes())
         content[3::400] = b"\x3f" * len(content[3::400])
         weights.write_bytes(content)
-        return real_verify(checkpoint, onnx_file)  # type: ignore[arg-type]
+        return verify(checkpoint, onnx_file)
 
-    import bertriton_export.exporter as module  # noqa: PLC0415 (the name that export looks up)
-
-    real_verify = module.verify
-    monkeypatch.setattr(module, "verify", off_by_a_hundredth)
+    monkeypatch.setattr("bertriton_export.exporter.verify", verify_damaged)
 
     with pytest.raises(VerificationError, match="nothing was written"):
         export(one_layer, name="a", repository=tmp_path / "repository")
@@ -139,17 +147,18 @@ def test_graph_that_disagrees_with_the_reference_is_not_written(
 
 def test_failure_half_way_through_the_swap_puts_everything_back(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "old").touch()
+    before = set(tmp_path.iterdir())
 
-    with pytest.raises(RepositoryError, match="cannot write there"), staged_repository(tmp_path) as staging:
-        for model in ("a", "b"):
-            (staging / model).mkdir()
-        # The second rename fails, since its source is gone from under the staging folder by then.
-        (tmp_path / "b").rename(tmp_path / "elsewhere")
-        (tmp_path / "b").touch()
-        shutil.rmtree(staging.parent / "old")
+    def stage_two_models_of_which_the_second_cannot_be_moved() -> None:
+        with staged_repository(tmp_path) as staging:
+            (staging / "a").mkdir()
+            (staging / "b").mkdir()
+            shutil.rmtree(staging.parent / "old")  # where the old b would have to go
 
-    assert {"b", "elsewhere"} == {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(RepositoryError, match="cannot write there"):
+        stage_two_models_of_which_the_second_cannot_be_moved()
+
+    assert before == set(tmp_path.iterdir())
 
 
 def test_repository_that_cannot_be_written_is_named(one_layer: Path, tmp_path: Path) -> None:
