@@ -14,8 +14,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-from bertriton_export.bert import BertConfig, tensor_shapes
 from safetensors.numpy import save_file
+
+from bertriton_export.bert import BertConfig, tensor_shapes
 
 EMBEDDED = Path(__file__).parent.parent / "checkpoints" / "imdb-minilm"
 INITIALIZER_RANGE = 0.02  # standard deviation, as BERT itself starts

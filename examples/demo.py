@@ -7,11 +7,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
 from bertriton import Client
 from bertriton_export import export
 from bertriton_server import LocalServer
-from rich.console import Console
-from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from bertriton_export import export
 from bertriton_server import LocalServer, ServerConfig
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-CHECKPOINTS = ROOT / "tests" / "data" / "checkpoints"
+TINY_CHECKPOINTS = ROOT / "tests" / "data" / "checkpoints"
 EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"
 
 
@@ -50,10 +51,20 @@ def reviews() -> list[Review]:
 
 @pytest.fixture(scope="session")
 def imdb_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded checkpoint as a model repository."""
+    """The embedded checkpoint as a model repository, in int8."""
     repository = tmp_path_factory.mktemp("repository")
     export(EMBEDDED_CHECKPOINT, name="imdb", repository=repository)
     return repository
+
+
+@pytest.fixture(scope="session")
+def golden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A real Triton with every checkpoint that has golden answers, in fp32, under its folder's name."""
+    repository = tmp_path_factory.mktemp("golden")
+    for checkpoint in (EMBEDDED_CHECKPOINT, *sorted(TINY_CHECKPOINTS.iterdir())):
+        export(checkpoint, repository=repository, precision="fp32")
+    with LocalServer(ServerConfig(repository)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import bertriton
 
 if TYPE_CHECKING:
     import pytest
+
     from bertriton_server import LocalServer
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

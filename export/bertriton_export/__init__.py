@@ -3,6 +3,8 @@
 from bertriton_export.errors import (
     CheckpointError,
     ExportError,
+    Int8GateError,
+    OptionError,
     RepositoryError,
     TensorError,
     UnsupportedModelError,
@@ -14,6 +16,8 @@ __all__ = [
     "CheckpointError",
     "ExportError",
     "ExportReport",
+    "Int8GateError",
+    "OptionError",
     "RepositoryError",
     "TensorError",
     "UnsupportedModelError",

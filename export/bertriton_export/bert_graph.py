@@ -10,17 +10,24 @@ so that every linear layer, LayerNorm and GELU runs on real tokens alone; attent
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from bertriton import contract
+import onnx
 from onnx import ModelProto, TensorProto, helper
 
+from bertriton import contract
 from bertriton_export.graph_builder import GraphBuilder, WeightFile
-from bertriton_export.linear import FULL_WEIGHT_LEVELS, Fp32Linear, Int8Linear, Linear
+from bertriton_export.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options
+from bertriton_export.linear import Fp32Linear, Linear
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
     from bertriton_export.bert import BertConfig
     from bertriton_export.checkpoint import Checkpoint
 
@@ -30,7 +37,8 @@ PROBLEM_TYPE_TO_OP: Final = {
     contract.REGRESSION: "Identity",
 }
 
-PRECISIONS: Final = ("int8", "fp32")
+ONNX_FILE: Final = "model.onnx"
+WEIGHTS_FILE: Final = "model.onnx.data"
 
 _LINEARS_OF_A_LAYER: Final = (
     "attention.self.query",
@@ -43,6 +51,11 @@ _LINEARS_OF_A_LAYER: Final = (
 
 # Slice ends are exclusive: this one is behind the last element of any tensor.
 _TO_THE_END: Final = int(np.iinfo(np.int64).max)
+
+
+def is_after_activation(linear: str) -> bool:
+    """Whether a linear layer of the encoder reads what the activation function gives."""
+    return linear.endswith(".output.dense") and not linear.endswith(".attention.output.dense")
 
 
 @dataclass(frozen=True)
@@ -58,16 +71,18 @@ class _Texts:
 class GraphOptions:
     """How the graph computes what the checkpoint says."""
 
-    precision: str = "fp32"  # of the encoder's linear layers, one of PRECISIONS
+    int8: Int8Options | None = None  # of the encoder's linear layers; None: they are fp32
     keep_fp32: frozenset[str] = frozenset()  # linear layers that stay fp32 in an int8 graph
-    weight_levels: int = FULL_WEIGHT_LEVELS  # int8 weights reach this far from zero
 
 
-def build_bert_graph(
-    checkpoint: Checkpoint, weight_file: WeightFile, options: GraphOptions = GraphOptions()
-) -> ModelProto:
-    """Build the graph; its weights are written to `weight_file` on the way."""
-    return _BertGraph(checkpoint, GraphBuilder(weight_file), options).build()
+def write_bert_graph(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
+    """Write the graph and its weights into a folder and return the graph's file."""
+    file = folder / ONNX_FILE
+    with closing(WeightFile(folder / WEIGHTS_FILE)) as weight_file:
+        graph = _BertGraph(checkpoint, GraphBuilder(weight_file), options).build()
+    onnx.save_model(graph, file)
+    onnx.checker.check_model(file)
+    return file
 
 
 def encoder_linears(config: BertConfig) -> list[str]:
@@ -86,9 +101,11 @@ class _BertGraph:
         self._g = g
         self._fp32: Linear = Fp32Linear(g, checkpoint.weights)
         self._name_to_linear: dict[str, Linear] = {}
-        if options.precision == "int8":
-            int8 = Int8Linear(g, checkpoint.weights, options.weight_levels)
-            quantised = set(encoder_linears(checkpoint.config)) - options.keep_fp32
+        if options.int8:
+            minimum = ACTIVATION_TO_MINIMUM[self._config.activation]
+            after_activation = [name for name in encoder_linears(self._config) if is_after_activation(name)]
+            int8 = Int8Linear(g, checkpoint.weights, options.int8, dict.fromkeys(after_activation, minimum))
+            quantised = set(encoder_linears(self._config)) - options.keep_fp32
             self._name_to_linear = dict.fromkeys(quantised, int8)
 
     def build(self) -> ModelProto:
@@ -150,15 +167,14 @@ class _BertGraph:
             narrow = self._linear(f"{name}.output.dense", wide)  # (T, H)
             return self._add_and_norm(f"{name}.output.LayerNorm", narrow, hidden)
 
-    def _output_bias(self, attention: str) -> str:
+    def _output_bias(self, attention: str) -> NDArray[np.float32]:
         """The bias of attention's output, with that of its values.
 
         Every token gets a mean of the values, so a constant in all of them is one in the context.
         """
-        name = f"{attention}.output.dense"
-        bias = self._weights[f"{name}.bias"]
-        from_values = self._weights[f"{name}.weight"] @ self._weights[f"{attention}.self.value.bias"]
-        return self._g.weight(f"{name}.bias", bias + from_values)
+        weight = self._weights[f"{attention}.output.dense.weight"]
+        from_values = weight @ self._weights[f"{attention}.self.value.bias"]
+        return self._weights[f"{attention}.output.dense.bias"] + from_values
 
     def _self_attention(self, name: str, hidden: str, texts: _Texts) -> str:
         """Attention text by text: short of a kernel for ragged rows, the unmasked one is the fast one."""
@@ -211,9 +227,9 @@ class _BertGraph:
             epsilon=self._config.layer_norm_eps,
         )
 
-    def _linear(self, name: str, hidden: str, bias: str = "") -> str:
+    def _linear(self, name: str, hidden: str, bias: NDArray[np.float32] | None = None) -> str:
         linear = self._name_to_linear.get(name, self._fp32)
-        return linear.with_bias(name, hidden, bias or self._weight(f"{name}.bias"))
+        return linear.with_bias(name, hidden, self._weights[f"{name}.bias"] if bias is None else bias)
 
     def _product(self, name: str, hidden: str) -> str:
         return self._name_to_linear.get(name, self._fp32).product(name, hidden)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 from bertriton_export.errors import ExportError
-from bertriton_export.exporter import DEFAULT_REPOSITORY, export
+from bertriton_export.exporter import DEFAULT_REPOSITORY, DEFAULT_TARGET, TARGET_TO_PRECISIONS, export
 
 if TYPE_CHECKING:
     from bertriton_export.exporter import ExportReport
@@ -37,14 +38,56 @@ if TYPE_CHECKING:
     show_envvar=True,
     help="Names for the labels, separated by commas, in the order of the logits [default: the checkpoint's].",
 )
+@click.option(
+    "--target",
+    envvar="BERTRITON_TARGET",
+    show_envvar=True,
+    type=click.Choice(tuple(TARGET_TO_PRECISIONS)),
+    default=DEFAULT_TARGET,
+    show_default=True,
+    help="What the graph is made for.",
+)
+@click.option(
+    "--precision",
+    envvar="BERTRITON_PRECISION",
+    show_envvar=True,
+    type=click.Choice(sorted({name for names in TARGET_TO_PRECISIONS.values() for name in names})),
+    help="Of the encoder's linear layers [default for cpu: int8, refused if it decides otherwise than fp32].",
+)
+@click.option(
+    "--keep-fp32",
+    envvar="BERTRITON_KEEP_FP32",
+    show_envvar=True,
+    multiple=True,
+    metavar="LAYER",
+    help="Keep a layer out of int8, as encoder.layer.3 or encoder.layer.3.output.dense; may be repeated.",
+)
+@click.option(
+    "--vnni/--no-vnni",
+    envvar="BERTRITON_VNNI",
+    show_envvar=True,
+    default=True,
+    help="Whether the serving CPUs have VNNI; without it int8 weights must make do with seven bits.",
+)
+@click.option(
+    "--validation-text",
+    envvar="BERTRITON_VALIDATION_TEXT",
+    show_envvar=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A text a line, to compare int8 with fp32 on [default: film reviews that come along].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def export_command(
-    checkpoint: str, name: str | None, repository: str, labels: str | None, as_json: bool
+    checkpoint: str,
+    labels: str | None,
+    validation_text: Path | None,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 (what click collects)
 ) -> None:
     """Turn CHECKPOINT, a BERT classifier, into the models Triton serves.
 
     CHECKPOINT is a Hugging Face folder: config.json, model.safetensors and the tokenizer's files. Nothing
-    is written unless the graph agrees with a float64 reference on real text.
+    is written unless the graph agrees with a float64 reference on real text, and int8 with fp32.
     """
     console = Console(stderr=True)
     started = time.monotonic()
@@ -52,10 +95,10 @@ def export_command(
         with console.status("starting") as status:
             report = export(
                 checkpoint,
-                name=name,
-                repository=repository,
                 labels=labels.split(",") if labels is not None else None,
+                validation_texts=_lines(validation_text) if validation_text else None,
                 on_stage=status.update,
+                **options,
             )
     except ExportError as exc:
         raise click.ClickException(str(exc)) from exc
@@ -65,15 +108,30 @@ def export_command(
         click.echo(_summary(report, time.monotonic() - started))
 
 
+def _lines(file: Path) -> list[str]:
+    try:
+        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as exc:
+        raise click.ClickException(f"{file}: not readable as UTF-8 text: {exc}") from exc
+    if not lines:
+        raise click.ClickException(f"{file}: holds no text to compare int8 with fp32 on")
+    return lines
+
+
 def _as_dict(report: ExportReport) -> dict[str, object]:
     return {**dataclasses.asdict(report), "repository": str(report.repository)}
 
 
 def _summary(report: ExportReport, elapsed_s: float) -> str:
     info, check = report.classifier, report.verification
-    return (
+    exported = (
         f"{info.name}: {len(info.labels)} labels ({', '.join(info.labels)}), up to {info.max_length} tokens, "
-        f"written to {report.repository} in {elapsed_s:.1f} s\n"
-        f"verified on {check.texts} texts, {check.tokens} tokens: logits within {check.max_difference:.1e} "
+        f"{report.precision}, written to {report.repository} in {elapsed_s:.1f} s"
+    )
+    verified = (
+        f"verified on {check.texts} texts, {check.tokens} tokens: "
+        f"fp32 logits within {check.max_difference:.1e} "
         f"of the float64 reference (allowed {check.tolerance:.0e})"
     )
+    compared = f"int8 against fp32: {report.int8}" if report.int8 else ""
+    return "\n".join(filter(None, (exported, verified, compared)))

@@ -69,5 +69,25 @@ class VerificationError(ExportError):
         self.tolerance = tolerance
 
 
+class Int8GateError(ExportError):
+    """The int8 graph decides otherwise than the fp32 graph.
+
+    Attributes:
+        layers: the encoder layers that change probabilities most when they alone are int8, worst first.
+    """
+
+    def __init__(self, problem: str, layers: tuple[str, ...]) -> None:
+        super().__init__(
+            f"int8 is not accurate enough for this checkpoint: {problem}; nothing was written. "
+            f"The layers that hurt most are {', '.join(layers)}: keep them with --keep-fp32, "
+            "or export with --precision fp32"
+        )
+        self.layers = layers
+
+
+class OptionError(ExportError):
+    """An option that does not exist or does not go with another."""
+
+
 class RepositoryError(ExportError):
     """The model repository cannot be written."""

@@ -5,34 +5,34 @@ from __future__ import annotations
 import platform
 import re
 import shutil
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import onnx
 from bertriton import __version__, contract
 from bertriton.contract import ClassifierInfo
-
-from bertriton_export.bert_graph import build_bert_graph
-from bertriton_export.errors import RepositoryError
-from bertriton_export.graph_builder import WeightFile
+from bertriton_export.errors import OptionError, RepositoryError
+from bertriton_export.int8_graph import Int8Request, write_fp32_graph, write_int8_graph
 from bertriton_export.model_config import LABELS_FILE, MAX_BATCH_SIZE, TOKENIZER_FILE, model_configs, to_pbtxt
 from bertriton_export.readers import read_checkpoint
 from bertriton_export.repository import staged_repository, write_manifest
-from bertriton_export.verify import Verification, verify
+from bertriton_export.verify import sample_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from os import PathLike
 
     from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.int8_gate import Int8Comparison
+    from bertriton_export.verify import Verification
+
+# What a graph can be made for -> the precisions it can have, the default first.
+TARGET_TO_PRECISIONS: Final = {"cpu": ("int8", "fp32")}
+DEFAULT_TARGET: Final = "cpu"
 
 DEFAULT_REPOSITORY: Final = "model_repository"
 VERSION_FOLDER: Final = "1"
-ONNX_FILE: Final = "model.onnx"
-WEIGHTS_FILE: Final = "model.onnx.data"
 MANIFEST_FILE: Final = "manifest.json"
 
 # Names are folders, URL parts and config values at once.
@@ -46,7 +46,9 @@ class ExportReport:
 
     classifier: ClassifierInfo
     repository: Path
-    verification: Verification
+    precision: str
+    verification: Verification  # of the fp32 graph against float64
+    int8: Int8Comparison | None  # of the int8 graph against fp32, where one was asked for
 
 
 def export(
@@ -55,6 +57,11 @@ def export(
     name: str | None = None,
     repository: str | PathLike[str] = DEFAULT_REPOSITORY,
     labels: Sequence[str] | None = None,
+    target: str = DEFAULT_TARGET,
+    precision: str | None = None,
+    keep_fp32: Sequence[str] = (),
+    vnni: bool = True,
+    validation_texts: Sequence[str] | None = None,
     on_stage: Callable[[str], object] = str,
 ) -> ExportReport:
     """Turn a BERT classifier's checkpoint into the three models Triton serves it with.
@@ -66,11 +73,19 @@ def export(
         name: what clients will call the classifier; default: the folder's name.
         repository: the model repository to write into, made if need be.
         labels: names to use instead of the checkpoint's, in the order of the logits.
+        target: what the graph is made for, one of TARGET_TO_PRECISIONS.
+        precision: of the encoder's linear layers; default: the target's first.
+        keep_fp32: linear layers that stay fp32 in an int8 graph, as `encoder.layer.3` or
+            `encoder.layer.3.output.dense`.
+        vnni: False makes int8 weights of seven bits, for x86 CPUs without the VNNI instructions.
+        validation_texts: texts to compare int8 with fp32 on; default: film reviews that come along.
         on_stage: called with a line about each stage as it begins.
 
     Raises:
         CheckpointError, UnsupportedModelError: the checkpoint cannot be served.
         VerificationError: the graph disagrees with the reference.
+        Int8GateError: the int8 graph decides otherwise than the fp32 graph.
+        OptionError: an option does not exist or does not go with another.
         RepositoryError: the repository cannot be written, or the name is no model name.
 
     Example:
@@ -79,19 +94,35 @@ def export(
         ('neg', 'pos')
     """
     name = _checked_name(name if name is not None else Path(checkpoint).resolve().name)
+    precision = _checked_precision(target, precision)
+    if precision != "int8" and (keep_fp32 or not vnni):
+        raise OptionError(f"keep_fp32 and vnni are about int8, and the precision is {precision}")
+    texts = sample_texts() if validation_texts is None else validation_texts
+    int8 = Int8Request(texts, keep_fp32, vnni) if precision == "int8" else None
     on_stage("reading the checkpoint")
     source = read_checkpoint(Path(checkpoint), labels)
     info = _classifier_info(name, source)
     with staged_repository(Path(repository)) as staging:
-        on_stage("building the graph")
         _write_configs(staging, info)
-        _write_tokenizer(staging / (name + contract.TOKENIZER_SUFFIX), source)
-        onnx_file = _write_graph(staging / (name + contract.BERT_SUFFIX), source)
-        on_stage("verifying it against the float64 reference")
-        verification = verify(source, onnx_file)
-        manifest = staging / name / VERSION_FOLDER / MANIFEST_FILE
-        write_manifest(staging, manifest, _manifest(info, source, verification))
-    return ExportReport(info, Path(repository), verification)
+        _write_tokenizer(staging / (name + contract.TOKENIZER_SUFFIX) / VERSION_FOLDER, source)
+        folder = staging / (name + contract.BERT_SUFFIX) / VERSION_FOLDER
+        verification, comparison = _write_graph(folder, source, int8, on_stage)
+        report = ExportReport(info, Path(repository), precision, verification, comparison)
+        write_manifest(staging, staging / name / VERSION_FOLDER / MANIFEST_FILE, _manifest(report, source))
+    return report
+
+
+def _checked_precision(target: str, precision: str | None) -> str:
+    if target not in TARGET_TO_PRECISIONS:
+        raise OptionError(f"target {target!r}: expected one of {', '.join(TARGET_TO_PRECISIONS)}")
+    precisions = TARGET_TO_PRECISIONS[target]
+    if precision is None:
+        return precisions[0]
+    if precision not in precisions:
+        raise OptionError(
+            f"precision {precision!r} for target {target}: expected one of {', '.join(precisions)}"
+        )
+    return precision
 
 
 def _checked_name(name: str) -> str:
@@ -122,30 +153,28 @@ def _write_configs(repository: Path, info: ClassifierInfo) -> None:
     (repository / (info.name + contract.BERT_SUFFIX) / LABELS_FILE).write_text(labels, encoding="utf-8")
 
 
-def _write_tokenizer(model: Path, checkpoint: Checkpoint) -> None:
+def _write_tokenizer(folder: Path, checkpoint: Checkpoint) -> None:
     source = resources.files("bertriton_export") / "triton" / "tokenizer_model.py"
     with resources.as_file(source) as file:
-        shutil.copyfile(file, model / VERSION_FOLDER / "model.py")
-    (model / VERSION_FOLDER / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
+        shutil.copyfile(file, folder / "model.py")
+    (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
 
 
-def _write_graph(model: Path, checkpoint: Checkpoint) -> Path:
-    file = model / VERSION_FOLDER / ONNX_FILE
-    with closing(WeightFile(file.with_name(WEIGHTS_FILE))) as weight_file:
-        graph = build_bert_graph(checkpoint, weight_file)
-    onnx.save_model(graph, file)
-    onnx.checker.check_model(file)
-    return file
+def _write_graph(
+    folder: Path, checkpoint: Checkpoint, int8: Int8Request | None, on_stage: Callable[[str], object]
+) -> tuple[Verification, Int8Comparison | None]:
+    if int8:
+        return write_int8_graph(checkpoint, folder, int8, on_stage)
+    return write_fp32_graph(checkpoint, folder, on_stage)[1], None
 
 
-def _manifest(info: ClassifierInfo, checkpoint: Checkpoint, verification: Verification) -> dict[str, Any]:
+def _manifest(report: ExportReport, checkpoint: Checkpoint) -> dict[str, Any]:
+    versions = {package: metadata.version(package) for package in _RECORDED_PACKAGES}
     return {
-        "classifier": asdict(info),
+        "classifier": asdict(report.classifier),
         "bert": asdict(checkpoint.config),
-        "verification": asdict(verification),
-        "versions": {
-            "bertriton": __version__,
-            "python": platform.python_version(),
-            **{package: metadata.version(package) for package in _RECORDED_PACKAGES},
-        },
+        "precision": report.precision,
+        "verification": asdict(report.verification),
+        "int8": asdict(report.int8) if report.int8 else None,
+        "versions": {"bertriton": __version__, "python": platform.python_version(), **versions},
     }

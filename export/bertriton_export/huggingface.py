@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from bertriton import contract
 from safetensors import SafetensorError, safe_open
 
+from bertriton import contract
 from bertriton_export.bert import HIDDEN_ACT_TO_ACTIVATION, BertConfig
 from bertriton_export.checkpoint import Checkpoint, LazyTensor, Weights
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError

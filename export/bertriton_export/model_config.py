@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bertriton import contract
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from bertriton import contract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import onnxruntime
-from bertriton import contract
 from tokenizers import Encoding, Tokenizer
 
 from bertriton_export.errors import VerificationError
+from bertriton_export.graph_session import GraphSession
 from bertriton_export.reference import reference_logits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from bertriton_export.checkpoint import Checkpoint
 
 FP32_TOLERANCE: Final = 1e-4  # largest |logit difference|
 
 # Lengths in tokens, besides the model's own maximum: short ones dominate real traffic, and none is alike.
-VERIFIED_LENGTHS: Final = (3, 8, 21, 34, 55, 89, 144)
+VERIFIED_LENGTHS: Final = (2, 3, 8, 21, 34, 55, 89)
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ def verify(checkpoint: Checkpoint, onnx_file: Path) -> Verification:
     """
     texts, encodings = _texts_of_many_lengths(checkpoint)
     expected = reference_logits(checkpoint, encodings)
-    found = graph_logits(onnx_file, encodings)
+    found = GraphSession(onnx_file).logits(encodings)
     differences = np.abs(found - expected).max(axis=-1)  # (R)
     worst = int(np.nanargmax(np.where(np.isnan(differences), np.inf, differences)))
     if not differences[worst] <= FP32_TOLERANCE:
@@ -65,37 +61,14 @@ def verify(checkpoint: Checkpoint, onnx_file: Path) -> Verification:
     )
 
 
-def graph_logits(onnx_file: Path, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
-    """Logits [texts, labels] of an exported graph for tokenised texts, packed into one batch."""
-    options = onnxruntime.SessionOptions()
-    # A second copy of all weights in the kernels' own layout is not worth its memory for one run.
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    options.enable_cpu_mem_arena = False
-    session = onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run([contract.LOGITS], packed_inputs(encodings))[0])
-
-
-def packed_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[Any]]:
-    """The graph's inputs for tokenised texts: all tokens one after the other, each [T] INT32."""
-    return {
-        contract.INPUT_IDS: _packed([encoding.ids for encoding in encodings]),
-        contract.TOKEN_TYPE_IDS: _packed([encoding.type_ids for encoding in encodings]),
-        contract.POSITION_IDS: _packed([range(len(encoding.ids)) for encoding in encodings]),
-    }
-
-
-def _packed(rows: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    return np.concatenate([np.asarray(row, np.int32) for row in rows])
-
-
 def _texts_of_many_lengths(checkpoint: Checkpoint) -> tuple[list[str], list[Encoding]]:
-    """Real sentences as they are, and runs of them cut to chosen lengths up to the model's maximum."""
-    texts = sample_texts()
+    """Runs of real sentences, each from another start, cut to the chosen lengths and the model's maximum."""
+    sentences = sample_texts()
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer_json)
-    everything = " ".join(texts)
+    lengths = [length for length in VERIFIED_LENGTHS if length < checkpoint.max_length]
+    texts = [" ".join(sentences[start:]) for start in range(len(lengths) + 1)]
     encodings = []
-    for length in (*VERIFIED_LENGTHS, checkpoint.max_length):
-        if length <= checkpoint.max_length:
-            tokenizer.enable_truncation(length)
-            encodings.append(tokenizer.encode(everything))
-    return [everything] * len(encodings), encodings
+    for text, length in zip(texts, [*lengths, checkpoint.max_length], strict=True):
+        tokenizer.enable_truncation(length)
+        encodings.append(tokenizer.encode(text))
+    return texts, encodings

@@ -20,3 +20,9 @@ def one_layer(tmp_path: Path) -> Path:
 def cased(tmp_path: Path) -> Path:
     """A copy of the tiny cased checkpoint (three shards, vocab.txt) that a test may change."""
     return shutil.copytree(TINY_CHECKPOINTS / "cased", tmp_path / "cased")
+
+
+@pytest.fixture
+def three_labels(tmp_path: Path) -> Path:
+    """A copy of the tiny checkpoint with three labels and two layers."""
+    return shutil.copytree(TINY_CHECKPOINTS / "three-labels", tmp_path / "three-labels")

@@ -9,11 +9,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bertriton import contract
 from bertriton_export import export
 from bertriton_export.graph_builder import CONTRIB_DOMAIN, CONTRIB_OPS
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TINY_CHECKPOINTS = Path(__file__).parent.parent / "data" / "checkpoints"
 TOLERANCE = 1e-5
@@ -27,7 +28,7 @@ texts_of_ids = st.lists(
 @pytest.fixture(scope="module")
 def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository = tmp_path_factory.mktemp("repository")
-    export(TINY_CHECKPOINTS / "three-labels", name="tiny", repository=repository)
+    export(TINY_CHECKPOINTS / "three-labels", name="tiny", repository=repository, precision="fp32")
     return repository / "tiny_bert" / "1" / "model.onnx"
 
 

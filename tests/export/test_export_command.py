@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from bertriton_export.command import export_command
 from click.testing import CliRunner
+
+from bertriton_export.command import export_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 def test_summary_tells_name_labels_place_and_agreement(one_layer: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
 
-    result = CliRunner().invoke(export_command, [str(one_layer), "--repository", str(repository)])
+    result = CliRunner().invoke(
+        export_command, [str(one_layer), "--precision", "fp32", "--repository", str(repository)]
+    )
 
     assert result.exit_code == 0
     assert "one-layer: 2 labels (neg, pos), up to 64 tokens" in result.stdout
@@ -24,7 +27,7 @@ def test_summary_tells_name_labels_place_and_agreement(one_layer: Path, tmp_path
 
 
 def test_json_report_is_for_programs(one_layer: Path, tmp_path: Path) -> None:
-    arguments = [str(one_layer), "--name", "tiny", "--labels", "bad,good", "--json"]
+    arguments = [str(one_layer), "--name", "tiny", "--labels", "bad,good", "--json", "--precision", "fp32"]
 
     result = CliRunner().invoke(export_command, [*arguments, "--repository", str(tmp_path / "repository")])
 
@@ -35,7 +38,11 @@ def test_json_report_is_for_programs(one_layer: Path, tmp_path: Path) -> None:
 
 
 def test_options_have_environment_variables(one_layer: Path, tmp_path: Path) -> None:
-    environment = {"BERTRITON_NAME": "tiny", "BERTRITON_MODEL_REPOSITORY": str(tmp_path / "repository")}
+    environment = {
+        "BERTRITON_NAME": "tiny",
+        "BERTRITON_PRECISION": "fp32",
+        "BERTRITON_MODEL_REPOSITORY": str(tmp_path / "repository"),
+    }
 
     result = CliRunner().invoke(export_command, [str(one_layer)], env=environment)
 

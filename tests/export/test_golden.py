@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+
 from bertriton_export import export
+from bertriton_export.graph_session import GraphSession
 from bertriton_export.readers import read_checkpoint
 from bertriton_export.reference import reference_logits
-from bertriton_export.verify import graph_logits
-from tokenizers import Tokenizer
 
 TESTS = Path(__file__).parent.parent
 NAME_TO_CHECKPOINT = {
@@ -31,7 +32,7 @@ def golden(name: str) -> list[dict[str, Any]]:
     return answers
 
 
-def encode(name: str, answers: list[dict[str, Any]]) -> list[Any]:
+def golden_encodings(name: str, answers: list[dict[str, Any]]) -> list[Any]:
     checkpoint = read_checkpoint(NAME_TO_CHECKPOINT[name])
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer_json)
     tokenizer.enable_truncation(checkpoint.max_length)
@@ -42,16 +43,16 @@ def encode(name: str, answers: list[dict[str, Any]]) -> list[Any]:
 def test_tokens_are_those_of_transformers(name: str) -> None:
     answers = golden(name)
 
-    for answer, encoding in zip(answers, encode(name, answers), strict=True):
+    for answer, encoding in zip(answers, golden_encodings(name, answers), strict=True):
         assert answer["input_ids"] == encoding.ids, answer["text"]
         assert answer["token_type_ids"] == encoding.type_ids, answer["text"]
 
 
 def test_graph_logits_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     answers = golden(name)
-    export(NAME_TO_CHECKPOINT[name], name="model", repository=tmp_path)
+    export(NAME_TO_CHECKPOINT[name], name="model", repository=tmp_path, precision="fp32")
 
-    found = graph_logits(tmp_path / "model_bert" / "1" / "model.onnx", encode(name, answers))
+    found = GraphSession(tmp_path / "model_bert" / "1" / "model.onnx").logits(golden_encodings(name, answers))
 
     np.testing.assert_allclose(found, [answer["logits"] for answer in answers], rtol=0, atol=TOLERANCE)
 
@@ -59,6 +60,6 @@ def test_graph_logits_are_those_of_transformers(name: str, tmp_path: Path) -> No
 def test_reference_logits_are_those_of_transformers(name: str) -> None:
     answers = golden(name)[::3]  # float64 on long texts takes its time
 
-    found = reference_logits(read_checkpoint(NAME_TO_CHECKPOINT[name]), encode(name, answers))
+    found = reference_logits(read_checkpoint(NAME_TO_CHECKPOINT[name]), golden_encodings(name, answers))
 
     np.testing.assert_allclose(found, [answer["logits"] for answer in answers], rtol=0, atol=TOLERANCE)

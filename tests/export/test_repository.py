@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
 from bertriton.contract import ClassifierInfo, is_classifier
 from bertriton_export import RepositoryError, TensorError, VerificationError, export
 from bertriton_export.repository import staged_repository
 from bertriton_export.verify import Verification, verify
-from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 if TYPE_CHECKING:
     from bertriton_export.checkpoint import Checkpoint
@@ -89,11 +90,11 @@ def test_manifest_holds_the_hash_of_every_file(imdb_repository: Path) -> None:
 
 def test_export_replaces_models_of_the_same_name_only(one_layer: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
-    export(one_layer, name="a", repository=repository, labels=["x", "y"])
-    export(one_layer, name="b", repository=repository)
+    export(one_layer, name="a", repository=repository, labels=["x", "y"], precision="fp32")
+    export(one_layer, name="b", repository=repository, precision="fp32")
     before = files_below(repository / "b_bert")
 
-    export(one_layer, name="a", repository=repository, labels=["left", "right"])
+    export(one_layer, name="a", repository=repository, labels=["left", "right"], precision="fp32")
 
     assert (repository / "a_bert" / "labels.txt").read_text() == "left\nright\n"
     assert before == files_below(repository / "b_bert")
@@ -102,7 +103,7 @@ def test_export_replaces_models_of_the_same_name_only(one_layer: Path, tmp_path:
 
 
 def test_name_defaults_to_the_folder(one_layer: Path, tmp_path: Path) -> None:
-    report = export(one_layer, repository=tmp_path / "repository")
+    report = export(one_layer, repository=tmp_path / "repository", precision="fp32")
 
     assert report.classifier.name == "one-layer"
 
@@ -110,18 +111,18 @@ def test_name_defaults_to_the_folder(one_layer: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "with space", ".hidden", "-flag"])
 def test_names_that_cannot_be_folders_are_refused(one_layer: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(RepositoryError, match="cannot name a model"):
-        export(one_layer, name=name, repository=tmp_path / "repository")
+        export(one_layer, name=name, repository=tmp_path / "repository", precision="fp32")
 
 
 def test_failed_export_leaves_the_old_models(one_layer: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
-    export(one_layer, name="a", repository=repository)
+    export(one_layer, name="a", repository=repository, precision="fp32")
     before = files_below(repository)
     file = one_layer / "config.json"
     file.write_text(file.read_text().replace('"intermediate_size": 64', '"intermediate_size": 65'))
 
     with pytest.raises(TensorError):
-        export(one_layer, name="a", repository=repository)
+        export(one_layer, name="a", repository=repository, precision="fp32")
 
     assert before == files_below(repository)
 
@@ -137,10 +138,10 @@ def test_graph_that_disagrees_with_the_reference_is_not_written(
         weights.write_bytes(content)
         return verify(checkpoint, onnx_file)
 
-    monkeypatch.setattr("bertriton_export.exporter.verify", verify_damaged)
+    monkeypatch.setattr("bertriton_export.int8_graph.verify", verify_damaged)
 
     with pytest.raises(VerificationError, match="nothing was written"):
-        export(one_layer, name="a", repository=tmp_path / "repository")
+        export(one_layer, name="a", repository=tmp_path / "repository", precision="fp32")
 
     assert list((tmp_path / "repository").iterdir()) == []
 
@@ -165,7 +166,7 @@ def test_repository_that_cannot_be_written_is_named(one_layer: Path, tmp_path: P
     (tmp_path / "file").touch()
 
     with pytest.raises(RepositoryError, match=f"{tmp_path / 'file'}: cannot write there"):
-        export(one_layer, repository=tmp_path / "file")
+        export(one_layer, repository=tmp_path / "file", precision="fp32")
 
 
 def test_files_are_readable_by_another_user(imdb_repository: Path) -> None:

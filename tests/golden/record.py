@@ -32,6 +32,7 @@ ROOT = HERE.parent.parent
 TINY = HERE.parent / "data" / "checkpoints"
 SAMPLE = ROOT / "export" / "bertriton_export" / "data" / "sample_reviews.txt"
 
+SAMPLE_LINES = 60
 VOCABULARY_SIZE = 512
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -61,9 +62,14 @@ TINY_CHECKPOINTS = (
 )
 
 
+def sample_lines() -> list[str]:
+    """The first reviews of the sample, so that it can grow at its end."""
+    return SAMPLE.read_text(encoding="utf-8").splitlines()[:SAMPLE_LINES]
+
+
 def texts() -> list[str | list[str]]:
     """Reviews, oddities, pairs, and texts beyond every length limit."""
-    reviews = SAMPLE.read_text(encoding="utf-8").splitlines()
+    reviews = sample_lines()
     oddities = [
         "",
         "   \t\n ",
@@ -88,7 +94,7 @@ def train_tokenizer(*, cased: bool) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 (a token of text)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=not cased)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    lines = SAMPLE.read_text(encoding="utf-8").splitlines()
+    lines = sample_lines()
     titles = [line.title() for line in lines] if cased else []
     trainer = trainers.WordPieceTrainer(
         vocab_size=VOCABULARY_SIZE, special_tokens=SPECIAL_TOKENS, show_progress=False

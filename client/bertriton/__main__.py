@@ -1,0 +1,22 @@
+"""The `bertriton` command, before it is known whether its dependencies are there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+
+
+def main() -> None:
+    """Run the command line, or say what to install for it."""
+    if find_spec("click") is None or find_spec("rich") is None:
+        sys.exit("bertriton: the command line needs an extra: pip install 'bertriton[cli]'")
+    # gRPC's own log would stand between the lines of the command.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from bertriton.cli import run  # noqa: PLC0415  # must not be imported without its dependencies
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

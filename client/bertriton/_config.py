@@ -1,0 +1,135 @@
+"""Defaults and settings: every number a caller can change, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003  # dataclass fields stay readable by typing.get_type_hints
+from typing import Final
+
+from bertriton._errors import RESTRICTED_PROTOCOL_PREFIX, InvalidOptionError
+
+DEFAULT_URL: Final = "localhost:8001"
+DEFAULT_TIMEOUT_S: Final = 30.0
+READY_TIMEOUT_S: Final = 5.0  # is_ready() and health() are for probes, which want a quick no
+DIAGNOSIS_TIMEOUT_S: Final = 1.0  # asking a server that refused a request for the reason
+
+# A request is dropped from Triton's queue a little before its caller stops waiting for it.
+QUEUE_SHARE_OF_DEADLINE: Final = 0.9
+
+MAX_TEXT_BYTES: Final = 2 * 1024 * 1024
+MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+MAX_IN_FLIGHT: Final = 8
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024  # gRPC's own limit of 4 MiB is below what a long list may answer
+
+# Triton answers pings that come more often than this with a broken connection
+# (--grpc-http2-min-recv-ping-interval-without-data), so that a shorter interval needs a change there first.
+TRITON_MIN_PING_INTERVAL_S: Final = 300.0
+KEEPALIVE_INTERVAL_S: Final = TRITON_MIN_PING_INTERVAL_S + 10.0
+KEEPALIVE_TIMEOUT_S: Final = 20.0
+
+# gRPC alone waits up to two minutes before it tries a lost server again.
+CONNECT_TIMEOUT_S: Final = 5.0
+MIN_RECONNECT_INTERVAL_S: Final = 0.1
+MAX_RECONNECT_INTERVAL_S: Final = 2.0
+
+API_KEY_HEADER: Final = RESTRICTED_PROTOCOL_PREFIX + "api-key"
+
+CACHE_MAX_AGE_S: Final = 600.0
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When a request that nobody took is sent again.
+
+    Waits grow exponentially and are drawn at random between zero and their bound, so that callers do not come
+    back together. All retries of a client share a budget: a number in store, refilled by time and by answers.
+    Retries never go past the deadline of the call.
+
+    Example:
+        >>> RetryPolicy(max_attempts=1)  # never retry
+        RetryPolicy(max_attempts=1, ...)
+    """
+
+    max_attempts: int = 30  # requests per answer, the first included
+    first_contact_attempts: int = (
+        4  # likewise until the address has answered once: a wrong address fails soon
+    )
+    initial_backoff_s: float = 0.05  # bound of the first wait
+    max_backoff_s: float = 2.0  # bound of every later wait
+    budget: int = 50  # retries in store
+    budget_per_s: float = 10.0  # refill by time
+    budget_per_answer: float = 0.2  # refill by each answered request
+
+    def __post_init__(self) -> None:
+        _require(self.max_attempts >= 1, "RetryPolicy.max_attempts", self.max_attempts, "at least 1")
+        _require(
+            self.first_contact_attempts >= 1,
+            "RetryPolicy.first_contact_attempts",
+            self.first_contact_attempts,
+            "at least 1",
+        )
+        for name in ("initial_backoff_s", "max_backoff_s", "budget", "budget_per_s", "budget_per_answer"):
+            value = getattr(self, name)
+            _require(value >= 0, f"RetryPolicy.{name}", value, "0 or more")
+
+
+@dataclass(frozen=True)
+class RequestLimits:
+    """How much is sent at once."""
+
+    rows: int | None = (
+        None  # texts per request; None takes the server's max_batch_size, which is never exceeded
+    )
+    request_bytes: int = MAX_REQUEST_BYTES  # UTF-8 bytes of all texts of a request
+    text_bytes: int = MAX_TEXT_BYTES  # UTF-8 bytes of one text (or pair); longer ones are refused
+    in_flight: int = MAX_IN_FLIGHT  # requests of one call that are under way at the same time
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "request_bytes", "text_bytes", "in_flight"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"RequestLimits.{name}", value, "at least 1")
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Encryption, and with `certificate` and `private_key` the client's own identity (mutual TLS).
+
+    All files are PEM. Without `authority` the certificate authorities that ship with gRPC are trusted.
+    """
+
+    authority: Path | str | None = None  # certificates that may have signed the server's
+    certificate: Path | str | None = None  # the client's own chain
+    private_key: Path | str | None = None  # belongs to `certificate`
+    server_name: str | None = None  # name in the server's certificate where it differs from the address
+
+    def __post_init__(self) -> None:
+        both_or_none = (self.certificate is None) == (self.private_key is None)
+        _require(both_or_none, "Tls.certificate and Tls.private_key", "one of them", "both or neither")
+
+
+@dataclass(frozen=True)
+class Keepalive:
+    """Pings that find a dead connection while requests are under way."""
+
+    interval_s: float = (
+        KEEPALIVE_INTERVAL_S  # below TRITON_MIN_PING_INTERVAL_S the server must allow it first
+    )
+    timeout_s: float = KEEPALIVE_TIMEOUT_S  # unanswered for so long, the connection is given up
+
+    def __post_init__(self) -> None:
+        _require(self.interval_s > 0, "Keepalive.interval_s", self.interval_s, "over 0")
+        _require(self.timeout_s > 0, "Keepalive.timeout_s", self.timeout_s, "over 0")
+
+
+def _require(condition: bool, name: str, found: object, expected: str) -> None:  # noqa: FBT001
+    if not condition:
+        raise InvalidOptionError(f"{name}: expected {expected}, found {found!r}")
+
+
+def valid_timeout_s(timeout: float) -> float:
+    """The timeout itself, if it is one that ends."""
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    _require(
+        is_number and 0 < timeout < float("inf"), "timeout", timeout, "a finite number of seconds over 0"
+    )
+    return float(timeout)

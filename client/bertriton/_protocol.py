@@ -1,0 +1,199 @@
+"""Triton's messages: texts become requests, responses become classifications. No input or output here."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from bertriton import contract
+from bertriton._errors import InvalidTextError, UnexpectedAnswerError
+from bertriton._types import Classification
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bertriton.contract import ClassifierInfo
+
+EncodedText = tuple[bytes, ...]  # UTF-8, one element or two for a pair
+
+_OUTPUT_DTYPES: Final = {
+    contract.PROBABILITIES: ("FP32", np.dtype("<f4")),
+    contract.LOGITS: ("FP32", np.dtype("<f4")),
+    contract.TOKEN_COUNT: ("INT32", np.dtype("<i4")),
+    contract.TRUNCATED: ("BOOL", np.dtype("?")),
+}
+_REQUESTED_OUTPUTS: Final = tuple(
+    service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in _OUTPUT_DTYPES
+)
+_LENGTH_PREFIX: Final = struct.Struct("<I")  # stands before every string of a BYTES tensor
+
+
+def encoded_text(text: object, index: int, max_bytes: int) -> EncodedText:
+    """Check one input and encode it.
+
+    Raises:
+        InvalidTextError: it is no text or pair of texts, is not UTF-8, or is over `max_bytes`.
+    """
+    parts = text if isinstance(text, tuple) else (text,)
+    if len(parts) not in (1, 2):
+        raise _invalid(index, f"expected a string or a pair of strings, found a tuple of {len(parts)}")
+    encoded = tuple(_encoded_string(part, index) for part in parts)
+    size_bytes = sum(map(len, encoded))
+    if size_bytes > max_bytes:
+        raise _invalid(
+            index,
+            f"{size_bytes:,} bytes of UTF-8, over the limit of {max_bytes:,}: "
+            "shorten it or raise RequestLimits.text_bytes",
+        )
+    return encoded
+
+
+def _encoded_string(part: object, index: int) -> bytes:
+    if not isinstance(part, str):
+        raise _invalid(index, f"expected a string or a pair of strings, found {type(part).__name__}")
+    try:
+        return part.encode()
+    except UnicodeEncodeError as exc:
+        found = f"character {exc.start} is {part[exc.start]!r}"
+        raise _invalid(index, f"a lone surrogate is no UTF-8 ({found}): decode the text anew") from exc
+
+
+def _invalid(index: int, problem: str) -> InvalidTextError:
+    error = InvalidTextError(f"text {index}: {problem}")
+    error.index = index
+    return error
+
+
+def infer_request(  # the fields of one message
+    model: str,
+    version: str,
+    rows: Sequence[EncodedText],
+    request_id: str,
+    *,
+    truncation: str | None = None,
+    max_length: int | None = None,
+) -> Any:  # noqa: ANN401  # tritonclient is untyped
+    """The `ModelInferRequest` for rows of one width; `set_queue_timeout` completes it."""
+    tensor = service_pb2.ModelInferRequest.InferInputTensor(
+        name=contract.TEXT, datatype="BYTES", shape=(len(rows), len(rows[0]))
+    )
+    request = service_pb2.ModelInferRequest(
+        model_name=model,
+        model_version=version,
+        id=request_id,
+        inputs=(tensor,),
+        outputs=_REQUESTED_OUTPUTS,
+        raw_input_contents=(_bytes_tensor(rows),),
+    )
+    if truncation is not None:
+        request.parameters["truncation"].string_param = truncation
+    if max_length is not None:
+        request.parameters["max_length"].int64_param = max_length
+    return request
+
+
+def set_queue_timeout(request: Any, timeout_s: float) -> None:  # noqa: ANN401  # tritonclient is untyped
+    """Let the server drop the request if it has waited in the queue for so long."""
+    request.parameters["timeout"].int64_param = max(1, int(timeout_s * 1e6))
+
+
+def _bytes_tensor(rows: Sequence[EncodedText]) -> bytes:
+    return b"".join([_LENGTH_PREFIX.pack(len(text)) + text for row in rows for text in row])
+
+
+def classifications(response: Any, info: ClassifierInfo, row_count: int) -> list[Classification]:  # noqa: ANN401
+    """One `Classification` for each row of a `ModelInferResponse`.
+
+    Raises:
+        UnexpectedAnswerError: an output is missing or has another type or shape than the contract says.
+    """
+    label_count = len(info.labels)
+    probabilities = _rows_of(response, contract.PROBABILITIES, row_count, label_count)
+    logits = _rows_of(response, contract.LOGITS, row_count, label_count)
+    token_counts = _rows_of(response, contract.TOKEN_COUNT, row_count, 1)
+    truncated = _rows_of(response, contract.TRUNCATED, row_count, 1)
+    return [
+        _classification(info.labels, *row)
+        for row in zip(probabilities, logits, token_counts, truncated, strict=True)
+    ]
+
+
+def _classification(
+    labels: tuple[str, ...],
+    probabilities: list[float],
+    logits: list[float],
+    token_count: list[int],
+    truncated: list[bool],
+) -> Classification:
+    score = max(probabilities)
+    return Classification(
+        label=labels[probabilities.index(score)],
+        score=score,
+        scores=dict(zip(labels, probabilities, strict=True)),
+        logits=tuple(logits),
+        token_count=token_count[0],
+        truncated=truncated[0],
+    )
+
+
+def _rows_of(response: Any, name: str, rows: int, columns: int) -> list[list[Any]]:  # noqa: ANN401
+    datatype, dtype = _OUTPUT_DTYPES[name]
+    for output, content in zip(response.outputs, response.raw_output_contents, strict=False):
+        if output.name != name:
+            continue
+        shape = tuple(output.shape)
+        if (output.datatype, shape) != (datatype, (rows, columns)):
+            raise UnexpectedAnswerError(
+                f"output {name!r}: expected {datatype} {(rows, columns)}, found {output.datatype} {shape}",
+                model=response.model_name,
+            )
+        if len(content) != rows * columns * dtype.itemsize:
+            raise UnexpectedAnswerError(
+                f"output {name!r}: {len(content)} bytes are not {datatype} {shape}", model=response.model_name
+            )
+        found: list[list[Any]] = np.frombuffer(content, dtype).reshape(shape).tolist()
+        return found
+    raise UnexpectedAnswerError(
+        f"output {name!r} is missing: found {[output.name for output in response.outputs]}",
+        model=response.model_name,
+    )
+
+
+def best_labels(answer: Classification, count: int) -> Classification:
+    """The same answer with the `count` most probable labels in `scores`, best first."""
+    best = sorted(answer.scores.items(), key=lambda item: -item[1])[:count]
+    return Classification(
+        answer.label, answer.score, dict(best), answer.logits, answer.token_count, answer.truncated
+    )
+
+
+def classifier_info(response: Any) -> ClassifierInfo | None:  # noqa: ANN401
+    """What a `ModelConfigResponse` says of a classifier, None if the model is none.
+
+    Raises:
+        UnexpectedAnswerError: it is a classifier of another contract version or with damaged parameters.
+    """
+    config = response.config
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    if not contract.is_classifier(parameters):
+        return None
+    try:
+        # Triton gives 0 for a model that cannot batch.
+        return contract.ClassifierInfo.from_parameters(config.name, max(1, config.max_batch_size), parameters)
+    except contract.ContractError as exc:
+        raise UnexpectedAnswerError(str(exc), model=config.name) from exc
+
+
+def part_names(name: str) -> set[str]:
+    """The models that a classifier's ensemble is made of."""
+    return {name + contract.TOKENIZER_SUFFIX, name + contract.BERT_SUFFIX}
+
+
+def candidate_names(index: Any) -> list[str]:  # noqa: ANN401
+    """Models of a `RepositoryIndexResponse` that may be classifiers: all but the parts of others, sorted."""
+    names = {model.name for model in index.models}
+    parts = {part for name in names for part in part_names(name)}
+    return sorted(names - parts)

@@ -1,0 +1,55 @@
+"""What a call takes and gives back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bertriton.contract import ClassifierInfo
+
+Text: TypeAlias = str | tuple[str, str]
+"""One input: a text, or a pair of texts for models that compare two."""
+
+Truncation: TypeAlias = Literal["head", "tail", "head_tail", "error"]
+"""What is kept of a text over the limit: its start, its end, both ends, or nothing (the text is refused)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The answer for one text.
+
+    Example:
+        >>> Classification("pos", 0.98, {"neg": 0.02, "pos": 0.98}, (-2.0, 1.9), 12, truncated=False)
+        Classification('pos', 0.9800, token_count=12)
+    """
+
+    label: str  # the most probable label
+    score: float  # its probability, 0 to 1; the predicted value itself for a regression model
+    scores: Mapping[str, float] = field(
+        hash=False
+    )  # label -> probability, in the model's order or the top_k best
+    logits: tuple[float, ...]  # what the network gave, in the model's order of labels
+    token_count: int  # tokens of the whole text, special tokens included, before truncation
+    truncated: bool  # whether the model saw only a part of the text
+
+    def __repr__(self) -> str:
+        truncated = ", truncated" if self.truncated else ""
+        return f"Classification({self.label!r}, {self.score:.4f}, token_count={self.token_count}{truncated})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain dict, list and numbers, ready for JSON."""
+        return asdict(self) | {"logits": list(self.logits)}
+
+
+@dataclass(frozen=True, slots=True)
+class ServedClassifier:
+    """One classifier of a server, as `Client.models` lists it."""
+
+    info: ClassifierInfo | None  # labels and limits; None while the model cannot tell them
+    name: str
+    versions: tuple[str, ...]  # versions that answer now, oldest first
+    ready: bool  # whether at least one version answers
+    reason: str  # Triton's words where no version answers, else empty

@@ -1,0 +1,98 @@
+"""The command line: a table of commands, each imported when it is called."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final, NoReturn
+
+import click
+
+from bertriton import __version__
+
+PROGRAM: Final = "bertriton"
+_INTERRUPTED_EXIT: Final = 128 + signal.SIGINT
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where a command lives and what it needs."""
+
+    module: str
+    attribute: str
+    extra: str  # of pip install 'bertriton[...]'
+    summary: str  # known without an import, so that --help never fails
+
+
+_COMMANDS: Final = {
+    "classify": _Entry("bertriton._classify_command", "classify_command", "cli", "Classify texts or files."),
+    "completion": _Entry(
+        "bertriton._completion_command", "completion_command", "cli", "Complete in a shell."
+    ),
+    "export": _Entry(
+        "bertriton_export.command", "export_command", "export", "Turn a checkpoint into Triton models."
+    ),
+    "health": _Entry("bertriton._server_commands", "health_command", "cli", "Say whether a server is ready."),
+    "models": _Entry("bertriton._server_commands", "models_command", "cli", "List a server's classifiers."),
+    "serve": _Entry(
+        "bertriton_server.command", "serve_command", "serve", "Serve a model repository with Triton."
+    ),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        entry = _COMMANDS.get(cmd_name)
+        return None if entry is None else _imported(entry)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in sorted(_COMMANDS.items())])
+
+
+def _imported(entry: _Entry) -> click.Command:
+    """The command itself, or one in its place that says what to install."""
+    try:
+        command: click.Command = getattr(import_module(entry.module), entry.attribute)
+    except ModuleNotFoundError as exc:
+        return _command_without_its_extra(entry, exc.name or entry.module)
+    return command
+
+
+def _command_without_its_extra(entry: _Entry, missing: str) -> click.Command:
+    def say_what_to_install(arguments: tuple[str, ...]) -> None:  # noqa: ARG001
+        raise click.ClickException(f"{missing} is not installed: pip install 'bertriton[{entry.extra}]'")
+
+    return click.Command(
+        None,
+        callback=say_what_to_install,
+        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+        context_settings={"ignore_unknown_options": True},
+        add_help_option=False,
+        help=entry.summary,
+    )
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=PROGRAM)
+def bertriton() -> None:
+    """Serve BERT text classifiers on NVIDIA Triton, and ask them."""
+
+
+def run() -> NoReturn:
+    """Run the command line; a failure is one line on stderr, an interruption none."""
+    try:
+        exit_code = bertriton.main(prog_name=PROGRAM, standalone_mode=False)
+    except click.Abort:
+        exit_code = _INTERRUPTED_EXIT
+    except click.ClickException as exc:
+        exc.show()
+        exit_code = exc.exit_code
+    sys.exit(exit_code if isinstance(exit_code, int) else 0)

@@ -1,0 +1,84 @@
+"""Run an exported graph in ONNX Runtime, on tokenised texts packed as Triton packs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnxruntime
+from tokenizers import Encoding, Tokenizer
+
+from bertriton import contract
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bertriton_export.checkpoint import Checkpoint
+
+# Enough for full speed; more would only cost memory.
+TOKENS_PER_RUN: Final = 2048
+
+
+class GraphSession:
+    """One ONNX file, ready to run on this machine's CPU."""
+
+    def __init__(self, onnx_file: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        # Neither a pool of buffers nor a second copy of all weights is worth its memory for a few runs.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        options.enable_cpu_mem_arena = False
+        self._session = onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
+
+    def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Logits [texts, labels], all texts in one batch."""
+        return self._run(contract.LOGITS, encodings)
+
+    def probabilities(
+        self, encodings: Sequence[Encoding], on_progress: Callable[[float], object] = float
+    ) -> NDArray[np.float32]:
+        """Probabilities [texts, labels], in batches; `on_progress` gets the share done."""
+        parts = []
+        done = 0
+        for batch in _batches(encodings):
+            parts.append(self._run(contract.PROBABILITIES, batch))
+            done += len(batch)
+            on_progress(done / len(encodings))
+        return np.concatenate(parts)
+
+    def _run(self, output: str, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
+        return np.asarray(self._session.run([output], packed_inputs(encodings))[0])
+
+
+def encode(checkpoint: Checkpoint, texts: Sequence[str]) -> list[Encoding]:
+    """Tokenise texts as the server does, cut to the model's length."""
+    tokenizer = Tokenizer.from_str(checkpoint.tokenizer_json)
+    tokenizer.enable_truncation(checkpoint.max_length)
+    return tokenizer.encode_batch(list(texts))
+
+
+def packed_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[Any]]:
+    """The graph's inputs for tokenised texts: all tokens one after the other, each [T] INT32."""
+    return {
+        contract.INPUT_IDS: _packed([encoding.ids for encoding in encodings]),
+        contract.TOKEN_TYPE_IDS: _packed([encoding.type_ids for encoding in encodings]),
+        contract.POSITION_IDS: _packed([range(len(encoding.ids)) for encoding in encodings]),
+    }
+
+
+def _packed(rows: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    return np.concatenate([np.asarray(row, np.int32) for row in rows])
+
+
+def _batches(encodings: Sequence[Encoding]) -> Iterator[list[Encoding]]:
+    batch: list[Encoding] = []
+    tokens = 0
+    for encoding in encodings:
+        if batch and tokens + len(encoding.ids) > TOKENS_PER_RUN:
+            yield batch
+            batch, tokens = [], 0
+        batch.append(encoding)
+        tokens += len(encoding.ids)
+    yield batch

@@ -1,0 +1,115 @@
+"""Whether an int8 graph decides as its fp32 twin does, and which layers are to blame when it does not."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from bertriton_export.bert_graph import encoder_linears, write_bert_graph
+from bertriton_export.errors import Int8GateError
+from bertriton_export.graph_session import GraphSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from tokenizers import Encoding
+
+    from bertriton_export.bert_graph import GraphOptions
+    from bertriton_export.checkpoint import Checkpoint
+
+    Stage = Callable[[str], object]
+
+MIN_LABEL_AGREEMENT: Final = 0.995  # share of texts with the same best label
+MAX_MEAN_DIFFERENCE: Final = 0.005  # of probability
+
+# Finding the layers to blame takes a graph a layer, so on a part of the texts.
+TEXTS_TO_BLAME_ON: Final = 50
+BLAMED_LAYERS: Final = 3
+
+
+@dataclass(frozen=True)
+class Int8Comparison:
+    """How an int8 graph's answers differ from fp32's on real text."""
+
+    texts: int
+    label_agreement: float  # share of texts with the same best label
+    mean_difference: float  # of probability, over texts and labels
+    max_difference: float
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the int8 graph may be served in the fp32 graph's place."""
+        return self.label_agreement >= MIN_LABEL_AGREEMENT and self.mean_difference <= MAX_MEAN_DIFFERENCE
+
+    def __str__(self) -> str:
+        return (
+            f"{self.label_agreement:.2%} of {self.texts} texts keep their label "
+            f"(required {MIN_LABEL_AGREEMENT:.1%}), probabilities move by {self.mean_difference:.4f} "
+            f"on average (allowed {MAX_MEAN_DIFFERENCE})"
+        )
+
+
+def require_int8_close_to_fp32(
+    checkpoint: Checkpoint,
+    encodings: Sequence[Encoding],
+    fp32_and_int8: tuple[Path, Path],
+    options: GraphOptions,
+    on_stage: Stage,
+) -> Int8Comparison:
+    """Compare the two graphs on tokenised texts.
+
+    Raises:
+        Int8GateError: the int8 graph is too far off; names the layers that hurt most.
+    """
+    fp32, int8 = (_probabilities(file, encodings, on_stage) for file in fp32_and_int8)
+    comparison = _compare(int8, fp32)
+    if not comparison.is_close:
+        part = slice(TEXTS_TO_BLAME_ON)
+        layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage)
+        raise Int8GateError(str(comparison), layers)
+    return comparison
+
+
+def _probabilities(file: Path, encodings: Sequence[Encoding], on_stage: Stage) -> NDArray[np.float32]:
+    def tell(share: float) -> None:
+        on_stage(f"comparing int8 with fp32 on {len(encodings)} texts: {share:.0%}")
+
+    return GraphSession(file).probabilities(encodings, tell)
+
+
+def _compare(int8: NDArray[np.float32], fp32: NDArray[np.float32]) -> Int8Comparison:
+    differences = np.abs(int8 - fp32)
+    return Int8Comparison(
+        texts=len(fp32),
+        label_agreement=float((int8.argmax(axis=-1) == fp32.argmax(axis=-1)).mean()),
+        mean_difference=float(differences.mean()),
+        max_difference=float(differences.max()),
+    )
+
+
+def _layers_to_blame(
+    checkpoint: Checkpoint,
+    encodings: Sequence[Encoding],
+    fp32: NDArray[np.float32],
+    options: GraphOptions,
+    on_stage: Stage,
+) -> tuple[str, ...]:
+    """The layers that move probabilities most when each alone is int8, worst first."""
+    linears = frozenset(encoder_linears(checkpoint.config))
+    layer_to_difference = {}
+    for index in range(checkpoint.config.num_hidden_layers):
+        layer = f"encoder.layer.{index}"
+        on_stage(f"looking for the layers to blame: {layer}")
+        alone = frozenset(name for name in linears if name.startswith(f"bert.{layer}."))
+        only_this = replace(options, keep_fp32=options.keep_fp32 | (linears - alone))
+        with tempfile.TemporaryDirectory() as folder:
+            file = write_bert_graph(checkpoint, Path(folder), only_this)
+            int8 = GraphSession(file).probabilities(encodings)
+        layer_to_difference[layer] = _compare(int8, fp32).mean_difference
+    by_difference = sorted(layer_to_difference, key=layer_to_difference.__getitem__, reverse=True)
+    return tuple(by_difference[:BLAMED_LAYERS])

@@ -1,0 +1,93 @@
+"""Make an int8 graph by way of its fp32 twin: verify the twin, smooth by what it shows, compare with it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bertriton_export.bert_graph import (
+    GraphOptions,
+    encoder_linears,
+    is_after_activation,
+    write_bert_graph,
+)
+from bertriton_export.errors import OptionError
+from bertriton_export.graph_session import encode
+from bertriton_export.int8_gate import Int8Comparison, require_int8_close_to_fp32
+from bertriton_export.int8_linear import FULL_WEIGHT_LEVELS, REDUCED_WEIGHT_LEVELS, Int8Options
+from bertriton_export.smoothing import input_maxima, smoothing_factors
+from bertriton_export.verify import Verification, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bertriton_export.checkpoint import Checkpoint
+
+# Channels show which of them run large on few texts already; the comparison uses all.
+TEXTS_PER_OBSERVED_TEXT: Final = 4
+MAX_OBSERVED_TEXTS: Final = 64
+
+
+@dataclass(frozen=True)
+class Int8Request:
+    """What an int8 graph is to be like."""
+
+    texts: Sequence[str]  # to smooth by and to compare with fp32 on
+    keep_fp32: Sequence[str] = ()  # layers that stay fp32, as `encoder.layer.3`
+    vnni: bool = True  # False: weights of seven bits, for x86 CPUs without VNNI
+
+
+def write_fp32_graph(
+    checkpoint: Checkpoint, folder: Path, on_stage: Callable[[str], object]
+) -> tuple[Path, Verification]:
+    """Write the fp32 graph and hold it to the reference.
+
+    Raises:
+        VerificationError: it is too far off.
+    """
+    on_stage("building the graph")
+    file = write_bert_graph(checkpoint, folder, GraphOptions())
+    on_stage("verifying it against the float64 reference")
+    return file, verify(checkpoint, file)
+
+
+def write_int8_graph(
+    checkpoint: Checkpoint, folder: Path, request: Int8Request, on_stage: Callable[[str], object]
+) -> tuple[Verification, Int8Comparison]:
+    """Write the int8 graph and hold it to its fp32 twin, and that one to the reference.
+
+    Raises:
+        OptionError: a layer to keep in fp32 does not exist.
+        VerificationError: the twin is too far off the reference.
+        Int8GateError: the int8 graph is too far off its twin.
+    """
+    kept = _linears_of(checkpoint, request.keep_fp32)
+    encodings = encode(checkpoint, request.texts)
+    with tempfile.TemporaryDirectory(dir=folder) as twin:
+        fp32_file, verification = write_fp32_graph(checkpoint, Path(twin), on_stage)
+        on_stage("building the int8 graph")
+        observed = encodings[::TEXTS_PER_OBSERVED_TEXT][:MAX_OBSERVED_TEXTS]
+        smoothed = [name for name in encoder_linears(checkpoint.config) if not is_after_activation(name)]
+        factors = smoothing_factors(checkpoint.weights, input_maxima(fp32_file, smoothed, observed))
+        levels = FULL_WEIGHT_LEVELS if request.vnni else REDUCED_WEIGHT_LEVELS
+        options = GraphOptions(Int8Options(levels, factors), kept)
+        file = write_bert_graph(checkpoint, folder, options)
+        comparison = require_int8_close_to_fp32(checkpoint, encodings, (fp32_file, file), options, on_stage)
+    return verification, comparison
+
+
+def _linears_of(checkpoint: Checkpoint, layers: Sequence[str]) -> frozenset[str]:
+    """The linear layers in encoder layers, or one by its whole name."""
+    found: set[str] = set()
+    for layer in layers:
+        prefix = f"bert.{layer.removeprefix('bert.')}."
+        linears = [name for name in encoder_linears(checkpoint.config) if f"{name}.".startswith(prefix)]
+        if not linears:
+            raise OptionError(
+                f"keep_fp32 {layer!r}: no such layer; expected one like encoder.layer.0 or "
+                "encoder.layer.0.output.dense"
+            )
+        found.update(linears)
+    return frozenset(found)

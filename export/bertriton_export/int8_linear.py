@@ -1,0 +1,160 @@
+"""Linear layers of the graph in int8.
+
+int8 follows Jacob et al. 2018 (https://arxiv.org/abs/1712.05877) with one scale per output channel for the
+weights and one per token for the activations:
+
+    y[t, n] = sum_k(quantised_x[t, k] * quantised_w[k, n]) * token_scale[t] * channel_scale[n]
+
+A scale per token, unlike one per batch, keeps a text's answer independent of the texts beside it. Two things
+keep the error small. Input channels that run larger than the rest are divided by a factor that their weights
+are multiplied with (SmoothQuant, Xiao et al. 2022, https://arxiv.org/abs/2211.10438). And what comes out of
+GELU, which is hardly ever negative, is quantised from its minimum upwards, so that no level is wasted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bertriton_export.checkpoint import Weights
+    from bertriton_export.graph_builder import GraphBuilder
+
+# int8 weights reach this far on both sides of zero.
+FULL_WEIGHT_LEVELS: Final = 127
+# Without VNNI, x86 adds pairs of products in 16 bits, which seven bits of weight cannot overflow.
+REDUCED_WEIGHT_LEVELS: Final = 63
+
+# Activations are unsigned, the form that x86 multiplies fastest with signed weights.
+ACTIVATION_LEVELS: Final = 255
+SIGNED_ZERO_POINT: Final = 128
+SIGNED_LEVELS: Final = 127
+# The largest |value| of a token of zeros is taken for this, since a scale must not be zero.
+SMALLEST_MAXIMUM: Final = 1e-6
+
+# What an activation function never goes below, so that its output can be quantised from there upwards.
+ACTIVATION_TO_MINIMUM: Final = {"gelu": -0.1701, "gelu_tanh": -0.1701, "relu": 0.0}
+
+
+@dataclass(frozen=True)
+class Int8Options:
+    """How linear layers are quantised."""
+
+    weight_levels: int = FULL_WEIGHT_LEVELS
+    # Layer -> factor per input channel, for those that are smoothed; layers that share an input share it.
+    smoothing: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QuantisedWeight:
+    """A linear layer's weight in int8."""
+
+    values: NDArray[np.int8]  # [inputs, outputs]
+    scales: NDArray[np.float32]  # [outputs]
+
+
+def quantise_weight(weight: NDArray[np.float32], levels: int) -> QuantisedWeight:
+    """Quantise a weight [outputs, inputs] symmetrically, with one scale per output channel."""
+    maxima = np.maximum(np.abs(weight).max(axis=1), SMALLEST_MAXIMUM)
+    scales = (maxima / levels).astype(np.float32)
+    values = np.rint(weight / scales[:, None]).astype(np.int8)
+    return QuantisedWeight(np.ascontiguousarray(values.T), scales)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Quantised activations: names of graph values."""
+
+    values: str  # UINT8 [T, inputs]
+    scales: str  # FLOAT [T, 1]
+    zero_point: int
+
+
+class Int8Linear:
+    """Linear layers in int8; what several of them read is quantised once.
+
+    Args:
+        g: the graph under construction.
+        weights: of the checkpoint.
+        options: how to quantise.
+        minima: layer -> what its input never goes below, where that is known.
+    """
+
+    def __init__(
+        self, g: GraphBuilder, weights: Weights, options: Int8Options, minima: Mapping[str, float]
+    ) -> None:
+        self._g = g
+        self._weights = weights
+        self._options = options
+        self._minima = minima
+        self._hidden_to_tokens: dict[str, _Tokens] = {}
+
+    def product(self, name: str, hidden: str) -> str:
+        """The layer without its bias."""
+        if name in self._minima:
+            return self.with_bias(name, hidden, np.zeros(1, np.float32))
+        return self._scaled_product(name, self._signed(name, hidden), self._weight(name))
+
+    def with_bias(self, name: str, hidden: str, bias: NDArray[np.float32]) -> str:
+        """The layer with a bias."""
+        g = self._g
+        weight = self._weight(name)
+        if name in self._minima:
+            tokens = self._from_minimum(name, hidden)
+            # The product is one of (hidden - minimum); what is missing is the same for every token.
+            sums = weight.values.sum(axis=0, dtype=np.float32) * weight.scales
+            bias = bias + np.float32(self._minima[name]) * sums
+        else:
+            tokens = self._signed(name, hidden)
+        return g.op("Add", self._scaled_product(name, tokens, weight), g.weight(f"{name}.bias", bias))
+
+    def _weight(self, name: str) -> QuantisedWeight:
+        weight = self._weights[f"{name}.weight"] * self._options.smoothing.get(name, np.float32(1))
+        return quantise_weight(weight, self._options.weight_levels)
+
+    def _scaled_product(self, name: str, tokens: _Tokens, weight: QuantisedWeight) -> str:
+        g = self._g
+        product = g.op(
+            "MatMulIntegerToFloat",
+            tokens.values,
+            g.weight(f"{name}.weight.int8", weight.values),
+            g.constant(1.0, np.float32),
+            g.weight(f"{name}.weight.scale", weight.scales),
+            g.constant(tokens.zero_point, np.uint8),
+            g.weight(f"{name}.weight.zero_point", np.zeros(len(weight.scales), np.int8)),
+        )
+        return g.op("Mul", product, tokens.scales)
+
+    def _signed(self, name: str, hidden: str) -> _Tokens:
+        """Tokens on both sides of zero, smoothed; the first layer to read them decides for all."""
+        if hidden not in self._hidden_to_tokens:
+            g = self._g
+            smooth = hidden
+            if name in self._options.smoothing:
+                inverse = g.weight(f"{name}.inverse_smoothing", 1 / self._options.smoothing[name])
+                smooth = g.op("Mul", hidden, inverse)
+            maxima = g.op("ReduceMax", g.op("Abs", smooth), axes=[1], keepdims=0)  # (T)
+            self._hidden_to_tokens[hidden] = self._quantise(smooth, maxima, SIGNED_LEVELS, SIGNED_ZERO_POINT)
+        return self._hidden_to_tokens[hidden]
+
+    def _from_minimum(self, name: str, hidden: str) -> _Tokens:
+        """Tokens that start at a known minimum."""
+        g = self._g
+        positive = g.op("Sub", hidden, g.constant(self._minima[name], np.float32))
+        maxima = g.op("ReduceMax", positive, axes=[1], keepdims=0)  # (T)
+        return self._quantise(positive, maxima, ACTIVATION_LEVELS, 0)
+
+    def _quantise(self, hidden: str, maxima: str, levels: int, zero_point: int) -> _Tokens:
+        g = self._g
+        maxima = g.op("Max", maxima, g.constant(SMALLEST_MAXIMUM, np.float32))
+        scales = g.op("Mul", maxima, g.constant(1 / levels, np.float32))  # (T)
+        zero_points = g.op("Expand", g.constant(zero_point, np.uint8), g.op("Shape", scales))  # (T)
+        # With an axis, this one operator divides, rounds and saturates every token by its own scale.
+        values = g.op("QuantizeLinear", hidden, scales, zero_points, axis=0)
+        return _Tokens(values, g.op("Unsqueeze", scales, g.constant([1])), zero_point)

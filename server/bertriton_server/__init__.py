@@ -1,0 +1,31 @@
+"""tritonserver on this machine, without a container: found or installed, started, awaited, stopped."""
+
+from bertriton_server.errors import (
+    AddressUnavailableError,
+    ModelsNotReadyError,
+    RepositoryError,
+    RuntimeInstallError,
+    RuntimeNotFoundError,
+    ServerError,
+    ServerExitedError,
+    StartError,
+    StartTimeoutError,
+)
+from bertriton_server.local_server import LocalServer, ServerConfig
+from bertriton_server.runtime import Runtime, find_runtime
+
+__all__ = [
+    "AddressUnavailableError",
+    "LocalServer",
+    "ModelsNotReadyError",
+    "RepositoryError",
+    "Runtime",
+    "RuntimeInstallError",
+    "RuntimeNotFoundError",
+    "ServerConfig",
+    "ServerError",
+    "ServerExitedError",
+    "StartError",
+    "StartTimeoutError",
+    "find_runtime",
+]

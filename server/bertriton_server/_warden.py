@@ -1,0 +1,109 @@
+"""Removes what a server would leave behind; also runs as a process of its own that outlives a killed parent.
+
+As a script it waits for the word DISMISSED on its standard input or for its parent to end, whichever is
+first, and cleans up in the second case. Nothing but the standard library: it starts fast and anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DISMISSED: Final = "dismissed"
+STOP_GRACE_S: Final = 30.0  # for requests in flight; tritonserver's own default
+
+_KILL_GRACE_S: Final = 5.0
+_POLL_S: Final = 0.05
+_PARENT_POLL_S: Final = 1.0
+_EXEC_GRACE_S: Final = 0.2
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
+
+
+def stop_group(group: int, grace_s: float) -> None:
+    """Ask the server to end, then end all that is still there of its process group."""
+    try:
+        _send(os.kill, group, signal.SIGTERM)
+        _wait_while(lambda: _is_living_member(group, group), grace_s)
+    finally:
+        # The stubs end with their server, but not at once when that was killed.
+        _send(os.killpg, group, signal.SIGKILL)
+        _wait_while(lambda: bool(_living_members(group)), _KILL_GRACE_S)
+
+
+def remove_files(workspace: Path, shared_memory_prefix: str) -> None:
+    """Remove a server's temporary directory and its shared memory segments."""
+    shutil.rmtree(workspace, ignore_errors=True)
+    for segment in _SHARED_MEMORY.glob(f"{shared_memory_prefix}*"):
+        segment.unlink(missing_ok=True)
+
+
+def _living_members(group: int) -> list[int]:
+    return [pid for pid in _process_ids() if _is_living_member(pid, group)]
+
+
+def _is_living_member(pid: int, group: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # gone between listing and reading
+        return False
+    state, _parent, its_group = stat.rpartition(")")[2].split()[:3]
+    # Those that only wait to be reaped are not living.
+    return int(its_group) == group and state not in "ZX"
+
+
+def _groups_of(shared_memory_prefix: str) -> set[int]:
+    """Process groups of all that has the prefix on its command line, this process excepted."""
+    groups = set()
+    for pid in _process_ids():
+        with suppress(OSError):  # gone between listing and reading
+            if shared_memory_prefix.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                groups.add(os.getpgid(pid))
+    return groups - {os.getpgrp()}
+
+
+def _process_ids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _send(kill: Callable[[int, int], None], target: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        kill(target, number)
+
+
+def _wait_while(condition: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while condition() and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+
+
+def _outlives(parent: int) -> bool:
+    """Wait; tell whether the parent ended without a word."""
+    # The end of the file alone would not do: what was forked from the parent holds its end of the pipe too.
+    while os.getppid() == parent:
+        if select.select([sys.stdin], [], [], _PARENT_POLL_S)[0]:
+            return DISMISSED not in sys.stdin.readline()
+    return True
+
+
+def _main(parent: str, workspace: str, shared_memory_prefix: str) -> None:
+    if not _outlives(int(parent)):
+        return
+    # A server forked a moment ago does not have its own command line yet.
+    time.sleep(_EXEC_GRACE_S)
+    for group in _groups_of(shared_memory_prefix):
+        stop_group(group, STOP_GRACE_S)
+    remove_files(Path(workspace), shared_memory_prefix)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,296 @@
+"""Python-based stand-in for Triton's ONNX Runtime backend.
+
+Triton loads this file for `backend: "onnxruntime"` when it finds no library of that backend. The same models
+get the same answers: the requests of a batch share one run, inputs with `allow_ragged_batch` are laid end to
+end, `batch_input` and `batch_output` mean the same. What it cannot honour it says in the log, at load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import triton_python_backend_utils as pb_utils
+
+Array = Any  # of numpy
+Entry = dict[str, Any]  # an input, an output and the like of config.pbtxt
+Named = dict[str, Array]  # the tensors of one request
+Request = Any  # pb_utils.InferenceRequest
+Response = Any  # pb_utils.InferenceResponse
+
+# The names of all other types differ by case alone.
+ONNX_TO_TRITON_NAME = {"float16": "FP16", "float": "FP32", "double": "FP64"}
+# `optimization.graph.level` as the C++ backend reads it; any other level means everything.
+LEVEL_TO_OPTIMIZATION = {
+    -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+CUDA_KEYS = {"gpu_mem_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "do_copy_in_default_stream"}
+INITIALIZERS_KEY = "session.use_device_allocator_for_initializers"
+SHRINKAGE_KEY = "memory.enable_memory_arena_shrinkage"
+
+
+class TritonPythonModel:
+    """One instance of one ONNX model."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the network and hold its inputs and outputs against the config."""
+        config = json.loads(args["model_config"])
+        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+        self.inputs = config["input"]
+        self.outputs = {output["name"]: output for output in config["output"]}
+        self.batch_inputs = config.get("batch_input", [])
+        self.output_to_source = scatter_sources(config)
+        self.is_batching = config.get("max_batch_size", 0) > 0
+        self.session = load_session(config, parameters, args)
+        self.run_options = make_run_options(parameters)
+        check_inputs(self.session, config)
+        check_outputs(self.session, config)
+        warn_of_what_is_not_honoured(config)
+
+    def execute(self, requests: list[Request]) -> list[Response]:
+        """Answer all requests with one run; should it fail, with one run each, so that only bad ones fail."""
+        if self.is_batching and len(requests) > 1:
+            try:
+                return self.answer_together(requests)
+            except Exception as exc:  # noqa: BLE001 - whatever it was, it must not reach the neighbours
+                pb_utils.Logger.log_warn(f"a batch of {len(requests)} failed, each request runs alone: {exc}")
+        return [self.answer_alone(request) for request in requests]
+
+    def answer_alone(self, request: Request) -> Response:
+        """The response to one request, or its error."""
+        try:
+            return self.answer_together([request])[0]
+        except Exception as exc:  # noqa: BLE001 - it belongs to the client that asked
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"onnxruntime: {exc}"))
+
+    def answer_together(self, requests: list[Request]) -> list[Response]:
+        """The responses to requests that share one run."""
+        tensors = [self.read_inputs(request) for request in requests]
+        rows = [next(iter(named.values())).shape[0] for named in tensors] if self.is_batching else [1]
+        wanted = [request.requested_output_names() for request in requests]
+        names = [name for name in self.outputs if any(name in of_one for of_one in wanted)]
+        arrays = self.session.run(names, self.make_feed(tensors, rows), self.run_options)
+        parts = [self.split(*named, tensors, rows) for named in zip(names, arrays, strict=True)]
+        responses = []
+        for of_one, values in zip(wanted, zip(*parts, strict=True), strict=True):
+            named_values = [named for named in zip(names, values, strict=True) if named[0] in of_one]
+            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor(*named) for named in named_values]))
+        return responses
+
+    def read_inputs(self, request: Request) -> Named:
+        """The tensors of one request; optional inputs that were not sent are left out."""
+        names = [entry["name"] for entry in self.inputs]
+        tensors = [pb_utils.get_input_tensor_by_name(request, name) for name in names]
+        return {tensor.name(): from_triton(tensor.as_numpy()) for tensor in tensors if tensor is not None}
+
+    def make_feed(self, tensors: list[Named], rows: list[int]) -> Named:
+        """What the network gets: the inputs of all requests together, and what `batch_input` asks for."""
+        feed = {}
+        for entry in self.inputs:
+            arrays = [named[entry["name"]] for named in tensors if entry["name"] in named]
+            if len(arrays) not in (0, len(tensors)):
+                raise ValueError(f"input '{entry['name']}' is in some requests of the batch only")
+            if arrays:
+                feed[entry["name"]] = concatenate(arrays, is_ragged=entry.get("allow_ragged_batch", False))
+        for entry in self.batch_inputs:
+            value = batch_input(entry["kind"], [named[entry["source_input"][0]] for named in tensors], rows)
+            value = value.astype(pb_utils.triton_string_to_numpy(entry["data_type"]))
+            feed.update(dict.fromkeys(entry["target_name"], value))
+        return feed
+
+    def split(self, name: str, array: Array, tensors: list[Named], rows: list[int]) -> list[Array]:
+        """Each request's part of one output."""
+        array = to_triton(array)
+        dims = [int(size) for size in self.outputs[name]["dims"]]
+        if source := self.output_to_source.get(name):
+            template = [-1, *dims] if self.is_batching else dims
+            return scatter(array, template, [named[source].shape for named in tensors])
+        if "reshape" in self.outputs[name]:
+            array = array.reshape(*array.shape[: self.is_batching], *dims)
+        if not self.is_batching:
+            return [array]
+        if array.shape[:1] != (sum(rows),):
+            raise ValueError(f"output '{name}' has shape {list(array.shape)} for a batch of {sum(rows)}")
+        return np.split(array, np.cumsum(rows)[:-1])
+
+
+def concatenate(arrays: list[Array], *, is_ragged: bool) -> Array:
+    """All requests' tensors as one: end to end with rank 1 when ragged, else along the batch dimension."""
+    if is_ragged:
+        return np.concatenate([array.reshape(-1) for array in arrays])  # [elements of all]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)  # [rows of all, ...]
+
+
+def batch_input(kind: str, source: list[Array], rows: list[int]) -> Array:
+    """What Triton computes from the shapes of one input of all requests."""
+    counts = np.array([array.size for array in source])  # [requests]
+    item_shapes = np.repeat([array.shape[1:] for array in source], rows, axis=0)  # [rows, dimensions - 1]
+    return {
+        "BATCH_ELEMENT_COUNT": counts,
+        "BATCH_ACCUMULATED_ELEMENT_COUNT": np.cumsum(counts),
+        "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO": np.append(0, np.cumsum(counts)),
+        "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE": np.zeros(counts.max()),  # only its shape means anything
+        "BATCH_ITEM_SHAPE": item_shapes,
+        "BATCH_ITEM_SHAPE_FLATTEN": item_shapes.reshape(-1),
+    }[kind]
+
+
+def scatter(array: Array, template: list[int], sources: list[tuple[int, ...]]) -> list[Array]:
+    """Cut an output into parts whose every -1 is the size that the request's source input has there."""
+    shapes = [[source[axis] if own < 0 else own for axis, own in enumerate(template)] for source in sources]
+    ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in shapes])
+    if ends[-1] != array.size:
+        raise ValueError(f"an output of {array.size} elements cannot be cut into shapes {shapes}")
+    parts = np.split(array.reshape(-1), ends[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def scatter_sources(config: Entry) -> dict[str, str]:
+    """Output name -> the input whose shape its parts have."""
+    return {entry["target_name"][0]: entry["source_input"][0] for entry in config.get("batch_output", [])}
+
+
+def from_triton(array: Array) -> Array:
+    """Triton's strings are bytes, ONNX Runtime's are text."""
+    return np.vectorize(bytes.decode, otypes=[object])(array) if array.dtype == np.object_ else array
+
+
+def to_triton(array: Array) -> Array:
+    """The way back of `from_triton`."""
+    return np.vectorize(str.encode, otypes=[object])(array) if array.dtype == np.object_ else array
+
+
+def load_session(config: Entry, parameters: dict[str, str], args: dict[str, str]) -> ort.InferenceSession:
+    """ONNX Runtime's session for the model file."""
+    folder = Path(args["model_repository"]) / args["model_version"]
+    path = folder / (config.get("default_model_filename") or "model.onnx")
+    if not path.is_file():
+        raise pb_utils.TritonModelException(f"{path} does not exist")
+    providers = choose_providers(config, parameters, args)
+    # By path and not by content: external data lies beside the file.
+    session = ort.InferenceSession(os.fspath(path), make_session_options(config, parameters), providers)
+    if len(session.get_providers()) < len(providers):
+        pb_utils.Logger.log_warn(f"{path}: CUDA could not be set up, it runs on the CPU")
+    pb_utils.Logger.log_info(f"{path}: onnxruntime {ort.__version__}, {session.get_providers()}")
+    return session
+
+
+def make_session_options(config: Entry, parameters: dict[str, str]) -> ort.SessionOptions:
+    """What the config says of threads, memory and optimisation; ONNX Runtime's defaults for the rest."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(parameters.get("intra_op_thread_count", 0))
+    options.inter_op_num_threads = int(parameters.get("inter_op_thread_count", 0))
+    if parameters.get("execution_mode", "0") == "1":
+        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    options.enable_cpu_mem_arena = parameters.get("enable_mem_arena", "1") == "1"
+    options.enable_mem_pattern = parameters.get("enable_mem_pattern", "1") == "1"
+    level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
+    if level in LEVEL_TO_OPTIMIZATION:
+        options.graph_optimization_level = LEVEL_TO_OPTIMIZATION[level]
+    if INITIALIZERS_KEY in parameters:
+        options.add_session_config_entry(INITIALIZERS_KEY, parameters[INITIALIZERS_KEY])
+    for library in config.get("model_operations", {}).get("op_library_filename", []):
+        options.register_custom_ops_library(library)
+    return options
+
+
+def make_run_options(parameters: dict[str, str]) -> ort.RunOptions:
+    """What the config says of each run."""
+    options = ort.RunOptions()
+    if SHRINKAGE_KEY in parameters:
+        options.add_run_config_entry(SHRINKAGE_KEY, parameters[SHRINKAGE_KEY])
+    return options
+
+
+def choose_providers(config: Entry, parameters: dict[str, str], args: dict[str, str]) -> list[Any]:
+    """CUDA for a GPU instance where ONNX Runtime has it, else the CPU."""
+    if args["model_instance_kind"] != "GPU":
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        pb_utils.Logger.log_warn(
+            "a KIND_GPU instance runs on the CPU: this onnxruntime is built without CUDA"
+        )
+        return ["CPUExecutionProvider"]
+    cuda = {"device_id": args["model_instance_device_id"]}
+    for accelerator in accelerators(config).get("gpu_execution_accelerator", []):
+        if accelerator["name"] == "cuda":
+            cuda.update(accelerator.get("parameters", {}))
+    cuda.update((key, parameters[key]) for key in CUDA_KEYS & parameters.keys())
+    return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
+
+
+def accelerators(config: Entry) -> dict[str, list[Entry]]:
+    """`optimization.execution_accelerators`: the field's name -> what was asked for."""
+    return config.get("optimization", {}).get("execution_accelerators") or {}
+
+
+def warn_of_what_is_not_honoured(config: Entry) -> None:
+    """Say in the log what the C++ backend would do and this one does not."""
+    asked = [entry["name"] for of_device in accelerators(config).values() for entry in of_device]
+    ignored = [f"execution accelerator '{name}'" for name in asked if name != "cuda"]
+    if "sequence_batching" in config:
+        ignored.append("sequence_batching")
+    for what in ignored:
+        pb_utils.Logger.log_warn(
+            f"{config['name']}: no {what} here, only Triton's own onnxruntime backend has it"
+        )
+
+
+def check_inputs(session: ort.InferenceSession, config: Entry) -> None:
+    """Refuse a config whose inputs are not those of the network."""
+    name_to_node = {node.name: node for node in session.get_inputs()}
+    for entry in config["input"]:
+        shape = [-1] if entry.get("allow_ragged_batch") else configured_shape(entry, config)
+        check_tensor("input", entry["name"], entry["data_type"], shape, name_to_node)
+        del name_to_node[entry["name"]]
+    for entry in config.get("batch_input", []):
+        for name in entry["target_name"]:
+            check_tensor("batch_input", name, entry["data_type"], None, name_to_node)
+            del name_to_node[name]
+    if name_to_node:
+        raise pb_utils.TritonModelException(
+            f"config.pbtxt lacks input(s) {sorted(name_to_node)} of the ONNX file"
+        )
+
+
+def check_outputs(session: ort.InferenceSession, config: Entry) -> None:
+    """Refuse a config with outputs that the network has not, or has otherwise."""
+    name_to_node = {node.name: node for node in session.get_outputs()}
+    scattered = scatter_sources(config)
+    for entry in config["output"]:
+        shape = None if entry["name"] in scattered else configured_shape(entry, config)
+        check_tensor("output", entry["name"], entry["data_type"], shape, name_to_node)
+
+
+def configured_shape(entry: Entry, config: Entry) -> list[int]:
+    """The shape that the network's tensor must have for this config entry."""
+    dims = entry["reshape"].get("shape", []) if "reshape" in entry else entry["dims"]
+    return [-1] * (config.get("max_batch_size", 0) > 0) + [int(size) for size in dims]
+
+
+def check_tensor(role: str, name: str, data_type: str, shape: list[int] | None, name_to_node: Named) -> None:
+    """Refuse a tensor that the network lacks, or whose type or shape (None: any) is another there."""
+    if name not in name_to_node:
+        message = f"config.pbtxt has {role} '{name}', the ONNX file only {sorted(name_to_node)}"
+        raise pb_utils.TritonModelException(message)
+    node = name_to_node[name]
+    element = node.type.removeprefix("tensor(").removesuffix(")")
+    own_type = f"TYPE_{ONNX_TO_TRITON_NAME.get(element, element.upper())}"
+    own = [size if isinstance(size, int) else -1 for size in node.shape]
+    # An output without a shape is one of unknown rank.
+    is_any = shape is None or (role == "output" and not own)
+    if own_type != data_type or not (is_any or fits(own, shape or [])):
+        stated, found = f"{data_type}{shape or ''}", f"{own_type}{own}"
+        message = f"{role} '{name}' is {stated} by config.pbtxt, but {found} in the ONNX file"
+        raise pb_utils.TritonModelException(message)
+
+
+def fits(own: list[int], configured: list[int]) -> bool:
+    """Whether the rank is the network's and every size that it fixes is stated."""
+    return len(own) == len(configured) and all(a in (-1, b) for a, b in zip(own, configured, strict=True))

@@ -1,0 +1,118 @@
+"""`bertriton serve`: a tritonserver in the foreground, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from bertriton_server.errors import ServerError
+from bertriton_server.local_server import LOOPBACK, START_TIMEOUT_S, LocalServer, ServerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODEL_REPOSITORY: Final = "model_repository"
+# The same as tritonserver's own.
+HTTP_PORT: Final = 8000
+GRPC_PORT: Final = 8001
+METRICS_PORT: Final = 8002
+
+_CHECK_INTERVAL_S: Final = 0.5
+
+_option = partial(click.option, show_default=True, show_envvar=True)
+_port = partial(_option, type=click.IntRange(0, 65535))
+
+
+@click.command("serve")
+@_option(
+    "--model-repository",
+    type=click.Path(path_type=Path),
+    default=MODEL_REPOSITORY,
+    envvar="BERTRITON_MODEL_REPOSITORY",
+    help="Folder that holds one folder per model.",
+)
+@_option("--host", default=LOOPBACK, envvar="BERTRITON_HOST", help="Name or IPv4 address to listen on.")
+@_port("--http-port", default=HTTP_PORT, envvar="BERTRITON_HTTP_PORT", help="0: any free port.")
+@_port("--grpc-port", default=GRPC_PORT, envvar="BERTRITON_GRPC_PORT", help="0: any free port.")
+@_port("--metrics-port", default=METRICS_PORT, envvar="BERTRITON_METRICS_PORT", help="0: any free port.")
+@_option(
+    "--start-timeout",
+    "start_timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=START_TIMEOUT_S,
+    envvar="BERTRITON_START_TIMEOUT",
+    metavar="SECONDS",
+    help="How long loading the models may take.",
+)
+@_option("--verbose", is_flag=True, envvar="BERTRITON_VERBOSE", help="Show Triton's own log on stderr.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- TRITONSERVER_FLAGS...]")
+def serve_command(*, verbose: bool, **config: Any) -> None:  # noqa: ANN401 - checked by click, named by ServerConfig
+    """Serve a model repository on this machine until Ctrl-C.
+
+    Uses the tritonserver that is installed, else one from pip, which is fetched on first use.
+    What follows `--` goes to tritonserver as it is.
+    """
+    try:
+        with _sigterm_as_ctrl_c():
+            _serve_until_interrupted(ServerConfig(**config), verbose=verbose)
+    except KeyboardInterrupt:
+        # While it started, or for the second time: it has left nothing behind then either.
+        click.echo("stopped", err=True)
+    except ServerError as exc:
+        raise click.ClickException(exc.summary) from exc
+
+
+def _serve_until_interrupted(config: ServerConfig, *, verbose: bool) -> None:
+    click.echo(f"loading the models of {config.model_repository}", err=True)
+    server = LocalServer(config, log_stream=sys.stderr if verbose else None)
+    try:
+        server.start()
+        _announce_and_watch(server)
+        click.echo("stopping once the requests in flight are answered; Ctrl-C again stops at once", err=True)
+        server.stop()
+    finally:
+        # After a second Ctrl-C, or when it died by itself; else it has stopped already.
+        server.stop(grace_s=0)
+
+
+def _announce_and_watch(server: LocalServer) -> None:
+    """Return when interrupted; raise when the server ends by itself."""
+    try:
+        _announce(server)
+        while True:
+            server.check()
+            time.sleep(_CHECK_INTERVAL_S)
+    except KeyboardInterrupt:
+        return
+
+
+def _announce(server: LocalServer) -> None:
+    lines = {
+        "gRPC": server.grpc_url,
+        "HTTP": server.http_url,
+        "metrics": server.metrics_url,
+        "models": ", ".join(server.models()),
+    }
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("[bold green]ready[/], Ctrl-C stops")
+    for label, value in lines.items():
+        console.print(f"  [dim]{label:<8}[/]{escape(value)}")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

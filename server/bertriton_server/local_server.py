@@ -1,0 +1,246 @@
+"""A tritonserver on this machine, for as long as a `with` block lasts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bertriton_server import _ports
+from bertriton_server._readiness import HttpEndpoint, ready_models, wait_until_ready
+from bertriton_server._server_process import ServerProcess
+from bertriton_server._warden import STOP_GRACE_S
+from bertriton_server.errors import RepositoryError, ServerError, ServerExitedError, StartError
+from bertriton_server.runtime import Runtime, find_runtime
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+    from typing import TextIO
+
+    from typing_extensions import Self
+
+LOOPBACK: Final = "127.0.0.1"
+FREE_PORT: Final = 0
+START_TIMEOUT_S: Final = 120.0
+
+_ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - compared with
+_START_ATTEMPTS: Final = 5  # a port that was found free may be lost to another process
+_MODEL_CONFIG: Final = "config.pbtxt"
+_CONTROL_MODE_FLAG: Final = "--model-control-mode"
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """What to serve, and where."""
+
+    model_repository: Path
+    host: str = LOOPBACK  # name or IPv4 address to listen on
+    http_port: int = FREE_PORT  # FREE_PORT: whichever is free
+    grpc_port: int = FREE_PORT  # likewise
+    metrics_port: int = FREE_PORT  # likewise
+    start_timeout_s: float = START_TIMEOUT_S  # for all models to be ready
+    stop_grace_s: float = STOP_GRACE_S  # for requests in flight when it is stopped; 0 ends it at once
+    completes_configs: bool = False  # whether Triton may fill in what a config.pbtxt lacks; starts slower
+    arguments: tuple[str, ...] = ()  # further tritonserver flags
+
+
+class LocalServer:
+    """A running tritonserver that serves one model repository.
+
+    Starts when entered and is ready then; leaves no process, file or shared memory behind, not even when this
+    process is killed.
+
+    Args:
+        config: what to serve; a path alone means `ServerConfig(path)`.
+        runtime: which tritonserver; None: the one that `find_runtime` finds.
+        log_stream: where its log is to appear as it is written; None: only in the file `log_path`.
+
+    Example:
+        >>> with LocalServer("model_repository") as server:  # doctest: +SKIP
+        ...     print(server.grpc_url)
+        127.0.0.1:43817
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig | str | os.PathLike[str],
+        *,
+        runtime: Runtime | None = None,
+        log_stream: TextIO | None = None,
+    ) -> None:
+        self.config = config if isinstance(config, ServerConfig) else ServerConfig(Path(config))
+        self._runtime = runtime
+        self._log_stream = log_stream
+        self._process: ServerProcess | None = None
+        self._address = self.config.host
+        self._service_to_port: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def http_port(self) -> int:
+        """Port of the HTTP endpoint, known from the first start on."""
+        return self._port("http")
+
+    @property
+    def grpc_port(self) -> int:
+        """Port of the gRPC endpoint, known from the first start on."""
+        return self._port("grpc")
+
+    @property
+    def metrics_port(self) -> int:
+        """Port of the metrics endpoint, known from the first start on."""
+        return self._port("metrics")
+
+    @property
+    def http_url(self) -> str:
+        """`http://host:port`."""
+        return f"http://{self._reachable_host}:{self.http_port}"
+
+    @property
+    def grpc_url(self) -> str:
+        """`host:port`, as gRPC clients want it."""
+        return f"{self._reachable_host}:{self.grpc_port}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Where Prometheus finds the server's metrics."""
+        return f"http://{self._reachable_host}:{self.metrics_port}/metrics"
+
+    @property
+    def pid(self) -> int:
+        """Process id of tritonserver, and of its process group."""
+        return self._running.pid
+
+    @property
+    def log_path(self) -> Path:
+        """The log of the server and its models; removed by `stop`."""
+        return self._running.log.path
+
+    def start(self) -> None:
+        """Start the server and wait until all its models answer.
+
+        Raises:
+            RuntimeNotFoundError: there is no tritonserver, see `find_runtime`.
+            RuntimeInstallError: there is none, and it could not be installed.
+            RepositoryError: the model repository is missing or empty.
+            AddressUnavailableError: a port of the config is taken, or its host unknown.
+            ModelsNotReadyError: models failed to load.
+            ServerExitedError: the server ended while it started.
+            StartTimeoutError: it was not ready after `start_timeout_s`.
+        """
+        if self._process:
+            raise ServerError("this server runs already")
+        models = _expected_models(self.config)
+        runtime = self._runtime or find_runtime()
+        for _ in range(_START_ATTEMPTS):
+            lost_port = self._start_on_free_ports(runtime, models)
+            if lost_port is None:
+                return
+        raise StartError(f"{_START_ATTEMPTS} times in a row another process took a free port") from lost_port
+
+    def stop(self, grace_s: float | None = None) -> None:
+        """End the server after the requests in flight; does nothing when it does not run.
+
+        Args:
+            grace_s: how long those may take; 0 ends it at once, None means the config's `stop_grace_s`.
+        """
+        if self._process:
+            try:
+                self._process.stop(self.config.stop_grace_s if grace_s is None else grace_s)
+            finally:
+                self._process = None
+
+    def check(self) -> None:
+        """See that the server still runs.
+
+        Raises:
+            ServerExitedError: it ended by itself.
+        """
+        self._running.require_running()
+
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that answer requests, sorted."""
+        return ready_models(self._endpoint)
+
+    @property
+    def _running(self) -> ServerProcess:
+        if not self._process:
+            raise ServerError("this server does not run: use it in a `with` block, or call start()")
+        return self._process
+
+    @property
+    def _endpoint(self) -> HttpEndpoint:
+        return HttpEndpoint(self._reachable_host, self.http_port)
+
+    @property
+    def _reachable_host(self) -> str:
+        return LOOPBACK if self._address == _ANY_ADDRESS else self._address
+
+    def _port(self, service: str) -> int:
+        if not self._service_to_port:
+            raise ServerError("ports are chosen when the server starts: call start() first")
+        return self._service_to_port[service]
+
+    def _start_on_free_ports(self, runtime: Runtime, models: frozenset[str]) -> ServerExitedError | None:
+        """Start; return the error when another process took a port after it was found free."""
+        config = self.config
+        requested = {"http": config.http_port, "grpc": config.grpc_port, "metrics": config.metrics_port}
+        self._address = _ports.ipv4_address(config.host)
+        self._service_to_port = _ports.choose_ports(self._address, requested)
+        process = ServerProcess(runtime, self._arguments(), self._log_stream)
+        try:
+            wait_until_ready(process, self._endpoint, models, config.start_timeout_s)
+        except BaseException as exc:
+            # No request can be in flight yet.
+            process.stop(grace_s=0)
+            if isinstance(exc, ServerExitedError) and self._has_lost_a_port():
+                return exc
+            raise
+        self._process = process
+        return None
+
+    def _has_lost_a_port(self) -> bool:
+        return not all(_ports.is_free(self._address, port) for port in self._service_to_port.values())
+
+    def _arguments(self) -> list[str]:
+        config = self.config
+        return [
+            f"--model-repository={config.model_repository}",
+            # It stays up with models that failed, so that each can be asked for its reason.
+            "--exit-on-error=false",
+            f"--exit-timeout-secs={math.ceil(config.stop_grace_s)}",
+            *(f"--{service}-address={self._address}" for service in self._service_to_port),
+            *(f"--{service}-port={port}" for service, port in self._service_to_port.items()),
+            *([] if config.completes_configs else ["--disable-auto-complete-config"]),
+            *config.arguments,
+        ]
+
+
+def _expected_models(config: ServerConfig) -> frozenset[str]:
+    """The models that the server must load; none when a flag makes that somebody else's decision."""
+    repository = config.model_repository
+    try:
+        folders = [entry for entry in repository.iterdir() if _is_model(entry)]
+    except OSError as exc:
+        raise RepositoryError(
+            f"cannot read model repository {repository}: {exc.strerror}", repository
+        ) from exc
+    if not folders:
+        raise RepositoryError(f"model repository {repository} holds no model: export one to it", repository)
+    if any(argument.startswith(_CONTROL_MODE_FLAG) for argument in config.arguments):
+        return frozenset()
+    return frozenset(folder.name for folder in folders)
+
+
+def _is_model(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / _MODEL_CONFIG).exists() or any(folder.glob("[0-9]*/")))
