@@ -193,3 +193,20 @@ def test_accuracy_on_unseen_reviews_holds(triton: InferenceServerClient, reviews
     right = [("neg", "pos")[row.argmax()] == review.label for row, review in zip(scores, unseen, strict=True)]
     assert len(unseen) == 200
     assert np.mean(right) > 0.75
+
+
+def test_short_requests_overtake_one_of_many_long_texts(triton: InferenceServerClient) -> None:
+    long_rows = [(f"{index} " + "good " * MAX_LENGTH).encode() for index in range(64)]
+    expected = logits(triton, [(b"a wonderful film",)])
+
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(logits, triton, [(row,) for row in long_rows])
+        answers = []
+        while not large.done():
+            answers.append(logits(triton, [(b"a wonderful film",)]))
+
+    assert len(answers) > 3
+    for answer in answers:
+        np.testing.assert_array_equal(answer, expected)
+    alone = np.concatenate([logits(triton, [(row,)]) for row in long_rows[::21]])
+    np.testing.assert_array_equal(large.result()[::21], alone)

@@ -10,11 +10,22 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from bertriton import __version__, contract
 from bertriton.contract import ClassifierInfo
 from bertriton_export.errors import OptionError, RepositoryError
 from bertriton_export.int8_graph import Int8Request, write_fp32_graph, write_int8_graph
-from bertriton_export.model_config import LABELS_FILE, MAX_BATCH_SIZE, TOKENIZER_FILE, model_configs, to_pbtxt
+from bertriton_export.model_config import (
+    LABELS_FILE,
+    MAX_BATCH_SIZE,
+    TOKENIZER_FILE,
+    WARMUP_FOLDER,
+    model_configs,
+    to_pbtxt,
+    warmup_file,
+    warmup_lengths,
+)
 from bertriton_export.readers import read_checkpoint
 from bertriton_export.repository import staged_repository, write_manifest
 from bertriton_export.verify import sample_texts
@@ -149,8 +160,11 @@ def _write_configs(repository: Path, info: ClassifierInfo) -> None:
     for name, config in model_configs(info).items():
         (repository / name / VERSION_FOLDER).mkdir(parents=True)  # Triton wants one even where it is empty
         (repository / name / "config.pbtxt").write_text(to_pbtxt(config), encoding="utf-8")
-    labels = "".join(f"{label}\n" for label in info.labels)
-    (repository / (info.name + contract.BERT_SUFFIX) / LABELS_FILE).write_text(labels, encoding="utf-8")
+    bert = repository / (info.name + contract.BERT_SUFFIX)
+    (bert / LABELS_FILE).write_text("".join(f"{label}\n" for label in info.labels), encoding="utf-8")
+    (bert / WARMUP_FOLDER).mkdir()
+    for tokens in warmup_lengths(info):
+        (bert / WARMUP_FOLDER / warmup_file(tokens)).write_bytes(np.arange(tokens, dtype="<i4").tobytes())
 
 
 def _write_tokenizer(folder: Path, checkpoint: Checkpoint) -> None:

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
     from bertriton.contract import ClassifierInfo
 
-MAX_BATCH_SIZE: Final = 64  # rows, in one request and in one batch of the server
+MAX_BATCH_SIZE: Final = 64  # rows of one request
 
-# A first request waits this long for company. Longer helps no throughput: while a batch is running, the
-# next one gathers by itself.
-TOKENIZER_QUEUE_DELAY_US: Final = 0
-BERT_QUEUE_DELAY_US: Final = 0
+# No request waits for company: while a batch is running, the next one gathers by itself.
+QUEUE_DELAY_US: Final = 0
+# Rows that Triton merges into a batch of the network. On a CPU more make no text faster, and what came first
+# would wait for what came last.
+MERGED_ROWS: Final = 16
+# The pip-only server runs no more tokens than this at once; larger requests take turns with others.
+MICRO_BATCH_TOKENS: Final = 2048
+
+WARMUP_FOLDER: Final = "warmup"
+SHORT_WARMUP_TOKENS: Final = 16
 
 LABELS_FILE: Final = "labels.txt"
 TOKENIZER_FILE: Final = "tokenizer.json"
@@ -74,7 +80,7 @@ def _tokenizer(info: ClassifierInfo) -> ModelConfig:
         config.output.add(name=name, data_type=model_config_pb2.TYPE_INT32, dims=[-1])
     _add_token_report(config)
     config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
-    config.dynamic_batching.max_queue_delay_microseconds = TOKENIZER_QUEUE_DELAY_US
+    config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
     config.parameters["max_length"].string_value = str(info.max_length)
     return config
 
@@ -90,8 +96,32 @@ def _bert(info: ClassifierInfo) -> ModelConfig:
     for output in config.output:
         output.label_filename = LABELS_FILE
     config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
-    config.dynamic_batching.max_queue_delay_microseconds = BERT_QUEUE_DELAY_US
+    config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
+    config.dynamic_batching.preferred_batch_size.append(MERGED_ROWS)
+    config.parameters["micro_batch_elements"].string_value = str(MICRO_BATCH_TOKENS)
+    for tokens in warmup_lengths(info):
+        _add_warmup(config, tokens)
     return config
+
+
+def warmup_lengths(info: ClassifierInfo) -> tuple[int, ...]:
+    """Tokens of the texts that the network runs once before it counts as ready."""
+    return (min(SHORT_WARMUP_TOKENS, info.max_length), info.max_length)
+
+
+def warmup_file(tokens: int) -> str:
+    """Name of the file with the positions of a warm-up text: 0, 1, 2 and so on as INT32."""
+    return f"{contract.POSITION_IDS}_{tokens}"
+
+
+def _add_warmup(config: ModelConfig, tokens: int) -> None:
+    sample = config.model_warmup.add(name=f"{tokens} tokens", batch_size=1)
+    for name in _TOKEN_INPUTS:
+        sample.inputs[name].data_type = model_config_pb2.TYPE_INT32
+        sample.inputs[name].dims.append(tokens)
+        sample.inputs[name].zero_data = True
+    # Positions of zero would make every token a text of its own.
+    sample.inputs[contract.POSITION_IDS].input_data_file = warmup_file(tokens)
 
 
 def _add_text_input(config: ModelConfig) -> None:

@@ -3,18 +3,26 @@
 Triton loads this file for `backend: "onnxruntime"` when it finds no library of that backend. The same models
 get the same answers: the requests of a batch share one run, inputs with `allow_ragged_batch` are laid end to
 end, `batch_input` and `batch_output` mean the same. What it cannot honour it says in the log, at load.
+
+It does one thing more: with the parameter `micro_batch_elements`, large requests take turns, see
+micro_batches.py.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
+
+# Triton loads this file by its path and does not look beside it.
+sys.path.insert(0, os.fspath(Path(__file__).parent))
+from micro_batches import MICRO_BATCH_KEY, Turns, respond  # type: ignore[import-not-found]
 
 Array = Any  # of numpy
 Entry = dict[str, Any]  # an input, an output and the like of config.pbtxt
@@ -52,9 +60,30 @@ class TritonPythonModel:
         check_inputs(self.session, config)
         check_outputs(self.session, config)
         warn_of_what_is_not_honoured(config)
+        self.turns = self.make_turns(parameters)
 
-    def execute(self, requests: list[Request]) -> list[Response]:
-        """Answer all requests with one run; should it fail, with one run each, so that only bad ones fail."""
+    def execute(self, requests: list[Request]) -> list[Response] | None:
+        """Answer all requests with one run, or in turns where together they are too large for one."""
+        if self.turns and self.turns.take(requests):
+            return None
+        return self.answer(requests)
+
+    def finalize(self) -> None:
+        """Finish what waits for its turn."""
+        if self.turns:
+            self.turns.stop()
+
+    def make_turns(self, parameters: dict[str, str]) -> Turns | None:
+        """What lets large requests take turns, where the config asks for it."""
+        if MICRO_BATCH_KEY not in parameters:
+            return None
+        if self.batch_inputs or self.output_to_source or not self.is_batching:
+            message = f"{MICRO_BATCH_KEY} needs max_batch_size, and neither batch_input nor batch_output"
+            raise pb_utils.TritonModelException(message)
+        return Turns(self.read_inputs, self.run, list(self.outputs), int(parameters[MICRO_BATCH_KEY]))
+
+    def answer(self, requests: list[Request]) -> list[Response]:
+        """The responses to requests; should their run fail, each runs alone, so that only bad ones fail."""
         if self.is_batching and len(requests) > 1:
             try:
                 return self.answer_together(requests)
@@ -75,13 +104,14 @@ class TritonPythonModel:
         rows = [next(iter(named.values())).shape[0] for named in tensors] if self.is_batching else [1]
         wanted = [request.requested_output_names() for request in requests]
         names = [name for name in self.outputs if any(name in of_one for of_one in wanted)]
+        answers = self.run(names, tensors, rows)
+        return [respond(answer, of_one) for answer, of_one in zip(answers, wanted, strict=True)]
+
+    def run(self, names: list[str], tensors: list[Named], rows: list[int]) -> list[Named]:
+        """Run the network once and give each request its part of the outputs."""
         arrays = self.session.run(names, self.make_feed(tensors, rows), self.run_options)
         parts = [self.split(*named, tensors, rows) for named in zip(names, arrays, strict=True)]
-        responses = []
-        for of_one, values in zip(wanted, zip(*parts, strict=True), strict=True):
-            named_values = [named for named in zip(names, values, strict=True) if named[0] in of_one]
-            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor(*named) for named in named_values]))
-        return responses
+        return [dict(zip(names, values, strict=True)) for values in zip(*parts, strict=True)]
 
     def read_inputs(self, request: Request) -> Named:
         """The tensors of one request; optional inputs that were not sent are left out."""

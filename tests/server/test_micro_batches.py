@@ -1,0 +1,123 @@
+"""Requests larger than a micro-batch run in pieces and take turns with others."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+from bertriton_server import LocalServer, ModelsNotReadyError, ServerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Repository
+
+    from bertriton_server import Runtime
+
+MICRO_BATCH = 8
+FIRST_NUMBER_THAT_FAILS = 9999
+# Gives back its numbers, and beside each how many ran together; fails on large ones.
+ROWS_OF_THE_RUN = """
+rows_of_the_run (int32[t] x) => (int32[t, 1] y, int32[t, 1] size) {
+    column = Constant <value = int64[2] {-1, 1}> ()
+    limit = Constant <value = int64[1] {9999}> ()
+    table = ConstantOfShape <value = int32[1] {0}> (limit)
+    zeros = Gather(table, x)
+    sum = Add(x, zeros)
+    y = Reshape(sum, column)
+    length = Shape(x)
+    short = Cast <to = 6> (length)
+    sizes = Add(zeros, short)
+    size = Reshape(sizes, column)
+}
+"""
+CONFIG: dict[str, Any] = {
+    "max_batch_size": 64,
+    "input": [{"name": "x", "data_type": "TYPE_INT32", "dims": [1], "allow_ragged_batch": True}],
+    "output": [
+        {"name": "y", "data_type": "TYPE_INT32", "dims": [1]},
+        {"name": "size", "data_type": "TYPE_INT32", "dims": [1]},
+    ],
+    "parameters": {"micro_batch_elements": {"string_value": str(MICRO_BATCH)}},
+}
+
+
+@pytest.fixture(scope="module")
+def client(module_repository: Repository, runtime: Runtime) -> Iterator[triton.InferenceServerClient]:
+    batching = {"preferred_batch_size": [64], "max_queue_delay_microseconds": 100_000}
+    module_repository.add("turns", ROWS_OF_THE_RUN, **CONFIG, dynamic_batching=batching)
+    config = ServerConfig(module_repository.path, stop_grace_s=0)
+    with (
+        LocalServer(config, runtime=runtime) as server,
+        triton.InferenceServerClient(server.grpc_url) as found,
+    ):
+        yield found
+
+
+def ask(client: triton.InferenceServerClient, values: list[int]) -> tuple[list[int], list[int]]:
+    """The numbers as they came back, and how many shared a run with each."""
+    array = np.array(values, np.int32)[:, None]
+    tensor = triton.InferInput("x", array.shape, "INT32")
+    tensor.set_data_from_numpy(array)
+    answer = client.infer("turns", [tensor], client_timeout=20)
+    return answer.as_numpy("y")[:, 0].tolist(), answer.as_numpy("size")[:, 0].tolist()
+
+
+def test_a_large_request_runs_in_pieces_and_comes_back_whole(client: triton.InferenceServerClient) -> None:
+    values, sizes = ask(client, list(range(50)))
+
+    assert list(range(50)) == values
+    assert max(sizes) <= MICRO_BATCH
+    assert len(set(sizes)) > 1  # the last piece is smaller
+
+
+def test_a_small_request_runs_at_once(client: triton.InferenceServerClient) -> None:
+    assert ask(client, [1, 2, 3]) == ([1, 2, 3], [3, 3, 3])
+
+
+def test_requests_of_all_sizes_get_their_own_rows(client: triton.InferenceServerClient) -> None:
+    starts = itertools.count(0, 100)
+    requests = [
+        list(range(start, start + length))
+        for start, length in zip(starts, [64, 1, 9, 2, 33, 8, 1] * 6, strict=False)
+    ]
+
+    with ThreadPoolExecutor(len(requests)) as pool:
+        answers = list(pool.map(lambda values: ask(client, values), requests))
+
+    assert requests == [values for values, _ in answers]
+    assert max(size for _, sizes in answers for size in sizes) <= MICRO_BATCH
+
+
+def test_turns_are_refused_where_rows_do_not_stand_alone(
+    repository: Repository, make_server: Callable[..., LocalServer]
+) -> None:
+    count = {
+        "kind": "BATCH_ELEMENT_COUNT",
+        "target_name": ["n"],
+        "data_type": "TYPE_INT32",
+        "source_input": ["x"],
+    }
+    network = ROWS_OF_THE_RUN.replace("(int32[t] x)", "(int32[t] x, int32[r] n)")
+    repository.add("turns", network, **CONFIG, batch_input=[count])
+
+    with pytest.raises(ModelsNotReadyError, match="neither batch_input nor batch_output"), make_server():
+        pass
+
+
+def test_a_request_that_fails_does_not_fail_those_it_shares_a_turn_with(
+    client: triton.InferenceServerClient,
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        good = [pool.submit(ask, client, list(range(20))) for _ in range(6)]
+        bad = pool.submit(ask, client, [1, 2, FIRST_NUMBER_THAT_FAILS])
+
+    assert all(request.result()[0] == list(range(20)) for request in good)
+    with pytest.raises(InferenceServerException, match="indices element out of data bounds"):
+        bad.result()
