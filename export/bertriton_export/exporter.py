@@ -114,7 +114,7 @@ def export(
     source = read_checkpoint(Path(checkpoint), labels)
     info = _classifier_info(name, source)
     with staged_repository(Path(repository)) as staging:
-        _write_configs(staging, info)
+        _write_configs(staging, info, needs_vnni=int8 is not None and int8.vnni)
         _write_tokenizer(staging / (name + contract.TOKENIZER_SUFFIX) / VERSION_FOLDER, source)
         folder = staging / (name + contract.BERT_SUFFIX) / VERSION_FOLDER
         verification, comparison = _write_graph(folder, source, int8, on_stage)
@@ -156,8 +156,8 @@ def _classifier_info(name: str, checkpoint: Checkpoint) -> ClassifierInfo:
     )
 
 
-def _write_configs(repository: Path, info: ClassifierInfo) -> None:
-    for name, config in model_configs(info).items():
+def _write_configs(repository: Path, info: ClassifierInfo, *, needs_vnni: bool) -> None:
+    for name, config in model_configs(info, needs_vnni=needs_vnni).items():
         (repository / name / VERSION_FOLDER).mkdir(parents=True)  # Triton wants one even where it is empty
         (repository / name / "config.pbtxt").write_text(to_pbtxt(config), encoding="utf-8")
     bert = repository / (info.name + contract.BERT_SUFFIX)

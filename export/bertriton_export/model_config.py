@@ -38,9 +38,18 @@ _TOKEN_INPUTS: Final = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.PO
 _SCORES: Final = (contract.PROBABILITIES, contract.LOGITS)
 
 
-def model_configs(info: ClassifierInfo) -> dict[str, ModelConfig]:
-    """The configs of one classifier, model name -> config."""
-    configs = (_ensemble(info), _tokenizer(info), _bert(info))
+def model_configs(info: ClassifierInfo, *, needs_vnni: bool) -> dict[str, ModelConfig]:
+    """The configs of one classifier, model name -> config.
+
+    Args:
+        info: what the ensemble tells clients.
+        needs_vnni: whether x86 CPUs without VNNI would get wrong answers from the network.
+    """
+    bert = _bert(info)
+    if needs_vnni:
+        # For the pip-only server, which warns where a CPU has none.
+        bert.parameters["cpu_feature"].string_value = "vnni"
+    configs = (_ensemble(info), _tokenizer(info), bert)
     return {config.name: config for config in configs}
 
 

@@ -78,6 +78,16 @@ def test_default_export_is_int8_and_its_manifest_tells_how_close(exported: Path)
     assert manifest["int8"]["mean_difference"] <= MAX_MEAN_DIFFERENCE
 
 
+@pytest.mark.parametrize(("vnni", "needed"), [(True, True), (False, False)])
+def test_config_asks_for_a_cpu_with_vnni_unless_weights_are_reduced(
+    three_labels: Path, tmp_path: Path, *, vnni: bool, needed: bool
+) -> None:
+    export(three_labels, name="tiny", repository=tmp_path, vnni=vnni, validation_texts=["a film"])
+
+    config = (tmp_path / "tiny_bert" / "config.pbtxt").read_text(encoding="utf-8")
+    assert ("vnni" in config) == needed
+
+
 def test_every_linear_layer_of_the_encoder_is_int8(exported: Path) -> None:
     model = onnx.load(exported / "imdb_bert" / "1" / "model.onnx", load_external_data=False)
 

@@ -83,6 +83,7 @@ def server(runtime: Runtime, module_repository: Repository) -> Iterator[LocalSer
     for count in ("1", "4"):
         settings = parameters({"intra_op_thread_count": count})
         module_repository.add(f"threads_{count}", parameters=settings)
+    module_repository.add("no_such_cpu", parameters=parameters({"cpu_feature": "vnni_of_tomorrow"}))
     add_external_data_model(module_repository)
     with LocalServer(ServerConfig(module_repository.path, stop_grace_s=0), runtime=runtime) as server:
         yield server
@@ -123,6 +124,12 @@ def test_what_is_not_honoured_is_said_in_the_log(server: LocalServer) -> None:
     warnings = [line for line in server.log_path.read_text().splitlines() if line.startswith("W")]
 
     assert any("settings: no execution accelerator 'openvino'" in line for line in warnings)
+
+
+def test_a_cpu_without_what_the_network_needs_is_warned_of(server: LocalServer) -> None:
+    warnings = [line for line in server.log_path.read_text().splitlines() if line.startswith("W")]
+
+    assert any("this CPU has no vnni_of_tomorrow" in line for line in warnings)
 
 
 def test_configs_that_are_not_the_networks_are_refused_at_load(

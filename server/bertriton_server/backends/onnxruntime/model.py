@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ LEVEL_TO_OPTIMIZATION = {
     1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
+# What a CPU must have one of; any other feature goes by its own name.
+FEATURE_TO_FLAGS = {"vnni": {"avx512_vnni", "avx_vnni", "amx_int8"}}
 CUDA_KEYS = {"gpu_mem_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "do_copy_in_default_stream"}
 INITIALIZERS_KEY = "session.use_device_allocator_for_initializers"
 SHRINKAGE_KEY = "memory.enable_memory_arena_shrinkage"
@@ -60,6 +63,8 @@ class TritonPythonModel:
         check_inputs(self.session, config)
         check_outputs(self.session, config)
         warn_of_what_is_not_honoured(config)
+        if "cpu_feature" in parameters:
+            warn_of_a_cpu_without(parameters["cpu_feature"])
         self.turns = self.make_turns(parameters)
 
     def execute(self, requests: list[Request]) -> list[Response] | None:
@@ -270,6 +275,22 @@ def warn_of_what_is_not_honoured(config: Entry) -> None:
         pb_utils.Logger.log_warn(
             f"{config['name']}: no {what} here, only Triton's own onnxruntime backend has it"
         )
+
+
+def warn_of_a_cpu_without(feature: str) -> None:
+    """Say in the log when the CPU lacks a feature that the network was made for."""
+    if cpu_flags() and not cpu_flags() & FEATURE_TO_FLAGS.get(feature, {feature}):
+        pb_utils.Logger.log_warn(
+            f"this CPU has no {feature}, which the network was made for: int8 sums can overflow and answers "
+            "be wrong; export it again with --no-vnni or --precision fp32"
+        )
+
+
+def cpu_flags() -> set[str]:
+    """The features of an x86 CPU as Linux lists them; none elsewhere."""
+    path = Path("/proc/cpuinfo")
+    found = re.search(r"^flags\s*:(.*)$", path.read_text() if path.exists() else "", re.MULTILINE)
+    return set(found[1].split()) if found else set()
 
 
 def check_inputs(session: ort.InferenceSession, config: Entry) -> None:
