@@ -22,6 +22,10 @@ MAX_BATCH_SIZE: Final = 64  # rows of one request
 
 # No request waits for company: while a batch is running, the next one gathers by itself.
 QUEUE_DELAY_US: Final = 0
+# Requests that may wait for a step, and how long. Beyond either Triton refuses, so that overload is told in
+# milliseconds and nobody's answer is computed after they left; a request may bring a shorter time of its own.
+MAX_QUEUE_SIZE: Final = 512
+QUEUE_TIMEOUT_US: Final = 30_000_000
 # Rows that Triton merges into a batch of the network. On a CPU more make no text faster, and what came first
 # would wait for what came last.
 MERGED_ROWS: Final = 16
@@ -89,7 +93,7 @@ def _tokenizer(info: ClassifierInfo) -> ModelConfig:
         config.output.add(name=name, data_type=model_config_pb2.TYPE_INT32, dims=[-1])
     _add_token_report(config)
     config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
-    config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
+    _add_queue(config)
     config.parameters["max_length"].string_value = str(info.max_length)
     return config
 
@@ -105,7 +109,7 @@ def _bert(info: ClassifierInfo) -> ModelConfig:
     for output in config.output:
         output.label_filename = LABELS_FILE
     config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
-    config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
+    _add_queue(config)
     config.dynamic_batching.preferred_batch_size.append(MERGED_ROWS)
     config.parameters["micro_batch_elements"].string_value = str(MICRO_BATCH_TOKENS)
     for tokens in warmup_lengths(info):
@@ -131,6 +135,14 @@ def _add_warmup(config: ModelConfig, tokens: int) -> None:
         sample.inputs[name].zero_data = True
     # Positions of zero would make every token a text of its own.
     sample.inputs[contract.POSITION_IDS].input_data_file = warmup_file(tokens)
+
+
+def _add_queue(config: ModelConfig) -> None:
+    batching = config.dynamic_batching
+    batching.max_queue_delay_microseconds = QUEUE_DELAY_US
+    batching.default_queue_policy.max_queue_size = MAX_QUEUE_SIZE
+    batching.default_queue_policy.default_timeout_microseconds = QUEUE_TIMEOUT_US
+    batching.default_queue_policy.allow_timeout_override = True
 
 
 def _add_text_input(config: ModelConfig) -> None:
