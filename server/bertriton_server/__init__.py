@@ -6,6 +6,7 @@ from bertriton_server.errors import (
     RepositoryError,
     RuntimeInstallError,
     RuntimeNotFoundError,
+    SecurityError,
     ServerError,
     ServerExitedError,
     StartError,
@@ -13,6 +14,7 @@ from bertriton_server.errors import (
 )
 from bertriton_server.local_server import LocalServer, ServerConfig
 from bertriton_server.runtime import Runtime, find_runtime
+from bertriton_server.security import Security
 
 __all__ = [
     "AddressUnavailableError",
@@ -22,6 +24,8 @@ __all__ = [
     "Runtime",
     "RuntimeInstallError",
     "RuntimeNotFoundError",
+    "Security",
+    "SecurityError",
     "ServerConfig",
     "ServerError",
     "ServerExitedError",

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from rich.markup import escape
 
 from bertriton_server.errors import ServerError
 from bertriton_server.local_server import LOOPBACK, START_TIMEOUT_S, LocalServer, ServerConfig
+from bertriton_server.security import Security
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +32,7 @@ _CHECK_INTERVAL_S: Final = 0.5
 
 _option = partial(click.option, show_default=True, show_envvar=True)
 _port = partial(_option, type=click.IntRange(0, 65535))
+_file = partial(_option, show_default=False, type=click.Path(dir_okay=False, path_type=Path))
 
 
 @click.command("serve")
@@ -53,9 +56,22 @@ _port = partial(_option, type=click.IntRange(0, 65535))
     metavar="SECONDS",
     help="How long loading the models may take.",
 )
+@_file("--tls-cert", envvar="BERTRITON_TLS_CERT", help="PEM file of the certificate to encrypt gRPC with.")
+@_file("--tls-key", envvar="BERTRITON_TLS_KEY", help="PEM file of its private key.")
+@_file(
+    "--tls-client-ca",
+    envvar="BERTRITON_TLS_CLIENT_CA",
+    help="PEM file of the authorities that must have signed a client's certificate.",
+)
+@_option(
+    "--api-key",
+    envvar="BERTRITON_API_KEY",
+    show_default=False,
+    help="A secret that every request must carry; better given in the environment.",
+)
 @_option("--verbose", is_flag=True, envvar="BERTRITON_VERBOSE", help="Show Triton's own log on stderr.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- TRITONSERVER_FLAGS...]")
-def serve_command(*, verbose: bool, **config: Any) -> None:  # noqa: ANN401 - checked by click, named by ServerConfig
+def serve_command(*, verbose: bool, **settings: Any) -> None:  # noqa: ANN401 - checked by click, named by ServerConfig
     """Serve a model repository on this machine until Ctrl-C.
 
     Uses the tritonserver that is installed, else one from pip, which is fetched on first use.
@@ -63,12 +79,17 @@ def serve_command(*, verbose: bool, **config: Any) -> None:  # noqa: ANN401 - ch
     """
     try:
         with _sigterm_as_ctrl_c():
-            _serve_until_interrupted(ServerConfig(**config), verbose=verbose)
+            _serve_until_interrupted(_config(settings), verbose=verbose)
     except KeyboardInterrupt:
         # While it started, or for the second time: it has left nothing behind then either.
         click.echo("stopped", err=True)
     except ServerError as exc:
         raise click.ClickException(exc.summary) from exc
+
+
+def _config(settings: dict[str, Any]) -> ServerConfig:
+    security = {field.name: settings.pop(field.name) for field in fields(Security)}
+    return ServerConfig(**settings, security=Security(**security))
 
 
 def _serve_until_interrupted(config: ServerConfig, *, verbose: bool) -> None:

@@ -4,6 +4,7 @@ ServerError                   (.summary: the message on one line)
 ├── RuntimeNotFoundError      no tritonserver, and none can be made here
 ├── RuntimeInstallError       making the pip runtime failed (.log_tail)
 ├── RepositoryError           the model repository cannot be read (.path)
+├── SecurityError             certificates or key that cannot be used
 ├── AddressUnavailableError   it cannot listen where it was asked to (.host, .port)
 └── StartError                tritonserver did not come up, or did not stay up
     ├── ModelsNotReadyError   some models failed to load (.reasons: model -> Triton's own words)
@@ -31,6 +32,10 @@ class ServerError(Exception):
 
 class RuntimeNotFoundError(ServerError):
     """There is no tritonserver, and this machine lacks what making one takes."""
+
+
+class SecurityError(ServerError):
+    """Certificates or a key that cannot be used."""
 
 
 class RuntimeInstallError(ServerError):

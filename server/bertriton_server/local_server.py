@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from bertriton_server._server_process import ServerProcess
 from bertriton_server._warden import STOP_GRACE_S
 from bertriton_server.errors import RepositoryError, ServerError, ServerExitedError, StartError
 from bertriton_server.runtime import Runtime, find_runtime
+from bertriton_server.security import Security
 
 if TYPE_CHECKING:
     import os
@@ -43,6 +44,7 @@ class ServerConfig:
     start_timeout_s: float = START_TIMEOUT_S  # for all models to be ready
     stop_grace_s: float = STOP_GRACE_S  # for requests in flight when it is stopped; 0 ends it at once
     completes_configs: bool = False  # whether Triton may fill in what a config.pbtxt lacks; starts slower
+    security: Security = field(default_factory=Security)  # what clients must show
     arguments: tuple[str, ...] = ()  # further tritonserver flags
 
 
@@ -104,17 +106,17 @@ class LocalServer:
     @property
     def http_url(self) -> str:
         """`http://host:port`."""
-        return f"http://{self._reachable_host}:{self.http_port}"
+        return f"http://{self._reachable_host_of('http')}:{self.http_port}"
 
     @property
     def grpc_url(self) -> str:
         """`host:port`, as gRPC clients want it."""
-        return f"{self._reachable_host}:{self.grpc_port}"
+        return f"{self._reachable_host_of('grpc')}:{self.grpc_port}"
 
     @property
     def metrics_url(self) -> str:
         """Where Prometheus finds the server's metrics."""
-        return f"http://{self._reachable_host}:{self.metrics_port}/metrics"
+        return f"http://{self._reachable_host_of('metrics')}:{self.metrics_port}/metrics"
 
     @property
     def pid(self) -> int:
@@ -180,11 +182,11 @@ class LocalServer:
 
     @property
     def _endpoint(self) -> HttpEndpoint:
-        return HttpEndpoint(self._reachable_host, self.http_port)
+        return HttpEndpoint(self._reachable_host_of("http"), self.http_port)
 
-    @property
-    def _reachable_host(self) -> str:
-        return LOOPBACK if self._address == _ANY_ADDRESS else self._address
+    def _reachable_host_of(self, service: str) -> str:
+        address = self._address_of(service)
+        return LOOPBACK if address == _ANY_ADDRESS else address
 
     def _port(self, service: str) -> int:
         if not self._service_to_port:
@@ -219,11 +221,16 @@ class LocalServer:
             # It stays up with models that failed, so that each can be asked for its reason.
             "--exit-on-error=false",
             f"--exit-timeout-secs={math.ceil(config.stop_grace_s)}",
-            *(f"--{service}-address={self._address}" for service in self._service_to_port),
+            *(f"--{service}-address={self._address_of(service)}" for service in self._service_to_port),
             *(f"--{service}-port={port}" for service, port in self._service_to_port.items()),
             *([] if config.completes_configs else ["--disable-auto-complete-config"]),
+            *config.security.arguments(),
             *config.arguments,
         ]
+
+    def _address_of(self, service: str) -> str:
+        """Where a service listens: on loopback alone when it is HTTP, which Triton cannot encrypt."""
+        return LOOPBACK if service == "http" and self.config.security.is_on else self._address
 
 
 def _expected_models(config: ServerConfig) -> frozenset[str]:

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
 
 def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url) as answer:  # noqa: S310 - of the server under test
+    with urllib.request.urlopen(url) as answer:
         return bytes(answer.read())
 
 
