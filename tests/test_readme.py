@@ -38,7 +38,7 @@ def test_curl_command_gives_label_names(imdb_server: LocalServer) -> None:
     assert (program, url, flag) == ("curl", "localhost:8000/v2/models/imdb/infer", "-d")
 
     url = url.replace("localhost:8000", imdb_server.http_url)
-    with urllib.request.urlopen(url, body.encode()) as response:  # noqa: S310 (our own server)
+    with urllib.request.urlopen(url, body.encode()) as response:
         answer = response.read().decode()
 
     assert ":pos" in answer

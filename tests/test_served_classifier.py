@@ -176,7 +176,7 @@ def test_classification_extension_gives_label_names_over_http(imdb_server: Local
     }
 
     url = f"{imdb_server.http_url}/v2/models/imdb/infer"
-    with urllib.request.urlopen(url, json.dumps(request).encode()) as response:  # noqa: S310 (our own server)
+    with urllib.request.urlopen(url, json.dumps(request).encode()) as response:
         answer = json.load(response)
 
     entries = answer["outputs"][0]["data"]

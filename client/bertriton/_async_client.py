@@ -11,7 +11,7 @@ from bertriton._errors import BertritonError
 from bertriton._steps import END, Call, Emit, Failed, Pull, Run, Sleep, Start, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
@@ -90,7 +90,7 @@ class AsyncClient(BaseClient):
         *,
         return_exceptions: Literal[False] = ...,
         **options: Unpack[CallOptions],
-    ) -> AsyncIterator[Classification]: ...
+    ) -> AsyncGenerator[Classification, None]: ...
     @overload
     def classify_iter(
         self,
@@ -98,18 +98,18 @@ class AsyncClient(BaseClient):
         *,
         return_exceptions: bool,
         **options: Unpack[CallOptions],
-    ) -> AsyncIterator[Classification | BertritonError]: ...
+    ) -> AsyncGenerator[Classification | BertritonError, None]: ...
     def classify_iter(
         self,
         texts: Iterable[Text] | AsyncIterable[Text],
         *,
         return_exceptions: bool = False,
         **options: Unpack[CallOptions],
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """Classify texts as they come and give the results as they are there, in the same order.
 
         Memory stays bounded: no more of the input is read than `RequestLimits.in_flight` requests hold.
-        Leaving the loop early cancels what is under way. A
+        Leaving the loop early, or `aclose()` on what is returned, cancels what is under way. A
         synchronous iterable is read in the event loop: it must not block.
 
         Example:
@@ -155,7 +155,7 @@ class AsyncClient(BaseClient):
             step = run.next(await self._perform(step))
         return run.result
 
-    async def _results(self, flow: Flow[None]) -> AsyncIterator[Any]:
+    async def _results(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
         run = Run(flow)
         try:
             step = run.next()

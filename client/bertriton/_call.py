@@ -123,7 +123,8 @@ class ClassifyCall:
     def _new_attempts(self) -> Attempts:
         request_id = f"{self._request_id}-{self._request_count}"
         self._request_count += 1
-        return Attempts(self._info.name, self._version, request_id, self._timeout_s())
+        asked_s = self._client.request_timeout_s
+        return Attempts(self._info.name, self._version, request_id, self._timeout_s(), asked_s)
 
     def _request(self, rows: Sequence[Row], attempts: Attempts) -> Any:  # noqa: ANN401  # tritonclient is untyped
         return infer_request(

@@ -11,7 +11,7 @@ from bertriton._errors import BertritonError, InvalidTextError
 from bertriton._steps import Call, Emit, Failed, Pull, Run, Sleep, Start, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
@@ -82,18 +82,18 @@ class Client(BaseClient):
         *,
         return_exceptions: Literal[False] = ...,
         **options: Unpack[CallOptions],
-    ) -> Iterator[Classification]: ...
+    ) -> Generator[Classification, None, None]: ...
     @overload
     def classify_iter(
         self, texts: Iterable[Text], *, return_exceptions: bool, **options: Unpack[CallOptions]
-    ) -> Iterator[Classification | BertritonError]: ...
+    ) -> Generator[Classification | BertritonError, None, None]: ...
     def classify_iter(
         self, texts: Iterable[Text], *, return_exceptions: bool = False, **options: Unpack[CallOptions]
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """Classify texts as they come and give the results as they are there, in the same order.
 
         Memory stays bounded: no more of the input is read than `RequestLimits.in_flight` requests hold.
-        Leaving the loop early cancels what is under way.
+        Leaving the loop early, or `close()` on what is returned, cancels what is under way.
 
         Example:
             >>> for answer in client.classify_iter(open("reviews.txt")):
@@ -138,7 +138,7 @@ class Client(BaseClient):
             step = run.next(self._perform(step))
         return run.result
 
-    def _results(self, flow: Flow[None]) -> Iterator[Any]:
+    def _results(self, flow: Flow[None]) -> Generator[Any, None, None]:
         run = Run(flow)
         try:
             step = run.next()

@@ -13,6 +13,8 @@ DEFAULT_TIMEOUT_S: Final = 30.0
 READY_TIMEOUT_S: Final = 5.0  # is_ready() and health() are for probes, which want a quick no
 DIAGNOSIS_TIMEOUT_S: Final = 1.0  # asking a server that refused a request for the reason
 
+CLOSE_TIMEOUT_S: Final = 1.0  # for calls under way to end when the client is closed
+
 # A request is dropped from Triton's queue a little before its caller stops waiting for it.
 QUEUE_SHARE_OF_DEADLINE: Final = 0.9
 

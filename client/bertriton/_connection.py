@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 from tritonclient.grpc import service_pb2_grpc
 
+from bertriton._config import CLOSE_TIMEOUT_S
 from bertriton._errors import ClientClosedError, WrongEventLoopError, grpc_errors_translated
 
 if TYPE_CHECKING:
@@ -42,7 +44,11 @@ class SyncConnection:
     def close(self) -> None:
         """Close the channel and cancel what is under way; a second time does nothing."""
         self._closed = True
-        self._channel.close()
+        # gRPC cancels its calls at once, but then waits for their ends: for ever, if Ctrl-C came just when a
+        # call was started and nobody collects its end.
+        closing = threading.Thread(target=self._channel.close, daemon=True)
+        closing.start()
+        closing.join(CLOSE_TIMEOUT_S)
 
     def _method(self, name: str) -> Any:  # noqa: ANN401
         if self._closed:

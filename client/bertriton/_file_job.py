@@ -6,6 +6,7 @@ Finished rows lie in parts until all are there; then the parts become the output
 from __future__ import annotations
 
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from bertriton._file_readers import LINE_COLUMN, Reader, Rows, column, opened
 from bertriton._file_writers import writer_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from bertriton._client import Client
@@ -69,8 +70,9 @@ def run(
         parts = Parts(job.output, writer_for(job.output, (*reader.columns, *added.names)))
         parts.open(_description(job, info, options), overwrite=job.overwrite)
         run = _Run(job, reader, added, parts)
-        for _ in run.written_parts(client, options):
-            report(run.progress)
+        with closing(run.written_parts(client, options)) as written:
+            for _ in written:
+                report(run.progress)
     finally:
         reader.close()
     parts.join()
@@ -89,10 +91,11 @@ class _Run:
         self._answers: list[Answer] = []  # for the first rows of the first of them
         self.progress = Progress(parts.row_count, parts.row_count, reader.size)
 
-    def written_parts(self, client: Client, options: CallOptions) -> Iterator[None]:
+    def written_parts(self, client: Client, options: CallOptions) -> Generator[None, None, None]:
         """Write one part after the other, also the unfinished one in which the run is interrupted."""
+        answers = client.classify_iter(self._texts(), return_exceptions=True, **options)
         try:
-            for answer in client.classify_iter(self._texts(), return_exceptions=True, **options):
+            for answer in answers:
                 if isinstance(answer, BertritonError) and not isinstance(answer, InvalidTextError):
                     raise answer
                 self._answers.append(answer)
@@ -100,6 +103,7 @@ class _Run:
                     self._write()
                     yield
         finally:
+            answers.close()
             if self._answers:
                 self._write()
 

@@ -34,11 +34,19 @@ _DIAGNOSIS_SHARE = 0.05
 class Attempts:
     """The tries for one answer: how many, since when, until when."""
 
-    def __init__(self, model: str, version: str, request_id: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        request_id: str,
+        timeout_s: float,
+        asked_timeout_s: float | None = None,
+    ) -> None:
         self.model = model
         self.version = version
         self.request_id = request_id
-        self.timeout_s = timeout_s
+        self.timeout_s = max(0.0, timeout_s)
+        self.asked_timeout_s = timeout_s if asked_timeout_s is None else asked_timeout_s  # by the caller
         self.count = 0
         self._started = time.monotonic()
 
@@ -179,4 +187,4 @@ def _located(error: BertritonError, url: str, attempts: Attempts) -> BertritonEr
     if not isinstance(error, DeadlineError):
         return error
     what = f"model {attempts.model!r} at {url}" if attempts.model else f"Triton at {url}"
-    return DeadlineError(f"no answer from {what} within {attempts.timeout_s:.3g} s")
+    return DeadlineError(f"no answer from {what} within {attempts.asked_timeout_s:g} s")

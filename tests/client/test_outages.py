@@ -254,7 +254,8 @@ def test_overload_is_retried_within_the_budget(small_queue_server: LocalServer) 
 
 
 def test_work_nobody_waits_for_is_dropped_from_the_queue(small_queue_server: LocalServer) -> None:
-    limits = RequestLimits(rows=8, in_flight=20)
+    count = 640
+    limits = RequestLimits(rows=16, in_flight=count // 16)
     with (
         Client(small_queue_server.grpc_url, limits=limits) as client,
         InferenceServerClient(small_queue_server.grpc_url) as triton,
@@ -266,8 +267,8 @@ def test_work_nobody_waits_for_is_dropped_from_the_queue(small_queue_server: Loc
         client.classify("It answers before it is drowned.")
         before = texts_through_the_network()
         with pytest.raises(DeadlineError):
-            client.classify(["good " * 500] * 160, timeout=0.3)
+            client.classify(["good " * 250] * count, timeout=0.3)
         # Waits for its turn behind whatever is left of the others.
         client.classify("good")
 
-        assert texts_through_the_network() - before < 160 / 2
+        assert texts_through_the_network() - before < count / 2

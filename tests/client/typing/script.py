@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 
 from typing_extensions import assert_type
 
@@ -32,9 +32,10 @@ def blocking() -> None:
         assert_type(client.classify(mixed, top_k=2, truncation="head_tail"), list[Classification])
         assert_type(client.classify("one", return_exceptions=True), Classification | BertritonError)
         assert_type(client.classify(["one"], return_exceptions=True), list[Classification | BertritonError])
-        assert_type(client.classify_iter(iter(["one"])), Iterator[Classification])
+        assert_type(client.classify_iter(iter(["one"])), Generator[Classification, None, None])
         assert_type(
-            client.classify_iter(["one"], return_exceptions=True), Iterator[Classification | BertritonError]
+            client.classify_iter(["one"], return_exceptions=True),
+            Generator[Classification | BertritonError, None, None],
         )
         assert_type(client.labels, tuple[str, ...])
         assert_type(client.info, ClassifierInfo)
@@ -56,8 +57,8 @@ async def asynchronous(texts: AsyncIterator[str]) -> None:
         assert_type(
             await client.classify(["one"], return_exceptions=True), list[Classification | BertritonError]
         )
-        assert_type(client.classify_iter(texts), AsyncIterator[Classification])
-        assert_type(client.classify_iter(["one"]), AsyncIterator[Classification])
+        assert_type(client.classify_iter(texts), AsyncGenerator[Classification, None])
+        assert_type(client.classify_iter(["one"]), AsyncGenerator[Classification, None])
         assert_type(await client.labels, tuple[str, ...])
         assert_type(await client.info, ClassifierInfo)
         assert_type(await client.models(), list[ServedClassifier])
