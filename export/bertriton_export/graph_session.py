@@ -26,11 +26,7 @@ class GraphSession:
     """One ONNX file, ready to run on this machine's CPU."""
 
     def __init__(self, onnx_file: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        # Neither a pool of buffers nor a second copy of all weights is worth its memory for a few runs.
-        options.add_session_config_entry("session.disable_prepacking", "1")
-        options.enable_cpu_mem_arena = False
-        self._session = onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(onnx_file)
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Logits [texts, labels], all texts in one batch."""
@@ -50,6 +46,14 @@ class GraphSession:
 
     def _run(self, output: str, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         return np.asarray(self._session.run([output], packed_inputs(encodings))[0])
+
+
+def open_session(onnx_file: Path) -> onnxruntime.InferenceSession:
+    """A session for a few runs, for which neither pooled buffers nor a copy of all weights pay."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    options.enable_cpu_mem_arena = False
+    return onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
 
 
 def encode(checkpoint: Checkpoint, texts: Sequence[str]) -> list[Encoding]:

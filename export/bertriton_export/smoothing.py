@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
-from bertriton_export.graph_session import packed_inputs
+from bertriton_export.graph_session import open_session, packed_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,8 +49,7 @@ def input_maxima(
         model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [None]))
     observed = fp32_file.with_name("observed.onnx")  # its weights are found beside it
     onnx.save_model(model, observed)
-    session = onnxruntime.InferenceSession(observed, providers=["CPUExecutionProvider"])
-    maxima = session.run(list(outputs.values()), packed_inputs(encodings))
+    maxima = open_session(observed).run(list(outputs.values()), packed_inputs(encodings))
     hidden_to_maxima = dict(zip(outputs, maxima, strict=True))
     return {name: np.asarray(hidden_to_maxima[hidden]) for name, hidden in name_to_input.items()}
 
