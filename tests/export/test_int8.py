@@ -34,17 +34,9 @@ RANDOM_NETWORK_TOLERANCE = 0.2
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded checkpoint, exported as the command line does by default."""
-    repository = tmp_path_factory.mktemp("repository")
-    export(EMBEDDED, name="imdb", repository=repository)
-    return repository
-
-
-@pytest.fixture(scope="module")
-def run(exported: Path) -> Callable[[list[Any]], Any]:
+def run(imdb_repository: Path) -> Callable[[list[Any]], Any]:
     """Logits of tokenised texts in one batch, with the kernels that serving uses."""
-    file = exported / "imdb_bert" / "1" / "model.onnx"
+    file = imdb_repository / "imdb_bert" / "1" / "model.onnx"
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda encodings: session.run(["logits"], packed_inputs(encodings))[0]
 
@@ -69,8 +61,8 @@ def test_logits_are_bitwise_the_same_in_any_batch(
     np.testing.assert_array_equal(alone[chosen], found)
 
 
-def test_default_export_is_int8_and_its_manifest_tells_how_close(exported: Path) -> None:
-    manifest = json.loads((exported / "imdb" / "1" / "manifest.json").read_text(encoding="utf-8"))
+def test_default_export_is_int8_and_its_manifest_tells_how_close(imdb_repository: Path) -> None:
+    manifest = json.loads((imdb_repository / "imdb" / "1" / "manifest.json").read_text(encoding="utf-8"))
 
     assert manifest["precision"] == "int8"
     assert manifest["int8"]["texts"] == len(TEXTS)
@@ -88,8 +80,8 @@ def test_config_asks_for_a_cpu_with_vnni_unless_weights_are_reduced(
     assert ("vnni" in config) == needed
 
 
-def test_every_linear_layer_of_the_encoder_is_int8(exported: Path) -> None:
-    model = onnx.load(exported / "imdb_bert" / "1" / "model.onnx", load_external_data=False)
+def test_every_linear_layer_of_the_encoder_is_int8(imdb_repository: Path) -> None:
+    model = onnx.load(imdb_repository / "imdb_bert" / "1" / "model.onnx", load_external_data=False)
 
     multiplications = [node for node in model.graph.node if node.op_type == "MatMulIntegerToFloat"]
     assert len(multiplications) == len(encoder_linears(read_checkpoint(EMBEDDED).config))

@@ -25,14 +25,6 @@ ROOT = Path(__file__).parent.parent.parent
 GENERATED = {"model.onnx", "model.onnx.data", "tokenizer.json", "manifest.json"}
 
 
-@pytest.fixture(scope="module")
-def imdb_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As exported, without what a server leaves there."""
-    repository = tmp_path_factory.mktemp("repository")
-    export(ROOT / "checkpoints" / "imdb-minilm", name="imdb", repository=repository)
-    return repository
-
-
 def files_below(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
