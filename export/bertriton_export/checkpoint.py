@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bertriton import contract
 from bertriton_export.bert import BertConfig, tensor_shapes
 from bertriton_export.errors import CheckpointError, TensorError
 
@@ -88,6 +89,7 @@ class Checkpoint:
     problem_type: str  # one of bertriton.contract.PROBLEM_TYPES
     max_length: int  # tokens read of one text, special tokens included
     sha256: str  # of the weight files
+    threshold: float = contract.DEFAULT_THRESHOLD  # probability from which a label counts, for multi-label
 
     def __post_init__(self) -> None:
         """Refuse labels that do not fit the classifier's head."""
