@@ -234,6 +234,16 @@ def _request_count(url: str) -> int:
         return int(answer.model_stats[0].inference_stats.success.count)
 
 
+def test_a_name_is_resolved_to_its_addresses(
+    new_client: Callable[..., Client], imdb_server: LocalServer
+) -> None:
+    client = new_client(f"dns:///localhost:{imdb_server.grpc_port}")
+
+    labels = {client.classify("good").label for _ in range(4)}
+
+    assert labels == {"pos"}
+
+
 def test_threads_share_a_client(imdb_server: LocalServer) -> None:
     texts = ["good " * (1 + number % 20) for number in range(400)]
     with Client(imdb_server.grpc_url) as client, futures.ThreadPoolExecutor(8) as pool:
