@@ -50,6 +50,15 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def is_listening(host: str, port: int) -> bool:
+    """Whether somebody takes connections there now."""
+    try:
+        socket.create_connection((host, port)).close()
+    except OSError:
+        return False
+    return True
+
+
 def _require(host: str, port: int) -> socket.socket:
     try:
         return _bind(host, port)

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from bertriton_server._ports import is_listening
 from bertriton_server.errors import ModelsNotReadyError, StartTimeoutError
 
 if TYPE_CHECKING:
@@ -72,9 +73,13 @@ class ModelState:
 
 
 def wait_until_ready(
-    process: ServerProcess, endpoint: HttpEndpoint, expected_models: Collection[str], timeout_s: float
+    process: ServerProcess,
+    endpoint: HttpEndpoint,
+    expected_models: Collection[str],
+    others: Collection[tuple[str, int]],
+    timeout_s: float,
 ) -> None:
-    """Return once the server and all its models answer.
+    """Return once the server and all its models answer, and its `others` (host, port) take connections.
 
     Raises:
         ModelsNotReadyError: models failed to load, or Triton passed over expected ones.
@@ -88,7 +93,8 @@ def wait_until_ready(
         if states is not None:
             if reasons := _failures(process, states, expected_models):
                 raise ModelsNotReadyError(reasons)
-            if endpoint.is_ready():
+            # Triton starts its services one after the other, metrics last.
+            if endpoint.is_ready() and all(is_listening(*address) for address in others):
                 return
         time.sleep(_POLL_S)
     raise StartTimeoutError(timeout_s, process.log_tail())

@@ -201,7 +201,9 @@ class LocalServer:
         self._service_to_port = _ports.choose_ports(self._address, requested)
         process = ServerProcess(runtime, self._arguments(), self._log_stream)
         try:
-            wait_until_ready(process, self._endpoint, models, config.start_timeout_s)
+            wait_until_ready(
+                process, self._endpoint, models, self._addresses_to_wait_for(), config.start_timeout_s
+            )
         except BaseException as exc:
             # No request can be in flight yet.
             process.stop(grace_s=0)
@@ -210,6 +212,12 @@ class LocalServer:
             raise
         self._process = process
         return None
+
+    def _addresses_to_wait_for(self) -> list[tuple[str, int]]:
+        """Those of gRPC and metrics, unless a flag says that they are not to be had."""
+        flags = {argument.partition("=")[0] for argument in self.config.arguments}
+        services = [service for service in ("grpc", "metrics") if f"--allow-{service}" not in flags]
+        return [(self._reachable_host_of(service), self._port(service)) for service in services]
 
     def _has_lost_a_port(self) -> bool:
         return not all(_ports.is_free(self._address, port) for port in self._service_to_port.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 DEADLINE_S = 20.0
+SETTLE_S = 0.2
 # Long enough for all requests of a test to arrive; a full batch ends it early.
 MERGE_DELAY_US = 2_000_000
 
@@ -194,9 +196,15 @@ def ask_at_once(
 
 
 def counts(client: triton.InferenceServerClient, model: str) -> tuple[int, int]:
-    """Rows answered and runs of the network so far."""
-    statistics = client.get_inference_statistics(model).model_stats[0]
-    return statistics.inference_count, statistics.execution_count
+    """Rows answered and runs of the network so far; Triton counts a moment after it has answered."""
+    before = None
+    while True:
+        statistics = client.get_inference_statistics(model).model_stats[0]
+        now = (statistics.inference_count, statistics.execution_count)
+        if now == before:
+            return now
+        before = now
+        time.sleep(SETTLE_S)
 
 
 def numbers(*shape: int) -> Array:
