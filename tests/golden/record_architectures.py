@@ -3,18 +3,20 @@
     .venv-golden/bin/python tests/golden/record_architectures.py
 
 It makes tests/data/architectures/ARCHITECTURE-HEAD/, tiny checkpoints with random weights whose tokenizers
-differ in whatever tokenizers differ in, and answers.json in each: texts, token ids and logits.
+differ in whatever tokenizers differ in, and answers.json in each: texts, token ids and logits. Those that are
+there already stay as they are. For all checkpoints of the tests it writes tests/golden/random-texts.json,
+digests of the ids of random texts.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from record import HERE, sample_lines, texts
+from random_texts import digests, random_texts
+from record import HERE, ROOT, TINY, sample_lines, texts
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -199,7 +201,6 @@ ALL = (
 
 def make(tiny: Tiny) -> None:
     """Write one checkpoint with random weights."""
-    shutil.rmtree(tiny.folder, ignore_errors=True)
     tokenizer = tiny.tokenizer()
     torch.manual_seed(0)
     config = AutoConfig.for_model(
@@ -246,10 +247,18 @@ def record(folder: Path) -> None:
 
 
 def main() -> None:
-    """Make the checkpoints and record everything."""
+    """Make the checkpoints that are missing and record everything."""
     for tiny in ALL:
-        make(tiny)
-        record(tiny.folder)
+        if not tiny.folder.exists():
+            make(tiny)
+            record(tiny.folder)
+    folders = [ROOT / "checkpoints" / "imdb-minilm", *sorted(TINY.iterdir()), *sorted(CHECKPOINTS.iterdir())]
+    strings = random_texts()
+    name_to_digests = {}
+    for folder in folders:
+        encoded = AutoTokenizer.from_pretrained(folder)(strings, truncation=True)
+        name_to_digests[folder.name] = digests(encoded["input_ids"])
+    (HERE / "random-texts.json").write_text(json.dumps(name_to_digests, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
