@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from safetensors import SafetensorError, safe_open
 
-from bertriton_export.bert import HIDDEN_ACT_TO_ACTIVATION, BertConfig
+from bertriton_export.architectures import IGNORED_TENSORS, architecture_of, read_bert_config
 from bertriton_export.checkpoint import Checkpoint, LazyTensor, Weights
-from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
+from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.heads import default_problem_type
 from bertriton_export.json_file import read_json
 from bertriton_export.repository import sha256_of
-from bertriton_export.tokenizer import read_tokenizer
+from bertriton_export.tokenizer import read_tokenizer, reads_token_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,18 +25,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bertriton_export.bert import BertConfig
+
 CONFIG_FILE: Final = "config.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 SHARD_INDEX_FILE: Final = "model.safetensors.index.json"
 
-# BertConfig's defaults in Transformers, for keys that old config.json files leave out.
-DEFAULT_LAYER_NORM_EPS: Final = 1e-12
-DEFAULT_TYPE_VOCAB_SIZE: Final = 2
-
 FLOAT_DTYPES: Final = frozenset({"F16", "BF16", "F32", "F64"})
 
-# Present in many checkpoints, without effect on a classifier: a buffer, and the heads of pre-training.
-_IGNORED_TENSORS: Final = ("bert.embeddings.position_ids", "cls.")
 # LayerNorm parameters as TensorFlow called them; Transformers still reads both.
 _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
@@ -47,7 +43,7 @@ def is_huggingface_folder(path: Path) -> bool:
 
 
 def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -> Checkpoint:
-    """Read and check a `BertForSequenceClassification` folder.
+    """Read and check a folder of one of the architectures of `architectures.ARCHITECTURES`.
 
     Args:
         folder: holds config.json, model.safetensors (or its shards), and the tokenizer's files.
@@ -59,71 +55,27 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
     """
     file = folder / CONFIG_FILE
     document = read_json(file)
-    _refuse_unsupported(file, document)
+    architecture = architecture_of(file, document)
     weight_files = _weight_files(folder)
     tensors = dict(_lazy_tensors(weight_files))
-    config = _bert_config(file, document, tensors)
-    tokenizer = read_tokenizer(folder, config.vocab_size)
+    config = read_bert_config(
+        file,
+        document,
+        architecture,
+        tensors,
+        reads_token_types=reads_token_types(folder, architecture.model_type),
+    )
+    tokenizer = read_tokenizer(folder, config.vocab_size, architecture.model_type)
     return Checkpoint(
         path=folder,
         config=config,
-        weights=Weights(config, tensors, weight_files[0]),
+        weights=Weights(config, tensors, weight_files[0], architecture.own_name),
         tokenizer_json=tokenizer.to_str(),
         labels=tuple(labels) if labels is not None else _labels(file, document, config.num_labels),
         problem_type=document.get("problem_type") or default_problem_type(config.num_labels),
         max_length=_max_length(folder, config),
         sha256=sha256_of(weight_files),
     )
-
-
-def _refuse_unsupported(file: Path, document: dict[str, Any]) -> None:
-    architectures = document.get("architectures") or ["BertForSequenceClassification"]
-    if document.get("model_type") != "bert" or "BertForSequenceClassification" not in architectures:
-        raise UnsupportedModelError(
-            f"{file}: expected model_type 'bert' and architecture BertForSequenceClassification, "
-            f"found {document.get('model_type')!r} and {architectures}"
-        )
-    positions = document.get("position_embedding_type", "absolute")
-    if positions != "absolute":
-        raise UnsupportedModelError(f"{file}: position_embedding_type {positions!r}, expected 'absolute'")
-    if document.get("hidden_act") not in HIDDEN_ACT_TO_ACTIVATION:
-        raise UnsupportedModelError(
-            f"{file}: hidden_act {document.get('hidden_act')!r}, "
-            f"expected one of {sorted(HIDDEN_ACT_TO_ACTIVATION)}"
-        )
-    if document.get("is_decoder"):
-        raise UnsupportedModelError(f"{file}: is_decoder is set; attention would be causal")
-
-
-def _bert_config(file: Path, document: dict[str, Any], tensors: dict[str, LazyTensor]) -> BertConfig:
-    def size(key: str, default: int | None = None) -> int:
-        value = document.get(key, default)
-        if not isinstance(value, int) or value < 1:
-            raise CheckpointError(file, f"{key}: expected a positive whole number, found {value!r}")
-        return value
-
-    classifier = tensors.get("classifier.bias")
-    if classifier is None:
-        raise TensorError(file, "classifier.bias", expected="a classification head", found="no such tensor")
-    config = BertConfig(
-        vocab_size=size("vocab_size"),
-        hidden_size=size("hidden_size"),
-        num_hidden_layers=size("num_hidden_layers"),
-        num_attention_heads=size("num_attention_heads"),
-        intermediate_size=size("intermediate_size"),
-        max_position_embeddings=size("max_position_embeddings"),
-        type_vocab_size=size("type_vocab_size", DEFAULT_TYPE_VOCAB_SIZE),
-        layer_norm_eps=float(document.get("layer_norm_eps", DEFAULT_LAYER_NORM_EPS)),
-        activation=HIDDEN_ACT_TO_ACTIVATION[document["hidden_act"]],
-        num_labels=classifier.shape[0],
-    )
-    if config.hidden_size % config.num_attention_heads:
-        raise CheckpointError(
-            file,
-            f"hidden_size {config.hidden_size} is no multiple of "
-            f"num_attention_heads {config.num_attention_heads}",
-        )
-    return config
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -150,7 +102,7 @@ def _lazy_tensors(files: list[Path]) -> Iterator[tuple[str, LazyTensor]]:
         except (SafetensorError, OSError) as exc:
             raise CheckpointError(file, f"not a whole safetensors file: {exc}") from exc
         for name in names:
-            if not name.startswith(_IGNORED_TENSORS):
+            if not name.startswith(IGNORED_TENSORS):
                 yield _current_name(name), _lazy_tensor(file, opened, name)
 
 
@@ -192,6 +144,4 @@ def _labels(file: Path, document: dict[str, Any], num_labels: int) -> tuple[str,
 def _max_length(folder: Path, config: BertConfig) -> int:
     settings_file = folder / "tokenizer_config.json"
     settings = read_json(settings_file) if settings_file.exists() else {}
-    return min(
-        int(settings.get("model_max_length", config.max_position_embeddings)), config.max_position_embeddings
-    )
+    return min(int(settings.get("model_max_length", config.longest_text)), config.longest_text)
