@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+FLOAT_DTYPES: Final = frozenset({"F16", "BF16", "F32", "F64"})  # as safetensors calls them
+
 
 @dataclass(frozen=True)
 class LazyTensor:
@@ -23,7 +25,7 @@ class LazyTensor:
 
     file: Path
     shape: tuple[int, ...]
-    dtype: str  # as the file's format calls it, for messages
+    dtype: str  # one of FLOAT_DTYPES, or another type that `Weights` refuses
     load: Callable[[], NDArray[Any]]  # any float type
 
 
@@ -39,7 +41,7 @@ class Weights:
         source: the file to name when a tensor is missing altogether.
 
     Raises:
-        TensorError: a tensor is missing, unknown, or has another shape.
+        TensorError: a tensor is missing, unknown, or has another shape or type.
     """
 
     def __init__(self, config: BertConfig, tensors: Mapping[str, LazyTensor], source: Path) -> None:
@@ -53,6 +55,13 @@ class Weights:
                     name,
                     expected=f"shape {list(shape)}",
                     found=f"shape {list(tensors[name].shape)}",
+                )
+            if tensors[name].dtype not in FLOAT_DTYPES:
+                raise TensorError(
+                    tensors[name].file,
+                    name,
+                    expected=f"one of {sorted(FLOAT_DTYPES)}",
+                    found=tensors[name].dtype,
                 )
         for name in tensors.keys() - expected.keys():
             raise TensorError(
@@ -88,6 +97,7 @@ class Checkpoint:
     problem_type: str  # one of bertriton.contract.PROBLEM_TYPES
     max_length: int  # tokens read of one text, special tokens included
     sha256: str  # of the weight files
+    source: Mapping[str, Any] = field(default_factory=dict)  # the format and what only it knows; JSON values
 
     def __post_init__(self) -> None:
         """Refuse labels that do not fit the classifier's head."""

@@ -172,6 +172,7 @@ def _manifest(report: ExportReport, checkpoint: Checkpoint) -> dict[str, Any]:
     versions = {package: metadata.version(package) for package in _RECORDED_PACKAGES}
     return {
         "classifier": asdict(report.classifier),
+        "source": dict(checkpoint.source),
         "bert": asdict(checkpoint.config),
         "precision": report.precision,
         "verification": asdict(report.verification),
