@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -116,27 +117,38 @@ def classifications(response: Any, info: ClassifierInfo, row_count: int) -> list
     token_counts = _rows_of(response, contract.TOKEN_COUNT, row_count, 1)
     truncated = _rows_of(response, contract.TRUNCATED, row_count, 1)
     return [
-        _classification(info.labels, *row)
+        _classification(info, *row)
         for row in zip(probabilities, logits, token_counts, truncated, strict=True)
     ]
 
 
 def _classification(
-    labels: tuple[str, ...],
+    info: ClassifierInfo,
     probabilities: list[float],
     logits: list[float],
     token_count: list[int],
     truncated: list[bool],
 ) -> Classification:
     score = max(probabilities)
+    label = info.labels[probabilities.index(score)]
+    scores = dict(zip(info.labels, probabilities, strict=True))
     return Classification(
-        label=labels[probabilities.index(score)],
+        label=label,
         score=score,
-        scores=dict(zip(labels, probabilities, strict=True)),
+        scores=scores,
         logits=tuple(logits),
         token_count=token_count[0],
         truncated=truncated[0],
+        labels=_counting_labels(info, label, scores),
+        value=score if info.problem_type == contract.REGRESSION and len(scores) == 1 else None,
     )
+
+
+def _counting_labels(info: ClassifierInfo, label: str, scores: dict[str, float]) -> tuple[str, ...]:
+    """The labels that apply to a text, by the model's problem type."""
+    if info.problem_type == contract.MULTI_LABEL:
+        return tuple(name for name, score in scores.items() if score >= info.threshold)
+    return () if info.problem_type == contract.REGRESSION else (label,)
 
 
 def _rows_of(response: Any, name: str, rows: int, columns: int) -> list[list[Any]]:  # noqa: ANN401
@@ -165,9 +177,7 @@ def _rows_of(response: Any, name: str, rows: int, columns: int) -> list[list[Any
 def best_labels(answer: Classification, count: int) -> Classification:
     """The same answer with the `count` most probable labels in `scores`, best first."""
     best = sorted(answer.scores.items(), key=lambda item: -item[1])[:count]
-    return Classification(
-        answer.label, answer.score, dict(best), answer.logits, answer.token_count, answer.truncated
-    )
+    return replace(answer, scores=dict(best))
 
 
 def classifier_info(response: Any) -> ClassifierInfo | None:  # noqa: ANN401

@@ -27,21 +27,28 @@ class Classification:
     """
 
     label: str  # the most probable label
-    score: float  # its probability, 0 to 1; the predicted value itself for a regression model
+    score: float  # its probability, 0 to 1; the predicted value for a regression model
     scores: Mapping[str, float] = field(
         hash=False
     )  # label -> probability, in the model's order or the top_k best
     logits: tuple[float, ...]  # what the network gave, in the model's order of labels
     token_count: int  # tokens of the whole text, special tokens included, before truncation
     truncated: bool  # whether the model saw only a part of the text
+    labels: tuple[str, ...] = ()  # the label; of a multi-label model all at or over its threshold
+    value: float | None = None  # what a regression model with one output predicts
 
     def __repr__(self) -> str:
         truncated = ", truncated" if self.truncated else ""
-        return f"Classification({self.label!r}, {self.score:.4f}, token_count={self.token_count}{truncated})"
+        answer = f"{self.label!r}, {self.score:.4f}"
+        if self.value is not None:
+            answer = f"value={self.value:.4f}"
+        elif len(self.labels) > 1:
+            answer = f"labels={self.labels}"
+        return f"Classification({answer}, token_count={self.token_count}{truncated})"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain dict, list and numbers, ready for JSON."""
-        return asdict(self) | {"logits": list(self.logits)}
+        return asdict(self) | {"logits": list(self.logits), "labels": list(self.labels)}
 
 
 @dataclass(frozen=True, slots=True)

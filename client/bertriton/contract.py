@@ -43,6 +43,8 @@ MULTI_LABEL: Final = "multi_label_classification"
 REGRESSION: Final = "regression"
 PROBLEM_TYPES: Final = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 
+DEFAULT_THRESHOLD: Final = 0.5  # probability from which a label counts, for MULTI_LABEL
+
 _PARAMETER_PREFIX: Final = "bertriton."
 
 
@@ -66,6 +68,7 @@ class ClassifierInfo:
     max_length: int  # tokens read of one text, special tokens included
     max_batch_size: int  # rows that the server takes in one request
     checkpoint_sha256: str  # of the weights the network was made from
+    threshold: float = DEFAULT_THRESHOLD  # probability from which a label counts, for MULTI_LABEL
 
     def to_parameters(self) -> dict[str, str]:
         """The ensemble's config `parameters`; the name and the batch limit have fields of their own there."""
@@ -76,6 +79,8 @@ class ClassifierInfo:
             "max_length": str(self.max_length),
             "checkpoint_sha256": self.checkpoint_sha256,
         }
+        if self.problem_type == MULTI_LABEL:
+            fields["threshold"] = repr(self.threshold)
         return {_PARAMETER_PREFIX + key: value for key, value in fields.items()}
 
     @classmethod
@@ -103,6 +108,7 @@ class ClassifierInfo:
                 max_length=int(parameters[_PARAMETER_PREFIX + "max_length"]),
                 max_batch_size=max_batch_size,
                 checkpoint_sha256=parameters[_PARAMETER_PREFIX + "checkpoint_sha256"],
+                threshold=float(parameters.get(_PARAMETER_PREFIX + "threshold", DEFAULT_THRESHOLD)),
             )
         except (KeyError, ValueError, TypeError) as exc:
             raise ContractError(f"model {name!r} has unreadable parameters: {exc!r}") from exc

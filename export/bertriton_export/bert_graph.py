@@ -20,6 +20,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from bertriton import contract
 from bertriton_export.graph_builder import GraphBuilder, WeightFile
+from bertriton_export.heads import HEADS
 from bertriton_export.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options
 from bertriton_export.linear import Fp32Linear, Linear
 
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
 
     from bertriton_export.bert import BertConfig
     from bertriton_export.checkpoint import Checkpoint
-
-PROBLEM_TYPE_TO_OP: Final = {
-    contract.SINGLE_LABEL: "Softmax",
-    contract.MULTI_LABEL: "Sigmoid",
-    contract.REGRESSION: "Identity",
-}
 
 ONNX_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "model.onnx.data"
@@ -119,7 +114,7 @@ class _BertGraph:
         pooled = self._pooler(hidden, texts)  # (R, H)
         with g.scope("classifier"):
             logits = self._linear("classifier", pooled)  # (R, C)
-            probabilities = g.op(PROBLEM_TYPE_TO_OP[self._problem_type], logits)  # (R, C)
+            probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (R, C)
         g.output(contract.LOGITS, logits, TensorProto.FLOAT, ["texts", config.num_labels])
         g.output(contract.PROBABILITIES, probabilities, TensorProto.FLOAT, ["texts", config.num_labels])
         return g.build("bert")

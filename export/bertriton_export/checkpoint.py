@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from bertriton import contract
 from bertriton_export.bert import BertConfig, tensor_shapes
 from bertriton_export.errors import CheckpointError, TensorError
 
@@ -97,6 +98,7 @@ class Checkpoint:
     problem_type: str  # one of bertriton.contract.PROBLEM_TYPES
     max_length: int  # tokens read of one text, special tokens included
     sha256: str  # of the weight files
+    threshold: float = contract.DEFAULT_THRESHOLD  # probability from which a label counts, for multi-label
     source: Mapping[str, Any] = field(default_factory=dict)  # the format and what only it knows; JSON values
 
     def __post_init__(self) -> None:

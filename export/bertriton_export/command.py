@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from bertriton import contract
 from bertriton_export.errors import ExportError
 from bertriton_export.exporter import DEFAULT_REPOSITORY, DEFAULT_TARGET, TARGET_TO_PRECISIONS, export
+from bertriton_export.heads import HEADS
 
 if TYPE_CHECKING:
     from bertriton_export.exporter import ExportReport
@@ -37,6 +39,21 @@ if TYPE_CHECKING:
     envvar="BERTRITON_LABELS",
     show_envvar=True,
     help="Names for the labels, separated by commas, in the order of the logits [default: the checkpoint's].",
+)
+@click.option(
+    "--problem-type",
+    envvar="BERTRITON_PROBLEM_TYPE",
+    show_envvar=True,
+    type=click.Choice(tuple(HEADS)),
+    help="What the logits mean [default: what the checkpoint says].",
+)
+@click.option(
+    "--threshold",
+    envvar="BERTRITON_THRESHOLD",
+    show_envvar=True,
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    help=f"Probability from which a label counts, for {contract.MULTI_LABEL} "
+    f"[default: {contract.DEFAULT_THRESHOLD}].",
 )
 @click.option(
     "--target",

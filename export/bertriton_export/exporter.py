@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bertriton import __version__, contract
 from bertriton.contract import ClassifierInfo
 from bertriton_export.errors import OptionError, RepositoryError
+from bertriton_export.heads import with_head
 from bertriton_export.int8_graph import Int8Request, write_fp32_graph, write_int8_graph
 from bertriton_export.model_config import LABELS_FILE, MAX_BATCH_SIZE, TOKENIZER_FILE, model_configs, to_pbtxt
 from bertriton_export.readers import read_checkpoint
@@ -57,6 +58,8 @@ def export(
     name: str | None = None,
     repository: str | PathLike[str] = DEFAULT_REPOSITORY,
     labels: Sequence[str] | None = None,
+    problem_type: str | None = None,
+    threshold: float | None = None,
     target: str = DEFAULT_TARGET,
     precision: str | None = None,
     keep_fp32: Sequence[str] = (),
@@ -73,6 +76,9 @@ def export(
         name: what clients will call the classifier; default: the folder's name.
         repository: the model repository to write into, made if need be.
         labels: names to use instead of the checkpoint's, in the order of the logits.
+        problem_type: what the logits mean, instead of what the checkpoint says, one of `heads.HEADS`.
+        threshold: probability from which a label counts, for multi_label_classification; default: the
+            checkpoint's or `contract.DEFAULT_THRESHOLD`.
         target: what the graph is made for, one of TARGET_TO_PRECISIONS.
         precision: of the encoder's linear layers; default: the target's first.
         keep_fp32: linear layers that stay fp32 in an int8 graph, as `encoder.layer.3` or
@@ -100,7 +106,7 @@ def export(
     texts = sample_texts() if validation_texts is None else validation_texts
     int8 = Int8Request(texts, keep_fp32, vnni) if precision == "int8" else None
     on_stage("reading the checkpoint")
-    source = read_checkpoint(Path(checkpoint), labels)
+    source = with_head(read_checkpoint(Path(checkpoint), labels), problem_type, threshold)
     info = _classifier_info(name, source)
     with staged_repository(Path(repository)) as staging:
         _write_configs(staging, info)
@@ -142,6 +148,7 @@ def _classifier_info(name: str, checkpoint: Checkpoint) -> ClassifierInfo:
         max_length=checkpoint.max_length,
         max_batch_size=MAX_BATCH_SIZE,
         checkpoint_sha256=checkpoint.sha256,
+        threshold=checkpoint.threshold,
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bertriton import contract
 from bertriton_export.bert import HIDDEN_ACT_TO_ACTIVATION, BertConfig
 from bertriton_export.checkpoint import Checkpoint, Weights
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
+from bertriton_export.heads import default_problem_type
 from bertriton_export.huggingface_weights import read_weights
 from bertriton_export.json_file import read_json
 from bertriton_export.tokenizer import read_tokenizer
@@ -63,7 +63,7 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         weights=Weights(config, tensors, weights.file),
         tokenizer_json=tokenizer.to_str(),
         labels=tuple(labels) if labels is not None else _labels(file, document, config.num_labels),
-        problem_type=_problem_type(file, document, config.num_labels),
+        problem_type=document.get("problem_type") or default_problem_type(config.num_labels),
         max_length=_max_length(folder, config),
         sha256=weights.sha256,
         source={"format": weights.format},
@@ -138,18 +138,6 @@ def _labels(file: Path, document: dict[str, Any], num_labels: int) -> tuple[str,
             f"found {id2label}",
         )
     return tuple(str(id2label[str(index)]) for index in range(num_labels))
-
-
-def _problem_type(file: Path, document: dict[str, Any], num_labels: int) -> str:
-    """What Transformers takes it for (https://huggingface.co/docs/transformers/main_classes/configuration)."""
-    default = contract.REGRESSION if num_labels == 1 else contract.SINGLE_LABEL
-    problem_type = document.get("problem_type") or default
-    if problem_type != contract.SINGLE_LABEL:
-        raise UnsupportedModelError(
-            f"{file}: problem_type {problem_type!r} with {num_labels} label(s), "
-            f"expected {contract.SINGLE_LABEL!r}"
-        )
-    return contract.SINGLE_LABEL
 
 
 def _max_length(folder: Path, config: BertConfig) -> int:

@@ -1,4 +1,8 @@
-"""Whether an int8 graph decides as its fp32 twin does, and which layers are to blame when it does not."""
+"""Whether an int8 graph decides as its fp32 twin does, and which layers are to blame when it does not.
+
+To keep its answer is, for a single label, to keep the best one; for several labels, to keep each on its side
+of the threshold; for a value, to stay within a small part of its spread over the texts.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from bertriton import contract
 from bertriton_export.bert_graph import encoder_linears, write_bert_graph
 from bertriton_export.errors import Int8GateError
 from bertriton_export.graph_session import GraphSession
@@ -24,8 +29,12 @@ if TYPE_CHECKING:
 
     Stage = Callable[[str], object]
 
-MIN_LABEL_AGREEMENT: Final = 0.995  # share of texts with the same best label
+MIN_LABEL_AGREEMENT: Final = 0.995  # share of answers that are kept
 MAX_MEAN_DIFFERENCE: Final = 0.005  # of probability
+# Of a value, in standard deviations of it over the texts.
+MAX_MEAN_VALUE_DIFFERENCE: Final = 0.025
+KEPT_VALUE_DIFFERENCE: Final = 0.1
+SMALLEST_SPREAD: Final = 1e-6  # in place of none, where all texts have the same value
 
 # Finding the layers to blame takes a graph a layer, so on a part of the texts.
 TEXTS_TO_BLAME_ON: Final = 50
@@ -37,20 +46,21 @@ class Int8Comparison:
     """How an int8 graph's answers differ from fp32's on real text."""
 
     texts: int
-    label_agreement: float  # share of texts with the same best label
-    mean_difference: float  # of probability, over texts and labels
+    label_agreement: float  # share of answers that are kept
+    mean_difference: float  # of probability, over texts and labels; of a value, in standard deviations
     max_difference: float
+    allowed_difference: float = MAX_MEAN_DIFFERENCE  # on average
 
     @property
     def is_close(self) -> bool:
         """Whether the int8 graph may be served in the fp32 graph's place."""
-        return self.label_agreement >= MIN_LABEL_AGREEMENT and self.mean_difference <= MAX_MEAN_DIFFERENCE
+        return self.label_agreement >= MIN_LABEL_AGREEMENT and self.mean_difference <= self.allowed_difference
 
     def __str__(self) -> str:
         return (
-            f"{self.label_agreement:.2%} of {self.texts} texts keep their label "
-            f"(required {MIN_LABEL_AGREEMENT:.1%}), probabilities move by {self.mean_difference:.4f} "
-            f"on average (allowed {MAX_MEAN_DIFFERENCE})"
+            f"{self.label_agreement:.2%} of the answers to {self.texts} texts are kept "
+            f"(required {MIN_LABEL_AGREEMENT:.1%}), scores move by {self.mean_difference:.4f} "
+            f"on average (allowed {self.allowed_difference})"
         )
 
 
@@ -67,7 +77,7 @@ def require_int8_close_to_fp32(
         Int8GateError: the int8 graph is too far off; names the layers that hurt most.
     """
     fp32, int8 = (_probabilities(file, encodings, on_stage) for file in fp32_and_int8)
-    comparison = _compare(int8, fp32)
+    comparison = _compare(checkpoint, int8, fp32)
     if not comparison.is_close:
         part = slice(TEXTS_TO_BLAME_ON)
         layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage)
@@ -82,13 +92,23 @@ def _probabilities(file: Path, encodings: Sequence[Encoding], on_stage: Stage) -
     return GraphSession(file).probabilities(encodings, tell)
 
 
-def _compare(int8: NDArray[np.float32], fp32: NDArray[np.float32]) -> Int8Comparison:
-    differences = np.abs(int8 - fp32)
+def _compare(checkpoint: Checkpoint, int8: NDArray[np.float32], fp32: NDArray[np.float32]) -> Int8Comparison:
+    differences = np.abs(int8 - fp32)  # (R, C)
+    allowed_difference = MAX_MEAN_DIFFERENCE
+    if checkpoint.problem_type == contract.REGRESSION:
+        differences /= np.maximum(fp32.std(axis=0), SMALLEST_SPREAD)
+        allowed_difference = MAX_MEAN_VALUE_DIFFERENCE
+        is_kept = differences <= KEPT_VALUE_DIFFERENCE
+    elif checkpoint.problem_type == contract.MULTI_LABEL:
+        is_kept = (int8 >= checkpoint.threshold) == (fp32 >= checkpoint.threshold)
+    else:
+        is_kept = int8.argmax(axis=-1) == fp32.argmax(axis=-1)
     return Int8Comparison(
         texts=len(fp32),
-        label_agreement=float((int8.argmax(axis=-1) == fp32.argmax(axis=-1)).mean()),
+        label_agreement=float(is_kept.mean()),
         mean_difference=float(differences.mean()),
         max_difference=float(differences.max()),
+        allowed_difference=allowed_difference,
     )
 
 
@@ -110,6 +130,6 @@ def _layers_to_blame(
         with tempfile.TemporaryDirectory() as folder:
             file = write_bert_graph(checkpoint, Path(folder), only_this)
             int8 = GraphSession(file).probabilities(encodings)
-        layer_to_difference[layer] = _compare(int8, fp32).mean_difference
+        layer_to_difference[layer] = _compare(checkpoint, int8, fp32).mean_difference
     by_difference = sorted(layer_to_difference, key=layer_to_difference.__getitem__, reverse=True)
     return tuple(by_difference[:BLAMED_LAYERS])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
@@ -106,9 +108,37 @@ def test_an_answer_becomes_one_classification_per_row() -> None:
     answers = classifications(_response(), INFO, 2)
 
     assert answers == [
-        Classification("pos", 0.75, {"neg": 0.25, "pos": 0.75}, (-1.0, 1.0), 3, truncated=False),
-        Classification("neg", 0.5, {"neg": 0.5, "pos": 0.5}, (0.0, 0.0), 700, truncated=True),
+        Classification(
+            "pos", 0.75, {"neg": 0.25, "pos": 0.75}, (-1.0, 1.0), 3, truncated=False, labels=("pos",)
+        ),
+        Classification(
+            "neg", 0.5, {"neg": 0.5, "pos": 0.5}, (0.0, 0.0), 700, truncated=True, labels=("neg",)
+        ),
     ]
+
+
+def test_labels_of_a_multi_label_model_are_those_at_or_over_its_threshold() -> None:
+    info = replace(INFO, problem_type=contract.MULTI_LABEL, threshold=0.3)
+    response = _response(probabilities=np.array([[0.25, 0.75], [0.5, 0.5]], np.float32))
+
+    first, second = classifications(response, info, 2)
+
+    assert first.labels == ("pos",)
+    assert second.labels == ("neg", "pos")
+    assert first.value is None
+    assert repr(second) == "Classification(labels=('neg', 'pos'), token_count=700, truncated)"
+
+
+def test_a_regression_with_one_output_has_a_value_and_no_labels() -> None:
+    info = replace(INFO, labels=("stars",), problem_type=contract.REGRESSION)
+    column = np.array([[4.5], [-1.25]], np.float32)
+
+    answers = classifications(_response(probabilities=column, logits=column), info, 2)
+
+    assert [answer.value for answer in answers] == [4.5, -1.25]
+    assert answers[0].labels == ()
+    assert repr(answers[0]) == "Classification(value=4.5000, token_count=3)"
+    assert answers[0].scores == {"stars": 4.5}
 
 
 @pytest.mark.parametrize(

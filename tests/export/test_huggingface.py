@@ -40,7 +40,6 @@ def change_tensors(file: Path, **changes: Any) -> None:
         ({"position_embedding_type": "relative_key"}, "'relative_key', expected 'absolute'"),
         ({"hidden_act": "swish"}, "hidden_act 'swish', expected one of"),
         ({"is_decoder": True}, "causal"),
-        ({"problem_type": "multi_label_classification"}, "multi_label_classification"),
     ],
 )
 def test_unsupported_models_are_refused_by_name(
