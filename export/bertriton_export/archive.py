@@ -32,6 +32,16 @@ _EXTRA_BITS_ENCRYPTED: Final = 0x1
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")  # magic, then the lengths of name and extra field
 _LOCAL_MAGIC: Final = b"PK\x03\x04"
 _LEADS_OUT: Final = re.compile(r"^([/\\]|[A-Za-z]:)|(^|[/\\])\.\.([/\\]|$)|\\|\0")
+# What the standard library raises on damaged zips; RuntimeError where it meets features it does not know.
+_LIBRARY_ERRORS: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 class FileTree(Protocol):
@@ -88,7 +98,7 @@ class Archive:
         self._view = view
         try:
             self._zip = zipfile.ZipFile(io.BufferedReader(ViewReader(view)))
-        except (zipfile.BadZipFile, ValueError, EOFError, struct.error, OSError) as exc:
+        except _LIBRARY_ERRORS as exc:
             raise CheckpointError(path, f"not a whole zip file: {exc}") from exc
         self._members = self._checked()
 
@@ -133,7 +143,7 @@ class Archive:
             if info.compress_type == zipfile.ZIP_STORED:
                 return self._stored(info)
             return self._unpacked(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, OSError) as exc:
+        except _LIBRARY_ERRORS as exc:
             raise CheckpointError(self.path, f"member {name!r} cannot be read: {exc}") from exc
 
     def _stored(self, info: zipfile.ZipInfo) -> memoryview:

@@ -12,7 +12,7 @@ from bertriton_export.bert import BertConfig, tensor_shapes
 from bertriton_export.errors import CheckpointError, TensorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -72,6 +72,10 @@ class Weights:
                 found="an extra tensor",
             )
         self._tensors = dict(tensors)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the tensors."""
+        return iter(self._tensors)
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
         """The tensor as float32.

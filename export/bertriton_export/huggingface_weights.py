@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from bertriton_export.errors import CheckpointError
 from bertriton_export.json_file import read_json
+from bertriton_export.keras_h5 import h5_tensors
 from bertriton_export.repository import sha256_of
 from bertriton_export.safetensors_file import safetensors_tensors
+from bertriton_export.tensorflow_checkpoint import checkpoint_tensors
 from bertriton_export.torch_file import torch_tensors
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ class WeightFormat:
     name: str
     file: str
     tensors: Callable[[Path], Iterator[tuple[str, LazyTensor]]]
+    data_pattern: str = ""  # of further files beside it, where it is only an index
 
     @property
     def shard_index(self) -> str:
@@ -36,6 +39,17 @@ class WeightFormat:
 WEIGHT_FORMATS: Final = (
     WeightFormat("safetensors", "model.safetensors", safetensors_tensors),
     WeightFormat("PyTorch", "pytorch_model.bin", torch_tensors),
+    WeightFormat("Keras", "tf_model.h5", h5_tensors),
+    WeightFormat(
+        "TensorFlow SavedModel", "variables/variables.index", checkpoint_tensors, "variables.data-*"
+    ),
+    WeightFormat(
+        "TensorFlow SavedModel",
+        "saved_model/1/variables/variables.index",
+        checkpoint_tensors,
+        "variables.data-*",
+    ),
+    WeightFormat("TensorFlow checkpoint", "variables.index", checkpoint_tensors, "variables.data-*"),
 )
 
 
@@ -58,7 +72,10 @@ def read_weights(folder: Path) -> FolderWeights:
     for weight_format in WEIGHT_FORMATS:
         if files := _files(folder, weight_format):
             tensors = {name: tensor for file in files for name, tensor in weight_format.tensors(file)}
-            return FolderWeights(weight_format.name, files[0], tensors, sha256_of(files))
+            data = (
+                sorted(files[0].parent.glob(weight_format.data_pattern)) if weight_format.data_pattern else []
+            )
+            return FolderWeights(weight_format.name, files[0], tensors, sha256_of([*files, *data]))
     names = [name for weights in WEIGHT_FORMATS for name in (weights.file, weights.shard_index)]
     raise CheckpointError(folder, f"holds no weights: none of {', '.join(names)}")
 

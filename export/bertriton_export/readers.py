@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from bertriton_export.errors import CheckpointError
 from bertriton_export.huggingface import is_huggingface_folder, read_huggingface_folder
+from bertriton_export.saved_model import is_saved_model, read_saved_model
+from bertriton_export.sparknlp import is_sparknlp, read_sparknlp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +27,9 @@ class Reader:
 
 
 READERS: Final = (
-    Reader("Hugging Face folder with safetensors", is_huggingface_folder, read_huggingface_folder),
+    Reader("Hugging Face folder", is_huggingface_folder, read_huggingface_folder),
+    Reader("TensorFlow SavedModel", is_saved_model, read_saved_model),
+    Reader("Spark NLP model", is_sparknlp, read_sparknlp),
 )
 
 

@@ -45,11 +45,26 @@ def read_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:
     if file.exists():
         tokenizer = _from_tokenizer_json(file, settings)
     elif (file := folder / "vocab.txt").exists():
-        tokenizer = _from_vocabulary(file, settings)
+        tokenizer = _from_vocabulary(_read_vocabulary(file), settings, file)
     else:
         raise CheckpointError(
             folder, "neither tokenizer.json nor vocab.txt: save the tokenizer beside the model"
         )
+    return _checked(tokenizer, file, vocab_size)
+
+
+def wordpiece_tokenizer(
+    vocabulary: dict[str, int], settings: dict[str, Any], source: Path, vocab_size: int
+) -> Tokenizer:
+    """Make BERT's tokenizer from a vocabulary, with settings as in `tokenizer_config.json`.
+
+    Raises:
+        CheckpointError: the vocabulary lacks a special token or does not fit the embeddings; names `source`.
+    """
+    return _checked(_from_vocabulary(vocabulary, settings, source), source, vocab_size)
+
+
+def _checked(tokenizer: Tokenizer, file: Path, vocab_size: int) -> Tokenizer:
     largest_id = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if largest_id >= vocab_size:
         raise CheckpointError(
@@ -75,10 +90,9 @@ def _from_tokenizer_json(file: Path, settings: dict[str, Any]) -> Tokenizer:
         raise CheckpointError(file, f"the tokenizers library cannot read it: {exc}") from exc
 
 
-def _from_vocabulary(file: Path, settings: dict[str, Any]) -> Tokenizer:
+def _from_vocabulary(vocabulary: dict[str, int], settings: dict[str, Any], file: Path) -> Tokenizer:
     """The tokenizer that Transformers makes from a vocabulary alone."""
     special = {role: _content(settings.get(role, token)) for role, token in DEFAULT_SPECIAL_TOKENS.items()}
-    vocabulary = _read_vocabulary(file)
     for role, token in special.items():
         if token not in vocabulary and role != "mask_token":
             raise CheckpointError(file, f"{role} {token!r} is not in the vocabulary")
