@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from bertriton_export.errors import CheckpointError
 from bertriton_export.json_file import read_json
 from bertriton_export.keras_h5 import h5_tensors
+from bertriton_export.onnx_file import onnx_tensors
 from bertriton_export.repository import sha256_of
 from bertriton_export.safetensors_file import safetensors_tensors
 from bertriton_export.tensorflow_checkpoint import checkpoint_tensors
@@ -50,6 +51,8 @@ WEIGHT_FORMATS: Final = (
         "variables.data-*",
     ),
     WeightFormat("TensorFlow checkpoint", "variables.index", checkpoint_tensors, "variables.data-*"),
+    WeightFormat("ONNX", "model.onnx", onnx_tensors, "model.onnx?data"),
+    WeightFormat("ONNX", "onnx/model.onnx", onnx_tensors, "model.onnx?data"),
 )
 
 

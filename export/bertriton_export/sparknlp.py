@@ -3,6 +3,7 @@
     metadata/part-00000                       one line of JSON: class, engine, settings
     fields/{vocabulary,labels}/part-0000N     SequenceFiles of Java-serialised pairs
     bert_classification_tensorflow            a zip: GraphDef and TensorFlow checkpoint
+    bert_classification_onnx                  or, by the engine, a zip of one ONNX file
 
 A saved PipelineModel holds the same below `stages/`, and a download may have one folder around it.
 """
@@ -22,6 +23,7 @@ from bertriton_export.checkpoint import Checkpoint, Weights
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
 from bertriton_export.hadoop_sequence_file import read_records
 from bertriton_export.java_objects import read_pairs
+from bertriton_export.onnx_file import OnnxClassifier
 from bertriton_export.tensorflow_checkpoint import tree_tensors
 from bertriton_export.tensorflow_graph import graph_def_facts
 from bertriton_export.tokenizer import wordpiece_tokenizer
@@ -39,7 +41,8 @@ MODEL_CLASS: Final = "com.johnsnowlabs.nlp.annotators.classifier.dl.BertForSeque
 
 _METADATA: Final = re.compile(r"(?:(?P<folder>.+)/)?metadata/part-\d+(-.*)?")
 _PIPELINE_CLASS: Final = "org.apache.spark.ml.PipelineModel"
-_TENSORFLOW_MODEL: Final = "bert_classification_tensorflow"
+_ENGINES: Final = ("tensorflow", "onnx")
+_MODEL_PREFIX: Final = "bert_classification_"  # the engine follows
 _GRAPH_MEMBER: Final = "saved_model.pb"
 _VARIABLES: Final = "variables"
 
@@ -78,7 +81,7 @@ def read_sparknlp(path: Path, labels: Sequence[str] | None = None) -> Checkpoint
         UnsupportedModelError: no or several such models, or an engine or activation that cannot be served.
     """
     tree, settings = _find_model(open_tree(path))
-    file, tensors, facts, sha256 = _tensorflow_weights(tree, settings["engine"])
+    file, tensors, facts, sha256 = _read_model(tree, settings["engine"])
     config = config_from_shapes(tensors, facts, file)
     vocabulary_file, vocabulary = _read_field(tree, "vocabulary")
     tokenizer = wordpiece_tokenizer(
@@ -184,18 +187,32 @@ def _labels(tree: FileTree) -> tuple[str, ...]:
     return tuple(sorted(label_to_index, key=label_to_index.__getitem__))
 
 
-def _tensorflow_weights(tree: FileTree, engine: str) -> tuple[Path, dict[str, LazyTensor], GraphFacts, str]:
-    if engine != "tensorflow":
-        raise UnsupportedModelError(f"{tree.path}: engine {engine!r}, expected 'tensorflow'")
-    file = tree.path / _TENSORFLOW_MODEL
-    if _TENSORFLOW_MODEL not in tree.names():
-        raise CheckpointError(file, "no such file, and the metadata says that the engine is tensorflow")
-    archive = Archive(file, tree.read(_TENSORFLOW_MODEL))
-    if _GRAPH_MEMBER not in archive.names():
-        raise CheckpointError(file / _GRAPH_MEMBER, "no such file")
-    facts = graph_def_facts(archive.read(_GRAPH_MEMBER), file / _GRAPH_MEMBER)
-    tensors = dict(tree_tensors(archive, _VARIABLES))
+def _read_model(tree: FileTree, engine: str) -> tuple[Path, dict[str, LazyTensor], GraphFacts, str]:
+    """The model file, its tensors, what its graph tells, and the sha256 of what the file holds."""
+    if engine not in _ENGINES:
+        raise UnsupportedModelError(f"{tree.path}: engine {engine!r}, expected one of {', '.join(_ENGINES)}")
+    name = _MODEL_PREFIX + engine
+    file = tree.path / name
+    if name not in tree.names():
+        raise CheckpointError(file, f"no such file, and the metadata says that the engine is {engine}")
+    archive = Archive(file, tree.read(name))
+    tensors, facts = (_tensorflow_parts if engine == "tensorflow" else _onnx_parts)(archive)
     digest = hashlib.sha256()
-    for name in archive.names():
-        digest.update(archive.read(name))
+    for member in archive.names():
+        digest.update(archive.read(member))
     return file, tensors, facts, digest.hexdigest()
+
+
+def _tensorflow_parts(archive: Archive) -> tuple[dict[str, LazyTensor], GraphFacts]:
+    file = archive.path / _GRAPH_MEMBER
+    if _GRAPH_MEMBER not in archive.names():
+        raise CheckpointError(file, "no such file")
+    return dict(tree_tensors(archive, _VARIABLES)), graph_def_facts(archive.read(_GRAPH_MEMBER), file)
+
+
+def _onnx_parts(archive: Archive) -> tuple[dict[str, LazyTensor], GraphFacts]:
+    if len(archive.names()) != 1:
+        raise CheckpointError(archive.path, f"expected one ONNX file in it, found {archive.names()}")
+    (name,) = archive.names()
+    classifier = OnnxClassifier(archive.path / name, archive.read(name))
+    return classifier.tensors(), classifier.facts()

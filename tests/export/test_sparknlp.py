@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIXTURES = Path(__file__).parent.parent / "data" / "sparknlp"
+FORMATS = FIXTURES.parent / "formats"
 MODEL = "bert_classification_tensorflow"
 LABELS_PART = "fields/labels/part-00000"
 UID = "BERT_FOR_SEQUENCE_CLASSIFICATION_0123456789ab"
@@ -136,6 +137,19 @@ def test_sigmoid_models_are_multi_label(model: Path) -> None:
     assert (contract.MULTI_LABEL, 0.25) == (checkpoint.problem_type, checkpoint.threshold)
 
 
+def test_engine_onnx_is_read(model: Path) -> None:
+    expected = read_checkpoint(FORMATS / "gelu")
+    write_metadata(model, engine="onnx", maxSentenceLength=512)
+    with zipfile.ZipFile(model / "bert_classification_onnx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(FORMATS / "gelu-traced-13.onnx", "bert_classification_onnx")
+
+    found = read_checkpoint(model)
+
+    assert (expected.config, 40) == (found.config, found.max_length)
+    for name in expected.weights:
+        np.testing.assert_array_equal(expected.weights[name], found.weights[name], name)
+
+
 @pytest.mark.parametrize("nested", ["", "bert_base_sequence_classifier_imdb"])
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_downloads_are_read_with_a_folder_around_them_or_without(
@@ -195,7 +209,12 @@ def test_models_of_other_classes_are_refused_by_name(model: Path) -> None:
 @pytest.mark.parametrize(
     ("settings_", "error", "message"),
     [
-        ({"engine": "openvino"}, UnsupportedModelError, "engine 'openvino'"),
+        (
+            {"engine": "openvino"},
+            UnsupportedModelError,
+            "engine 'openvino', expected one of tensorflow, onnx",
+        ),
+        ({"engine": "onnx"}, CheckpointError, "bert_classification_onnx: no such file"),
         (
             {"activation": "tanh"},
             UnsupportedModelError,

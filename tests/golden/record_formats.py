@@ -4,7 +4,8 @@ Run by hand, in the environment of record.py with `onnx` and `onnxscript` added,
 
     .venv-golden/bin/python tests/golden/record_formats.py
 
-The weights are those of tests/data/checkpoints/, bit for bit, so that a test compares the two.
+The weights are those of tests/data/checkpoints/, bit for bit, so that a test compares the two; for ONNX
+there is one of its own, formats/gelu/.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import onnx
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification
 
 DATA = Path(__file__).parent.parent / "data"
 CHECKPOINTS = DATA / "checkpoints"
 FORMATS = DATA / "formats"
 SHARD = "pytorch_model-{:05}-of-00002.bin"
-OPSET = 17
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"tok{index}" for index in range(45))]
 
 
 def save_torch() -> None:
@@ -55,26 +57,54 @@ def save_views() -> None:
     torch.save(views, FORMATS / "views-legacy.bin", _use_new_zipfile_serialization=False)
 
 
-def save_onnx() -> None:
+def make_gelu() -> BertForSequenceClassification:
+    """A network without a zero bias, as training leaves none: equal tensors are merged in an ONNX graph."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=32,
+        max_position_embeddings=40,
+        attn_implementation="eager",
+    )
+    model = BertForSequenceClassification(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    folder = FORMATS / "gelu"
+    model.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in VOCABULARY), encoding="utf-8")
+    return model
+
+
+def save_onnx(model: BertForSequenceClassification) -> None:
     """The two exporters of PyTorch: the traced one, which Optimum uses, and the newer one."""
-    model = AutoModelForSequenceClassification.from_pretrained(
-        CHECKPOINTS / "one-layer", dtype=torch.float32, attn_implementation="eager"
-    ).eval()
     names = ["input_ids", "attention_mask", "token_type_ids"]
     example = tuple(torch.ones(2, 8, dtype=torch.int64) for _ in names)
-    axes = {name: {0: "batch", 1: "sequence"} for name in names}
-    options = {"input_names": names, "output_names": ["logits"], "opset_version": OPSET}
-    torch.onnx.export(
-        model, example, FORMATS / "one-layer-traced.onnx", dynamo=False, dynamic_axes=axes, **options
-    )
-    options["opset_version"] = OPSET + 1
-    torch.onnx.export(
-        model, example, FORMATS / "one-layer-exported.onnx", dynamo=True, external_data=False, **options
-    )
+    axes = {0: "batch", 1: "sequence"}
+    options = {"input_names": names, "output_names": ["logits"]}
+    for name, opset in (("traced-13", 13), ("traced-17", 17)):
+        torch.onnx.export(
+            model,
+            example,
+            FORMATS / f"gelu-{name}.onnx",
+            dynamo=False,
+            opset_version=opset,
+            dynamic_axes=dict.fromkeys(names, axes),
+            **options,
+        )
+    file = FORMATS / "gelu-exported-18.onnx"
+    shapes = {"dynamic_shapes": tuple(axes for _ in names), "opset_version": 18}
+    torch.onnx.export(model, example, file, dynamo=True, external_data=False, **shapes, **options)
+    graph = onnx.load(file)
+    for part in (*graph.graph.node, *graph.graph.initializer, *graph.graph.value_info):
+        del part.metadata_props[:]  # stack traces, with the paths of this machine
+    onnx.save(graph, file)
 
 
 if __name__ == "__main__":
     FORMATS.mkdir(exist_ok=True)
     save_torch()
     save_views()
-    save_onnx()
+    save_onnx(make_gelu())
