@@ -59,10 +59,16 @@ class FileTree(Protocol):
 
 
 class Folder:
-    """The files below a folder."""
+    """The files below a folder.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the folder.
+        links_may_leave: whether to follow symbolic links out of it, as huggingface_hub's cache has them.
+    """
+
+    def __init__(self, path: Path, *, links_may_leave: bool = False) -> None:
         self.path = path
+        self._links_may_leave = links_may_leave
 
     def names(self) -> list[str]:
         """Every file, with `/` between folders."""
@@ -71,7 +77,8 @@ class Folder:
     def _files(self) -> Iterator[Path]:
         root = self.path.resolve()
         for file in self.path.rglob("*"):
-            if file.is_symlink() and not file.resolve().is_relative_to(root):
+            leaves = file.is_symlink() and not file.resolve().is_relative_to(root)
+            if leaves and not self._links_may_leave:
                 raise CheckpointError(file, "is a symbolic link out of the checkpoint's folder")
             if file.is_file():
                 yield file

@@ -16,7 +16,7 @@ from bertriton_export.errors import OptionError, RepositoryError
 from bertriton_export.heads import with_head
 from bertriton_export.int8_graph import Int8Request, write_fp32_graph, write_int8_graph
 from bertriton_export.model_config import LABELS_FILE, MAX_BATCH_SIZE, TOKENIZER_FILE, model_configs, to_pbtxt
-from bertriton_export.readers import read_checkpoint
+from bertriton_export.readers import default_name, read_checkpoint
 from bertriton_export.repository import staged_repository, write_manifest
 from bertriton_export.verify import sample_texts
 
@@ -72,8 +72,8 @@ def export(
     Existing models of the same names are replaced; on failure nothing is written.
 
     Args:
-        checkpoint: a Hugging Face folder.
-        name: what clients will call the classifier; default: the folder's name.
+        checkpoint: a path in one of the formats of `readers.READERS`, or a hub id `org/name[@revision]`.
+        name: what clients will call the classifier; default: the name of the folder, zip or hub model.
         repository: the model repository to write into, made if need be.
         labels: names to use instead of the checkpoint's, in the order of the logits.
         problem_type: what the logits mean, instead of what the checkpoint says, one of `heads.HEADS`.
@@ -99,7 +99,7 @@ def export(
         >>> report.classifier.labels
         ('neg', 'pos')
     """
-    name = _checked_name(name if name is not None else Path(checkpoint).resolve().name)
+    name = _checked_name(name if name is not None else default_name(str(checkpoint)))
     precision = _checked_precision(target, precision)
     if precision != "int8" and (keep_fp32 or not vnni):
         raise OptionError(f"keep_fp32 and vnni are about int8, and the precision is {precision}")

@@ -54,7 +54,9 @@ def onnx_tensors(file: Path) -> Iterator[tuple[str, LazyTensor]]:
         CheckpointError: the file is damaged.
         UnsupportedModelError: the graph was quantised, or fused by an optimiser.
     """
-    yield from OnnxClassifier(file, map_file(file), Folder(file.parent)).tensors().items()
+    yield from (
+        OnnxClassifier(file, map_file(file), Folder(file.parent, links_may_leave=True)).tensors().items()
+    )
 
 
 class OnnxClassifier:

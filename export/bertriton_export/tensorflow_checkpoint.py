@@ -34,7 +34,7 @@ _NO_WEIGHT: Final = (".OPTIMIZER_SLOT", "optimizer/", "keras_api/", "save_counte
 
 def checkpoint_tensors(index_file: Path) -> Iterator[tuple[str, LazyTensor]]:
     """The tensors of a checkpoint under Hugging Face names, given the path of its `.index`."""
-    return tree_tensors(Folder(index_file.parent), index_file.stem)
+    return tree_tensors(Folder(index_file.parent, links_may_leave=True), index_file.stem)
 
 
 def tree_tensors(tree: FileTree, prefix: str) -> Iterator[tuple[str, LazyTensor]]:
