@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import bertriton
 from bertriton_export.architectures import ARCHITECTURES
 from bertriton_export.heads import HEADS
+from bertriton_export.huggingface_weights import WEIGHT_FORMATS
+from bertriton_export.readers import READERS
 
 if TYPE_CHECKING:
     import pytest
@@ -68,3 +70,17 @@ def test_fields_of_a_classification_are_all_described() -> None:
     described = set(re.findall(r"`(\w+)`", README))
 
     assert set(bertriton.Classification.__dataclass_fields__) <= described
+
+
+def test_table_of_formats_is_that_of_the_readers() -> None:
+    rows = [f"| {reader.format} | {reader.holds} |" for reader in READERS]
+
+    assert "| format | what it is |\n|---|---|\n" + "\n".join(rows) + "\n\n" in README
+
+
+def test_every_weight_format_of_a_hugging_face_folder_is_described() -> None:
+    for weight_format in WEIGHT_FORMATS:
+        name = (
+            "variables.*" if weight_format.file.endswith(".index") else weight_format.file.rpartition("/")[2]
+        )
+        assert f"`{name}`" in READERS[0].holds

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from bertriton_export.bert import BertConfig, tensor_shapes
 from bertriton_export.errors import CheckpointError, TensorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+FLOAT_DTYPES: Final = frozenset({"F16", "BF16", "F32", "F64"})  # as safetensors calls them
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class LazyTensor:
 
     file: Path
     shape: tuple[int, ...]
-    dtype: str  # as the file's format calls it, for messages
+    dtype: str  # one of FLOAT_DTYPES, or another type that `Weights` refuses
     load: Callable[[], NDArray[Any]]  # any float type
 
 
@@ -41,7 +43,7 @@ class Weights:
         own_name: gives the checkpoint's name of a tensor, where that is not BERT's.
 
     Raises:
-        TensorError: a tensor is missing, unknown, or has another shape.
+        TensorError: a tensor is missing, unknown, or has another shape or type.
     """
 
     def __init__(
@@ -63,6 +65,13 @@ class Weights:
                     expected=f"shape {list(shape)}",
                     found=f"shape {list(tensors[name].shape)}",
                 )
+            if tensors[name].dtype not in FLOAT_DTYPES:
+                raise TensorError(
+                    tensors[name].file,
+                    name,
+                    expected=f"one of {sorted(FLOAT_DTYPES)}",
+                    found=tensors[name].dtype,
+                )
         for name in tensors.keys() - expected.keys():
             raise TensorError(
                 tensors[name].file,
@@ -72,6 +81,10 @@ class Weights:
             )
         self._tensors = {name: tensors[own] for name, own in name_to_own.items()}
         self._name_to_own = name_to_own
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the tensors."""
+        return iter(self._tensors)
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
         """The tensor as float32.
@@ -100,6 +113,7 @@ class Checkpoint:
     max_length: int  # tokens read of one text, special tokens included
     sha256: str  # of the weight files
     threshold: float = contract.DEFAULT_THRESHOLD  # probability from which a label counts, for multi-label
+    source: Mapping[str, Any] = field(default_factory=dict)  # the format and what only it knows; JSON values
 
     def __post_init__(self) -> None:
         """Refuse labels that do not fit the classifier's head."""

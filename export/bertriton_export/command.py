@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 @click.command(name="export")
 @click.argument("checkpoint", type=click.Path())
 @click.option(
-    "--name", envvar="BERTRITON_NAME", show_envvar=True, help="The classifier's name [default: the folder's]."
+    "--name",
+    envvar="BERTRITON_NAME",
+    show_envvar=True,
+    help="The classifier's name [default: the checkpoint's].",
 )
 @click.option(
     "--repository",
@@ -103,8 +106,9 @@ def export_command(
 ) -> None:
     """Turn CHECKPOINT, a BERT classifier, into the models Triton serves.
 
-    CHECKPOINT is a Hugging Face folder: config.json, model.safetensors and the tokenizer's files. Nothing
-    is written unless the graph agrees with a float64 reference on real text, and int8 with fp32.
+    CHECKPOINT is a Hugging Face folder (safetensors, PyTorch, TensorFlow or ONNX weights), a TensorFlow
+    SavedModel, a Spark NLP model (folder or zip), or a hub id, org/name[@revision]. Nothing is written
+    unless the graph agrees with a float64 reference on real text, and int8 with fp32.
     """
     console = Console(stderr=True)
     started = time.monotonic()

@@ -27,7 +27,7 @@ from bertriton_export.model_config import (
     warmup_file,
     warmup_lengths,
 )
-from bertriton_export.readers import read_checkpoint
+from bertriton_export.readers import default_name, read_checkpoint
 from bertriton_export.repository import staged_repository, write_manifest
 from bertriton_export.verify import sample_texts
 
@@ -83,8 +83,8 @@ def export(
     Existing models of the same names are replaced; on failure nothing is written.
 
     Args:
-        checkpoint: a Hugging Face folder.
-        name: what clients will call the classifier; default: the folder's name.
+        checkpoint: a path in one of the formats of `readers.READERS`, or a hub id `org/name[@revision]`.
+        name: what clients will call the classifier; default: the name of the folder, zip or hub model.
         repository: the model repository to write into, made if need be.
         labels: names to use instead of the checkpoint's, in the order of the logits.
         problem_type: what the logits mean, instead of what the checkpoint says, one of `heads.HEADS`.
@@ -109,7 +109,7 @@ def export(
         >>> report.classifier.labels
         ('neg', 'pos')
     """
-    name = _checked_name(name if name is not None else Path(checkpoint).resolve().name)
+    name = _checked_name(name if name is not None else default_name(str(checkpoint)))
     precision = _checked_precision(target, precision)
     int8 = _int8_request(precision, validation_texts, keep_fp32, vnni=vnni)
     on_stage("reading the checkpoint")
@@ -199,6 +199,7 @@ def _manifest(report: ExportReport, checkpoint: Checkpoint) -> dict[str, Any]:
     versions = {package: metadata.version(package) for package in _RECORDED_PACKAGES}
     return {
         "classifier": asdict(report.classifier),
+        "source": dict(checkpoint.source),
         "bert": asdict(checkpoint.config),
         "precision": report.precision,
         "verification": asdict(report.verification),

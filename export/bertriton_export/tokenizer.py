@@ -75,7 +75,7 @@ def read_tokenizer(folder: Path, vocab_size: int, model_type: str = "bert") -> T
     if (file := folder / TOKENIZER_FILE).exists():
         tokenizer = _from_tokenizer_json(file, settings, _tokenizer_class(settings, model_type))
     elif (file := folder / WORDPIECE_FILE).exists():
-        tokenizer = _from_wordpiece(file, settings)
+        tokenizer = _from_wordpiece(_read_vocabulary(file), settings, file)
     elif all((folder / name).exists() for name in BPE_FILES):
         file = folder / BPE_FILES[0]
         tokenizer = _from_bpe(folder, settings)
@@ -85,6 +85,21 @@ def read_tokenizer(folder: Path, vocab_size: int, model_type: str = "bert") -> T
             f"neither {TOKENIZER_FILE} nor {WORDPIECE_FILE} nor {' with '.join(BPE_FILES)}: save the "
             f"tokenizer beside the model, a SentencePiece model as {TOKENIZER_FILE}",
         )
+    return _checked(tokenizer, file, vocab_size)
+
+
+def wordpiece_tokenizer(
+    vocabulary: dict[str, int], settings: dict[str, Any], source: Path, vocab_size: int
+) -> Tokenizer:
+    """Make BERT's tokenizer from a vocabulary, with settings as in `tokenizer_config.json`.
+
+    Raises:
+        CheckpointError: the vocabulary lacks a special token or does not fit the embeddings; names `source`.
+    """
+    return _checked(_from_wordpiece(vocabulary, settings, source), source, vocab_size)
+
+
+def _checked(tokenizer: Tokenizer, file: Path, vocab_size: int) -> Tokenizer:
     if not tokenizer.encode("a", add_special_tokens=False).ids:
         raise CheckpointError(file, "it gives no token for 'a': is its vocabulary whole?")
     largest_id = max(tokenizer.get_vocab(with_added_tokens=True).values())
@@ -131,9 +146,8 @@ def _from_tokenizer_json(file: Path, settings: dict[str, Any], tokenizer_class: 
         raise CheckpointError(file, f"the tokenizers library cannot read it: {exc}") from exc
 
 
-def _from_wordpiece(file: Path, settings: dict[str, Any]) -> Tokenizer:
+def _from_wordpiece(vocabulary: dict[str, int], settings: dict[str, Any], file: Path) -> Tokenizer:
     """The tokenizer that Transformers makes from a vocabulary of BERT's."""
-    vocabulary = _read_vocabulary(file)
     special = _special_tokens(file, settings, BERT_SPECIAL_TOKENS, vocabulary)
     unknown = special["unk_token"].content
     tokenizer = Tokenizer(

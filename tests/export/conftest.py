@@ -26,3 +26,9 @@ def cased(tmp_path: Path) -> Path:
 def three_labels(tmp_path: Path) -> Path:
     """A copy of the tiny checkpoint with three labels and two layers."""
     return shutil.copytree(TINY_CHECKPOINTS / "three-labels", tmp_path / "three-labels")
+
+
+@pytest.fixture
+def formats() -> Path:
+    """What PyTorch, TensorFlow and Spark NLP wrote for the tiny checkpoints; see tests/data/README.md."""
+    return TINY_CHECKPOINTS.parent / "formats"

@@ -165,7 +165,11 @@ def test_shard_index_cannot_lead_out_of_the_folder(cased: Path, shard: str) -> N
         ("config.json", None, "not a checkpoint in a known format"),
         ("config.json", "{", "not readable as JSON"),
         ("config.json", "[]", "expected a JSON object, found list"),
-        ("model.safetensors", None, "neither model.safetensors nor model.safetensors.index.json"),
+        (
+            "model.safetensors",
+            None,
+            "holds no weights: none of model.safetensors, model.safetensors.index.json",
+        ),
         ("tokenizer.json", None, "neither tokenizer.json nor vocab.txt"),
         ("tokenizer.json", "{}", "the tokenizers library cannot read it"),
         ("tokenizer_config.json", "{", "not readable as JSON"),

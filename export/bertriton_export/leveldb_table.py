@@ -1,0 +1,110 @@
+"""Read a sorted table as LevelDB lays it out: TensorFlow keeps the index of a checkpoint in one.
+
+Layout: https://github.com/google/leveldb/blob/main/doc/table_format.md.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from bertriton_export.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MAGIC: Final = 0xDB4775248B80FB57
+_FOOTER: Final = struct.Struct("<40xQ")
+_BLOCK_TRAILER: Final = struct.Struct("<BI")  # compression, masked checksum
+_RESTART: Final = struct.Struct("<I")
+
+_CRC32C_POLYNOMIAL: Final = 0x82F63B78  # Castagnoli, bits reversed
+_CRC_MASK_DELTA: Final = 0xA282EAD8
+_MAX_VARINT_BYTES: Final = 10
+
+
+def read_table(file: Path, content: bytes) -> dict[bytes, bytes]:
+    """All entries of a table.
+
+    Raises:
+        CheckpointError: it is no table, or damaged; every block has a checksum.
+    """
+    try:
+        return _all_entries(content)
+    except (ValueError, IndexError, struct.error) as exc:
+        raise CheckpointError(file, f"not a whole TensorFlow checkpoint index: {exc}") from exc
+
+
+def _all_entries(content: bytes) -> dict[bytes, bytes]:
+    if _FOOTER.unpack(content[-_FOOTER.size :])[0] != _MAGIC:
+        raise ValueError("the mark at its end is missing")
+    _, _, position = _handle(content, len(content) - _FOOTER.size)
+    index_offset, index_size, _ = _handle(content, position)
+    entries: dict[bytes, bytes] = {}
+    for _, handle in _entries(_block(content, index_offset, index_size)):
+        offset, size, _ = _handle(handle, 0)
+        entries |= _entries(_block(content, offset, size))
+    return entries
+
+
+def _varint(content: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for index in range(_MAX_VARINT_BYTES):
+        byte = content[position + index]
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:  # noqa: PLR2004 (the top bit says that more follow)
+            return value, position + index + 1
+    raise ValueError("a number that does not end")
+
+
+def _handle(content: bytes, position: int) -> tuple[int, int, int]:
+    offset, position = _varint(content, position)
+    size, position = _varint(content, position)
+    return offset, size, position
+
+
+def _block(content: bytes, offset: int, size: int) -> bytes:
+    block = content[offset : offset + size]
+    compression, checksum = _BLOCK_TRAILER.unpack(content[offset + size :][: _BLOCK_TRAILER.size])
+    if compression:
+        raise ValueError("a compressed block, which TensorFlow does not write")
+    if _masked_crc32c(content[offset : offset + size + 1]) != checksum:
+        raise ValueError("the checksum of a block is wrong")
+    return block
+
+
+def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    (restarts,) = _RESTART.unpack(block[-_RESTART.size :])
+    end = len(block) - _RESTART.size * (restarts + 1)
+    position, key = 0, b""
+    while position < end:
+        shared, position = _varint(block, position)
+        unshared, position = _varint(block, position)
+        value_size, position = _varint(block, position)
+        if shared > len(key) or position + unshared + value_size > end:
+            raise ValueError("an entry is longer than its block")
+        key = key[:shared] + block[position : position + unshared]
+        position += unshared
+        yield key, block[position : position + value_size]
+        position += value_size
+
+
+def _crc32c_table() -> list[int]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (_CRC32C_POLYNOMIAL if value & 1 else 0)  # noqa: PLW2901
+        table.append(value)
+    return table
+
+
+_CRC32C_TABLE: Final = _crc32c_table()
+
+
+def _masked_crc32c(content: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc = crc >> 8 ^ _CRC32C_TABLE[(crc ^ byte) & 0xFF]
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + _CRC_MASK_DELTA) & 0xFFFFFFFF

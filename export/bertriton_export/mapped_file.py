@@ -1,0 +1,137 @@
+"""Bytes and floats as they lie in a file: mapped into memory, so that only what is used is read."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from functools import partial
+from math import prod
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from bertriton_export.checkpoint import LazyTensor
+from bertriton_export.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+# Names as in safetensors; BF16, which numpy does not have, is read as the upper half of a float32.
+# Integers occur as buffers beside the weights (position_ids).
+DTYPE_TO_STORED: Final = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
+_BF16_SHIFT_BITS: Final = 16
+
+
+def map_file(file: Path) -> memoryview:
+    """The bytes of a file.
+
+    Raises:
+        CheckpointError: it cannot be opened or mapped.
+    """
+    try:
+        with file.open("rb") as opened:
+            return map_open_file(opened)
+    except (OSError, ValueError) as exc:
+        raise CheckpointError(file, f"cannot be read: {exc}") from exc
+
+
+def map_open_file(opened: IO[bytes]) -> memoryview:
+    """The bytes of an open file, which may be closed or even deleted afterwards."""
+    size = opened.seek(0, io.SEEK_END)
+    return memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
+
+
+def dtype_bytes(dtype: str) -> int:
+    """Bytes of one element."""
+    return np.dtype(DTYPE_TO_STORED[dtype]).itemsize
+
+
+def lazy_tensor(
+    file: Path,
+    view: memoryview,
+    dtype: str,
+    shape: tuple[int, ...],
+    *,
+    strides: Sequence[int] | None = None,
+) -> LazyTensor:
+    """A tensor that begins where `view` does.
+
+    Args:
+        file: to name in messages.
+        view: at least as many bytes as the shape needs; the caller has checked.
+        dtype: one of DTYPE_TO_STORED.
+        shape: its dimensions.
+        strides: elements from one index to the next in each dimension; default: row by row.
+    """
+    return LazyTensor(file, shape, dtype, partial(_load, view, dtype, shape, strides))
+
+
+def _load(
+    view: memoryview, dtype: str, shape: tuple[int, ...], strides: Sequence[int] | None
+) -> NDArray[Any]:
+    stored = np.dtype(DTYPE_TO_STORED[dtype])
+    in_bytes = [stride * stored.itemsize for stride in strides] if strides is not None else None
+    array: NDArray[Any] = np.ndarray(shape, stored, view, 0, in_bytes)
+    if dtype == "BF16":
+        return (array.astype(np.uint32) << _BF16_SHIFT_BITS).view(np.float32)
+    return array
+
+
+def transposed(tensor: LazyTensor) -> LazyTensor:
+    """The tensor with its two dimensions swapped."""
+    return LazyTensor(tensor.file, tensor.shape[::-1], tensor.dtype, lambda: tensor.load().T)
+
+
+def byte_size(dtype: str, shape: Sequence[int]) -> int:
+    """Bytes of a tensor that lies row by row."""
+    return prod(shape) * dtype_bytes(dtype)
+
+
+class ViewReader(io.RawIOBase):
+    """Mapped bytes as a file, for libraries that want one."""
+
+    def __init__(self, view: memoryview) -> None:
+        super().__init__()
+        self._view = view
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes from the start."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go somewhere, never before the start."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._view)}[whence]
+        if start + offset < 0:
+            raise ValueError("seek before the start")
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 (anything writable)
+        """Fill the buffer as far as bytes are left."""
+        part = self._view[self._position : self._position + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
