@@ -12,7 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bertriton_bench.errors import BenchError
-from bertriton_bench.report import RATE_HEADER, STEP_HEADER, rate_row, step_row, write_json, write_markdown
+from bertriton_bench.report import (
+    RATE_HEADER,
+    STEP_HEADER,
+    rate_row,
+    require_folder_of,
+    step_row,
+    write_json,
+    write_markdown,
+)
 from bertriton_bench.sweep import DEFAULT_CONCURRENCIES, DEFAULT_SECONDS, DEFAULT_URL, Plan, run_plan
 from bertriton_bench.texts import SET_NAMES, default_texts, read_texts
 
@@ -89,6 +97,8 @@ def bench_command(  # one parameter per option
     """
     plan = Plan(url, model, concurrencies, sets, seconds)
     try:
+        for file in filter(None, (json_file, markdown_file)):
+            require_folder_of(file)
         texts = read_texts(texts_file, text_column) if texts_file else default_texts()
         with Console(stderr=True).status("starting") as status:
             report = run_plan(plan, texts, on_stage=status.update, on_measurement=_tell)

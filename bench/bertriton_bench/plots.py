@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import NullLocator, ScalarFormatter, StrMethodFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,15 +37,15 @@ def plot_throughput(measurements: Sequence[Measurement], file: Path) -> None:
 
 
 def plot_latency(measurements: Sequence[Measurement], file: Path) -> None:
-    """Milliseconds over requests in flight, for each set the median as a line up to p99 as a band."""
-    with _axes(file, "requests in flight", "ms, from p50 (line) to p99") as axes:
+    """Milliseconds over requests in flight: for each set the median solid and p99 dotted."""
+    with _axes(file, "requests in flight", "ms: p50 solid, p99 dotted") as axes:
         _concurrency_axis(axes, measurements)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         for (name, points), colour in zip(_by_set(measurements).items(), COLOURS, strict=False):
             concurrency = [point.concurrency for point in points]
-            p50, p99 = [point.p50_ms for point in points], [point.p99_ms for point in points]
-            axes.plot(concurrency, p50, "o-", color=colour, label=name)
-            axes.fill_between(concurrency, p50, p99, color=colour, alpha=_FAINT / 2, linewidth=0)
+            axes.plot(concurrency, [point.p50_ms for point in points], "o-", color=colour, label=name)
+            axes.plot(concurrency, [point.p99_ms for point in points], "o:", color=colour)
 
 
 def plot_memory(requests: Sequence[int], megabytes: Sequence[float], file: Path) -> None:
@@ -84,5 +84,5 @@ def _axes(file: Path, x_label: str, y_label: str, *, legend: bool = True) -> Ite
         spine.set_color(INK)
     axes.set_facecolor("none")
     if legend:
-        axes.legend(frameon=False, labelcolor=INK)
+        figure.legend(loc="outside upper center", ncols=len(COLOURS), frameon=False, labelcolor=INK)
     figure.savefig(file, dpi=_DOTS_PER_INCH, transparent=True)

@@ -11,7 +11,7 @@ from bertriton_bench.errors import ReportError
 from bertriton_bench.plots import plot_latency, plot_throughput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from bertriton_bench.machine import Machine
@@ -122,10 +122,22 @@ def step_row(measurement: Measurement) -> tuple[str, ...]:
     )
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """The lines of a table; every column but the first is right-aligned."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return [f"| {' | '.join(map(str, line))} |" for line in lines]
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, words: Collection[int] = (0,)
+) -> list[str]:
+    """The lines of a table; all but the columns of words are right-aligned."""
+    rule = ["---" if column in words else "---:" for column in range(len(header))]
+    return [f"| {' | '.join(map(str, line))} |" for line in (header, rule, *rows)]
+
+
+def require_folder_of(file: Path) -> None:
+    """See before anything is measured that a report has a place.
+
+    Raises:
+        ReportError: the file's folder is not there.
+    """
+    if not file.parent.is_dir():
+        raise ReportError(f"cannot write {file}: there is no folder {file.parent}")
 
 
 def write_json(report: Report, file: Path) -> None:
