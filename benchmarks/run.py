@@ -108,6 +108,8 @@ class Run:
     def _judge_accuracy(self) -> None:
         say("accuracy")
         labels = read_texts(self.options.labelled, "label")
+        if len(labels) != len(self.texts):
+            raise SystemExit(f"{self.options.labelled}: a row lacks its text or its label")
         count = self.options.accuracy_texts or len(labels)
         self.figures.append(accuracy_figure(self.minilm, self.texts[:count], labels[:count], LABELS))
 
