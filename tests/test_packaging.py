@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("bertriton", "bertriton_export", "bertriton_server")
+PACKAGES = ("bertriton", "bertriton_bench", "bertriton_export", "bertriton_server")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_MEDIAN_FUNCTION_LINES = 10
@@ -61,7 +61,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_wheel_holds_the_three_packages_and_what_they_ship(wheel: Path) -> None:
+def test_wheel_holds_the_packages_and_what_they_ship(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
 
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
@@ -92,7 +92,7 @@ def test_plain_install_brings_the_sdk_alone(wheel: Path, tmp_path: Path) -> None
 
 
 def test_sdk_imports_neither_exporter_nor_server_nor_what_they_need() -> None:
-    heavy = ["onnx", "onnxruntime", "tokenizers", "safetensors", "click", "rich", *PACKAGES[1:]]
+    heavy = ["onnx", "onnxruntime", "tokenizers", "safetensors", "matplotlib", "click", "rich", *PACKAGES[1:]]
     script = f"import sys, bertriton; print([name for name in {heavy} if name in sys.modules])"
 
     found = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)

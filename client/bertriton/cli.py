@@ -27,6 +27,7 @@ class _Entry:
 
 
 _COMMANDS: Final = {
+    "bench": _Entry("bertriton_bench.command", "bench_command", "bench", "Measure a server under load."),
     "classify": _Entry("bertriton._classify_command", "classify_command", "cli", "Classify texts or files."),
     "completion": _Entry(
         "bertriton._completion_command", "completion_command", "cli", "Complete in a shell."

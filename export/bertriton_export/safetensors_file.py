@@ -32,12 +32,14 @@ def safetensors_tensors(file: Path) -> Iterator[tuple[str, LazyTensor]]:
         part = opened.get_slice(name)
         yield (
             name,
-            LazyTensor(file, tuple(part.get_shape()), part.get_dtype(), partial(_load, file, opened, name)),
+            LazyTensor(file, tuple(part.get_shape()), part.get_dtype(), partial(_load, file, name)),
         )
 
 
-def _load(file: Path, opened: Any, name: str) -> NDArray[Any]:  # noqa: ANN401 (the library has no type for it)
+def _load(file: Path, name: str) -> NDArray[Any]:
+    # Opened anew each time: a mapping kept open would hold every page that was ever read.
     try:
+        opened: Any = safe_open(file, framework="np")
         return opened.get_tensor(name)  # type: ignore[no-any-return]
     except (SafetensorError, OSError) as exc:
         raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc

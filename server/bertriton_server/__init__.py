@@ -1,5 +1,6 @@
 """tritonserver on this machine, without a container: found or installed, started, awaited, stopped."""
 
+from bertriton_server._pip_runtime import runtime_directory
 from bertriton_server.errors import (
     AddressUnavailableError,
     ModelsNotReadyError,
@@ -32,4 +33,5 @@ __all__ = [
     "StartError",
     "StartTimeoutError",
     "find_runtime",
+    "runtime_directory",
 ]

@@ -90,6 +90,7 @@ def find_or_make_pip_runtime() -> PipRuntime:
 
 
 def runtime_directory() -> Path:
+    """Where installed programs lie: BERTRITON_RUNTIME_DIR, by default `bertriton` in the user's cache."""
     if chosen := os.environ.get(RUNTIME_DIRECTORY_VARIABLE):
         return Path(chosen).absolute()
     cache = os.environ.get("XDG_CACHE_HOME")

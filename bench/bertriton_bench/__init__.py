@@ -1,0 +1,28 @@
+"""How fast a served classifier is: NVIDIA's perf_analyzer with real texts, and one report of it."""
+
+from bertriton_bench.errors import (
+    BenchError,
+    MeasurementError,
+    PerfAnalyzerMissingError,
+    ReportError,
+    ServerUnusableError,
+    TextFileError,
+)
+from bertriton_bench.measurement import Measurement
+from bertriton_bench.report import Report, write_json, write_markdown
+from bertriton_bench.sweep import Plan, run_plan
+
+__all__ = [
+    "BenchError",
+    "Measurement",
+    "MeasurementError",
+    "PerfAnalyzerMissingError",
+    "Plan",
+    "Report",
+    "ReportError",
+    "ServerUnusableError",
+    "TextFileError",
+    "run_plan",
+    "write_json",
+    "write_markdown",
+]

@@ -1,0 +1,136 @@
+"""`bertriton bench`: measure a running server."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from bertriton_bench.errors import BenchError
+from bertriton_bench.report import (
+    RATE_HEADER,
+    STEP_HEADER,
+    rate_row,
+    require_folder_of,
+    step_row,
+    write_json,
+    write_markdown,
+)
+from bertriton_bench.sweep import DEFAULT_CONCURRENCIES, DEFAULT_SECONDS, DEFAULT_URL, Plan, run_plan
+from bertriton_bench.texts import SET_NAMES, default_texts, read_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bertriton_bench.measurement import Measurement
+    from bertriton_bench.report import Report
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_option = partial(click.option, show_default=True, show_envvar=True)
+
+
+@click.command("bench")
+@_option("--url", default=DEFAULT_URL, envvar="BERTRITON_URL", help="host:port of Triton's gRPC endpoint.")
+@_option("--model", envvar="BERTRITON_MODEL", help="The classifier [default: the only one of the server].")
+@_option(
+    "--texts",
+    "texts_file",
+    type=_FILE,
+    envvar="BERTRITON_TEXTS",
+    help="Texts to send: .txt with one a line, .csv, .tsv, .jsonl or .parquet [default: film reviews].",
+)
+@_option("--text-column", default="text", envvar="BERTRITON_TEXT_COLUMN", help="Column of --texts.")
+@_option(
+    "--concurrency",
+    "concurrencies",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=DEFAULT_CONCURRENCIES,
+    envvar="BERTRITON_CONCURRENCY",
+    help="Requests in flight; may be repeated.",
+)
+@_option(
+    "--set",
+    "sets",
+    type=click.Choice(SET_NAMES),
+    multiple=True,
+    default=SET_NAMES,
+    envvar="BERTRITON_SET",
+    help="Lengths of the texts; may be repeated.",
+)
+@_option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_SECONDS,
+    envvar="BERTRITON_SECONDS",
+    help="About how long each measurement takes.",
+)
+@_option("--json", "json_file", type=_FILE, envvar="BERTRITON_JSON", help="Write the report as JSON.")
+@_option(
+    "--markdown",
+    "markdown_file",
+    type=_FILE,
+    envvar="BERTRITON_MARKDOWN",
+    help="Write the report as Markdown, with plots (PNG) beside it.",
+)
+def bench_command(  # one parameter per option
+    *,
+    url: str,
+    model: str | None,
+    texts_file: Path | None,
+    text_column: str,
+    concurrencies: tuple[int, ...],
+    sets: tuple[str, ...],
+    seconds: float,
+    json_file: Path | None,
+    markdown_file: Path | None,
+) -> None:
+    """Measure a running server with NVIDIA's perf_analyzer.
+
+    Real texts go one per request over gRPC: short ones, mixed lengths, one length with the same mean, and
+    as long as the model reads. perf_analyzer is fetched on first use if it is not installed.
+    """
+    plan = Plan(url, model, concurrencies, sets, seconds)
+    try:
+        for file in filter(None, (json_file, markdown_file)):
+            require_folder_of(file)
+        texts = read_texts(texts_file, text_column) if texts_file else default_texts()
+        with Console(stderr=True).status("starting") as status:
+            report = run_plan(plan, texts, on_stage=status.update, on_measurement=_tell)
+        if json_file:
+            write_json(report, json_file)
+        if markdown_file:
+            write_markdown(report, markdown_file)
+    except BenchError as exc:
+        raise click.ClickException(" ".join(str(exc).split())) from exc
+    _print(report)
+
+
+def _tell(measurement: Measurement) -> None:
+    # Where there is no terminal, no spinner says that anything happens.
+    if not sys.stderr.isatty():
+        row = dict(zip(RATE_HEADER, rate_row(measurement), strict=True))
+        click.echo(", ".join(f"{name} {value}" for name, value in row.items()), err=True)
+
+
+def _print(report: Report) -> None:
+    console = Console()
+    console.print(
+        f"[bold]{report.model}[/] on {report.server}, measured from {report.machine}", soft_wrap=True
+    )
+    console.print(_table(RATE_HEADER, map(rate_row, report.measurements)))
+    console.print(_table(STEP_HEADER, map(step_row, report.measurements)))
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(header[0], box=None)
+    for name in header[1:]:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,170 @@
+"""One measurement: perf_analyzer drives a served classifier with real texts, so many requests in flight."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bertriton import contract
+from bertriton_bench.errors import MeasurementError
+from bertriton_bench.profile_export import Request, StepTime, percentile, read_requests, read_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bertriton_bench.perf_analyzer import PerfAnalyzer
+
+MIN_REQUESTS_PER_SLOT: Final = 4  # of those in flight; fewer leave nothing between ramp and tail
+TIMEOUT_S: Final = 900.0  # for one run of perf_analyzer
+
+_OUTPUT_TAIL_LINES: Final = 3
+_USAGE: Final = "Usage:"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is measured, and with what."""
+
+    url: str  # host:port of Triton's gRPC endpoint
+    model: str
+    max_length: int  # tokens read of one text
+    analyzer: PerfAnalyzer
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What came of one run, while all slots were busy."""
+
+    texts: str  # name of the set
+    concurrency: int  # requests in flight, one text each
+    requests: int  # in the whole run
+    seconds: float  # that were looked at, without ramp and tail
+    texts_per_s: float
+    tokens_per_s: float  # as read by the network: after truncation, without padding
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    steps: tuple[StepTime, ...]  # tokenizer, network
+
+    @property
+    def tokenizer_share(self) -> float:
+        """The tokenizer's part of all compute time of a request, 0 to 1."""
+        total = sum(step.compute_ms for step in self.steps)
+        return self.steps[0].compute_ms / total if total else 0.0
+
+
+def measure(
+    target: Target, name: str, texts: Sequence[str], *, concurrency: int, requests: int
+) -> Measurement:
+    """Send the texts over and over, one per request, until `requests` are answered.
+
+    Args:
+        target: the classifier to measure.
+        name: of the set, for the report.
+        texts: sent in this order, from the start again when they are through.
+        concurrency: requests in flight.
+        requests: how many, at least MIN_REQUESTS_PER_SLOT per slot.
+
+    Raises:
+        MeasurementError: perf_analyzer failed; the message ends with what it said last.
+    """
+    requests = max(requests, MIN_REQUESTS_PER_SLOT * concurrency)
+    with tempfile.TemporaryDirectory(prefix="bertriton-bench-") as workspace:
+        profile, report = Path(workspace) / "profile.json", Path(workspace) / "report.csv"
+        data = Path(workspace) / "texts.json"
+        data.write_text(json.dumps(input_data(texts)), encoding="utf-8")
+        _run(
+            target.analyzer,
+            *("-m", target.model, "-u", target.url, "-i", "grpc"),
+            *("--input-data", data.name, "--shape", f"{contract.TEXT}:1"),
+            *("--concurrency-range", str(concurrency), "--request-count", str(requests)),
+            # A bare name: the steps' files get their models' names in front of it.
+            *("-f", report.name, "--profile-export-file", profile.name),
+            folder=Path(workspace),
+        )
+        steps = read_steps(report, target.model)
+        return summarise(name, concurrency, read_requests(profile), steps, target.max_length)
+
+
+def requests_for(seconds: float, texts_per_s: float, concurrency: int) -> int:
+    """How many requests keep a server busy for so long."""
+    return max(math.ceil(seconds * texts_per_s), MIN_REQUESTS_PER_SLOT * concurrency)
+
+
+def input_data(texts: Sequence[str]) -> dict[str, list[dict[str, object]]]:
+    """Texts as perf_analyzer reads them, one per request."""
+    return {"data": [{contract.TEXT: {"content": [text], "shape": [1]}} for text in texts]}
+
+
+def summarise(
+    name: str, concurrency: int, requests: Sequence[Request], steps: tuple[StepTime, ...], max_length: int
+) -> Measurement:
+    """Rates and percentiles of the time in which every slot was busy.
+
+    That begins when each slot has had its first answer, and ends when the last request is sent: before and
+    after, the server has less to do. perf_analyzer's own figure includes both and the wait for its next look.
+
+    Args:
+        name: of the set of texts.
+        concurrency: requests in flight.
+        requests: in the order in which they were answered.
+        steps: queue and compute of the ensemble's steps.
+        max_length: tokens that the network reads of one text.
+
+    Raises:
+        MeasurementError: there are too few requests.
+    """
+    if len(requests) < 2 * concurrency + 1:
+        raise MeasurementError(f"{len(requests)} answers are too few to measure {concurrency} in flight")
+    begin_s, end_s = requests[concurrency - 1].answered_s, max(request.sent_s for request in requests)
+    answered = [request for request in requests[concurrency:] if request.answered_s <= end_s]
+    seconds = end_s - begin_s
+    if not answered or seconds <= 0:
+        raise MeasurementError(f"{len(requests)} answers are too few to measure {concurrency} in flight")
+    tokens = sum(min(request.token_count, max_length) for request in answered)
+    latencies_ms = [(request.answered_s - request.sent_s) * 1e3 for request in answered]
+    return Measurement(
+        texts=name,
+        concurrency=concurrency,
+        requests=len(requests),
+        seconds=seconds,
+        texts_per_s=len(answered) / seconds,
+        tokens_per_s=tokens / seconds,
+        p50_ms=percentile(latencies_ms, 50),
+        p95_ms=percentile(latencies_ms, 95),
+        p99_ms=percentile(latencies_ms, 99),
+        steps=steps,
+    )
+
+
+def _run(analyzer: PerfAnalyzer, *arguments: str, folder: Path) -> None:
+    try:
+        done = subprocess.run(  # noqa: S603 - the perf_analyzer that was found
+            [analyzer.executable.absolute(), *arguments],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env=analyzer.environment(os.environ),
+            errors="replace",
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise MeasurementError(f"perf_analyzer had no result after {TIMEOUT_S:g} s") from exc
+    except OSError as exc:
+        raise MeasurementError(f"cannot start {analyzer.executable}: {exc}") from exc
+    if done.returncode:
+        raise MeasurementError(f"perf_analyzer exited with {done.returncode}", _last_words(done.stdout))
+
+
+def _last_words(output: str) -> list[str]:
+    # After an error in its arguments it prints pages of usage.
+    lines = [line.strip() for line in output.partition(_USAGE)[0].splitlines() if line.strip()]
+    return lines[-_OUTPUT_TAIL_LINES:]

@@ -1,0 +1,171 @@
+"""One report of a benchmark: as JSON for programs, as Markdown with plots for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from bertriton_bench.errors import ReportError
+from bertriton_bench.plots import plot_latency, plot_throughput
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
+
+    from bertriton_bench.machine import Machine
+    from bertriton_bench.measurement import Measurement
+    from bertriton_bench.texts import TextSet
+
+RATE_HEADER: Final = ("texts", "in flight", "texts/s", "tokens/s", "p50 ms", "p95 ms", "p99 ms")
+STEP_HEADER: Final = (
+    "texts",
+    "in flight",
+    "tokenizer queue ms",
+    "tokenizer compute ms",
+    "network queue ms",
+    "network compute ms",
+    "tokenizer's share",
+)
+
+
+@dataclass(frozen=True)
+class SetSummary:
+    """What a set of texts was like."""
+
+    name: str
+    texts: int
+    mean_tokens: float
+    min_tokens: int
+    max_tokens: int
+
+    @classmethod
+    def of(cls, text_set: TextSet) -> SetSummary:
+        """Summarise a set."""
+        counts = text_set.token_counts
+        return cls(text_set.name, len(counts), text_set.mean_tokens, min(counts), max(counts))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything one benchmark of one server has found."""
+
+    model: str
+    server: str  # name and version as it gives them
+    checkpoint_sha256: str
+    max_length: int
+    machine: Machine  # that sent the requests
+    sets: tuple[SetSummary, ...]
+    measurements: tuple[Measurement, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report in JSON's own types."""
+        document = dataclasses.asdict(self)
+        for entry, measurement in zip(document["measurements"], self.measurements, strict=True):
+            entry["tokenizer_share"] = measurement.tokenizer_share
+        return document
+
+    def to_markdown(self, plots: Sequence[str] = ()) -> str:
+        """The report as tables; `plots` are links to images."""
+        return "\n".join(
+            [
+                f"# Benchmark of `{self.model}`",
+                "",
+                f"Served by {self.server}; requests of one text over gRPC, sent by perf_analyzer.",
+                f"Requests were sent from: {self.machine}.",
+                "",
+                *self.tables(),
+                *(f"\n![{plot}]({plot})" for plot in plots),
+                "",
+            ]
+        )
+
+    def tables(self) -> list[str]:
+        """The lines of its Markdown tables."""
+        sets = [
+            (each.name, each.texts, f"{each.mean_tokens:.0f}", each.min_tokens, each.max_tokens)
+            for each in self.sets
+        ]
+        return [
+            *markdown_table(("texts", "number", "mean tokens", "least", "most"), sets),
+            "",
+            *markdown_table(RATE_HEADER, map(rate_row, self.measurements)),
+            "",
+            "Time of a request in each step, on average:",
+            "",
+            *markdown_table(STEP_HEADER, map(step_row, self.measurements)),
+        ]
+
+
+def rate_row(measurement: Measurement) -> tuple[str, ...]:
+    """One measurement under RATE_HEADER."""
+    return (
+        measurement.texts,
+        str(measurement.concurrency),
+        f"{measurement.texts_per_s:,.1f}",
+        f"{measurement.tokens_per_s:,.0f}",
+        f"{measurement.p50_ms:,.1f}",
+        f"{measurement.p95_ms:,.1f}",
+        f"{measurement.p99_ms:,.1f}",
+    )
+
+
+def step_row(measurement: Measurement) -> tuple[str, ...]:
+    """One measurement under STEP_HEADER."""
+    times = [f"{time:,.2f}" for step in measurement.steps for time in (step.queue_ms, step.compute_ms)]
+    return (
+        measurement.texts,
+        str(measurement.concurrency),
+        *times,
+        f"{measurement.tokenizer_share:.1%}",
+    )
+
+
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, words: Collection[int] = (0,)
+) -> list[str]:
+    """The lines of a table; all but the columns of words are right-aligned."""
+    rule = ["---" if column in words else "---:" for column in range(len(header))]
+    return [f"| {' | '.join(map(str, line))} |" for line in (header, rule, *rows)]
+
+
+def require_folder_of(file: Path) -> None:
+    """See before anything is measured that a report has a place.
+
+    Raises:
+        ReportError: the file's folder is not there.
+    """
+    if not file.parent.is_dir():
+        raise ReportError(f"cannot write {file}: there is no folder {file.parent}")
+
+
+def write_json(report: Report, file: Path) -> None:
+    """Write the report for programs.
+
+    Raises:
+        ReportError: the file cannot be written.
+    """
+    _write(file, json.dumps(report.to_dict(), indent=2) + "\n")
+
+
+def write_markdown(report: Report, file: Path) -> None:
+    """Write the report for people, its plots beside it.
+
+    Raises:
+        ReportError: a file cannot be written.
+    """
+    images = [file.with_name(f"{file.stem}-{kind}.png") for kind in ("throughput", "latency")]
+    try:
+        plot_throughput(report.measurements, images[0])
+        plot_latency(report.measurements, images[1])
+    except OSError as exc:
+        raise ReportError(f"cannot write {exc.filename}: {exc.strerror}") from exc
+    _write(file, report.to_markdown([image.name for image in images]))
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise ReportError(f"cannot write {file}: {exc.strerror}") from exc

@@ -1,0 +1,79 @@
+"""`bertriton bench` against a real server, with the real perf_analyzer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from bertriton_bench.command import bench_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Review
+
+    from bertriton_server import LocalServer
+
+PNG = b"\x89PNG"
+# One slot and two, short texts alone: a few seconds.
+BRIEF = ("--seconds", "0.2", "--concurrency", "1", "--concurrency", "2", "--set", "short")
+
+
+def test_one_run_gives_table_json_markdown_and_plots(imdb_server: LocalServer, tmp_path: Path) -> None:
+    json_file, markdown_file = tmp_path / "report.json", tmp_path / "report.md"
+    files = ("--json", str(json_file), "--markdown", str(markdown_file))
+
+    result = CliRunner().invoke(bench_command, ["--url", imdb_server.grpc_url, *BRIEF, *files])
+
+    assert result.exit_code == 0, result.output
+    report = json.loads(json_file.read_text())
+    assert (report["model"], report["server"].split()[0], report["max_length"]) == ("imdb", "triton", 512)
+    assert [1, 2] == [each["concurrency"] for each in report["measurements"]]
+    for each in report["measurements"]:
+        assert each["texts_per_s"] > 0
+        assert each["tokens_per_s"] > each["texts_per_s"]
+        assert each["p50_ms"] <= each["p95_ms"] <= each["p99_ms"]
+        assert ["imdb_tokenizer", "imdb_bert"] == [step["model"] for step in each["steps"]]
+        assert 0 < each["tokenizer_share"] < 1
+    assert "| short | 2 |" in markdown_file.read_text()
+    for kind in ("throughput", "latency"):
+        assert f"(report-{kind}.png)" in markdown_file.read_text()
+        assert (tmp_path / f"report-{kind}.png").read_bytes().startswith(PNG)
+    assert "share" in result.stdout
+
+
+def test_own_texts_are_what_is_sent(imdb_server: LocalServer, reviews: list[Review], tmp_path: Path) -> None:
+    texts, json_file = tmp_path / "texts.txt", tmp_path / "report.json"
+    texts.write_text("".join(f"{' '.join(review.text.split()[:2])}\n" for review in reviews[:3]))
+    arguments = ["--url", imdb_server.grpc_url, *BRIEF, "--texts", str(texts), "--json", str(json_file)]
+
+    result = CliRunner().invoke(bench_command, arguments)
+
+    assert result.exit_code == 0, result.output
+    (text_set,) = json.loads(json_file.read_text())["sets"]
+    assert text_set["texts"] == 3
+    assert text_set["max_tokens"] < 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--url", "127.0.0.1:1"), "cannot measure 127.0.0.1:1: cannot reach Triton"),
+        (("--model", "nobody"), "unknown model: 'nobody'"),
+        (("--texts", "nowhere.txt"), "cannot read nowhere.txt"),
+        (("--json", "no/such/folder.json"), "cannot write no/such/folder.json: there is no folder"),
+        (("--markdown", "no/such/folder.md"), "cannot write no/such/folder.md: there is no folder"),
+    ],
+)
+def test_failure_is_one_line_and_exit_code_1(
+    imdb_server: LocalServer, arguments: tuple[str, ...], told: str
+) -> None:
+    result = CliRunner().invoke(bench_command, ["--url", imdb_server.grpc_url, *BRIEF, *arguments])
+
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert told in line
