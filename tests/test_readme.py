@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bertriton
+from bertriton_export.architectures import ARCHITECTURES
+from bertriton_export.heads import HEADS
 from bertriton_export.huggingface_weights import WEIGHT_FORMATS
 from bertriton_export.readers import READERS
 
@@ -53,6 +55,15 @@ def test_table_of_errors_is_true() -> None:
     assert len(rows) > 5
     for name, retryable in rows:
         assert getattr(bertriton, name).retryable == (retryable == "yes"), name
+
+
+def test_tables_of_architectures_and_heads_are_those_of_the_code() -> None:
+    rows = ["| architecture | what sets it apart |", "|---|---|"]
+    rows += [f"| `{architecture.name}` | {architecture.summary} |" for architecture in ARCHITECTURES.values()]
+    assert "\n".join(rows) + "\n\n" in README
+    rows = ["| `problem_type` | `scores` | answer |", "|---|---|---|"]
+    rows += [f"| `{name}` | {head.scores} | {head.answer} |" for name, head in HEADS.items()]
+    assert "\n".join(rows) + "\n\n" in README
 
 
 def test_fields_of_a_classification_are_all_described() -> None:

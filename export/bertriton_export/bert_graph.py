@@ -1,4 +1,4 @@
-"""BERT for sequence classification as an ONNX graph without padding.
+"""BERT and its relatives for sequence classification as an ONNX graph without padding.
 
 All tokens of all texts of a batch stand one after the other (T tokens, R texts, H hidden size, C labels),
 so that every linear layer, LayerNorm and GELU runs on real tokens alone; attention runs text by text.
@@ -43,6 +43,9 @@ _LINEARS_OF_A_LAYER: Final = (
     "intermediate.dense",
     "output.dense",
 )
+
+# Activation functions that have no operator fused with the bias.
+_ACTIVATION_TO_OP: Final = {"relu": "Relu", "tanh": "Tanh"}
 
 # Slice ends are exclusive: this one is behind the last element of any tensor.
 _TO_THE_END: Final = int(np.iinfo(np.int64).max)
@@ -142,12 +145,40 @@ class _BertGraph:
 
     def _embeddings(self, ids: str, types: str, positions: str) -> str:
         g = self._g
+        config = self._config
         with g.scope("embeddings"):
-            words, segments, places = (
-                g.op("Gather", self._weight(f"bert.embeddings.{table}_embeddings.weight"), index, axis=0)
-                for table, index in (("word", ids), ("token_type", types), ("position", positions))
-            )
-            return self._add_and_norm("bert.embeddings.LayerNorm", words, g.op("Add", segments, places))
+            words = g.op("Gather", self._weight("bert.embeddings.word_embeddings.weight"), ids, axis=0)
+            added = g.op("Gather", self._position_table(), self._places(ids, positions), axis=0)
+            if config.has_segments:
+                table = self._weight("bert.embeddings.token_type_embeddings.weight")
+                added = g.op("Add", g.op("Gather", table, types, axis=0), added)
+            hidden = self._add_and_norm("bert.embeddings.LayerNorm", words, added)
+            return self._linear("bert.embeddings_project", hidden) if config.embedding_size else hidden
+
+    def _position_table(self) -> str:
+        """Where all tokens are of the first kind, that kind's embedding is part of every position's."""
+        name = "bert.embeddings.position_embeddings.weight"
+        table = self._weights[name]
+        if self._config.type_vocab_size and not self._config.has_segments:
+            table = table + self._weights["bert.embeddings.token_type_embeddings.weight"][0]
+        return self._g.weight(name, table)
+
+    def _places(self, ids: str, positions: str) -> str:
+        """The row of the position table for each token."""
+        g, padding_id = self._g, self._config.padding_id
+        if padding_id is None:
+            return positions
+        # RoBERTa counts by token id: a padding token that somebody typed has no place of its own.
+        is_word = g.op(
+            "Cast", g.op("Not", g.op("Equal", ids, g.constant(padding_id, np.int32))), to=TensorProto.INT32
+        )
+        seen = g.op("CumSum", is_word, g.constant(0))  # (T)
+        is_start = g.op("Equal", positions, g.constant(0, np.int32))
+        seen_before_text = g.op("Compress", g.op("Sub", seen, is_word), is_start, axis=0)  # (R)
+        texts = g.op("CumSum", g.op("Cast", is_start, to=TensorProto.INT32), g.constant(0))
+        text = g.op("Sub", texts, g.constant(1, np.int32))  # (T)
+        count = g.op("Sub", seen, g.op("Gather", seen_before_text, text, axis=0))
+        return g.op("Add", g.op("Mul", count, is_word), g.constant(padding_id, np.int32))
 
     def _layer(self, name: str, hidden: str, texts: _Texts) -> str:
         g = self._g
@@ -157,7 +188,7 @@ class _BertGraph:
             attended = self._linear(f"{name}.attention.output.dense", context, bias)
             hidden = self._add_and_norm(f"{name}.attention.output.LayerNorm", attended, hidden)
         with g.scope("intermediate"):
-            wide = self._activation(f"{name}.intermediate.dense", hidden)  # (T, 4H)
+            wide = self._activated(self._config.activation, f"{name}.intermediate.dense", hidden)  # (T, 4H)
         with g.scope("output"):
             narrow = self._linear(f"{name}.output.dense", wide)  # (T, H)
             return self._add_and_norm(f"{name}.output.LayerNorm", narrow, hidden)
@@ -196,20 +227,19 @@ class _BertGraph:
         )
         return g.op("Squeeze", g.op("ConcatFromSequence", contexts, axis=1), g.constant([0]))  # (T, H)
 
-    def _activation(self, dense: str, hidden: str) -> str:
-        g = self._g
-        product = self._product(dense, hidden)
-        bias = self._weight(f"{dense}.bias")
-        if self._config.activation == "relu":
-            return g.op("Relu", g.op("Add", product, bias))
-        return g.op("BiasGelu" if self._config.activation == "gelu" else "FastGelu", product, bias)
+    def _activated(self, activation: str, dense: str, hidden: str) -> str:
+        """A linear layer and the activation function behind it."""
+        if activation in _ACTIVATION_TO_OP:
+            return self._g.op(_ACTIVATION_TO_OP[activation], self._linear(dense, hidden))
+        fused = "BiasGelu" if activation == "gelu" else "FastGelu"
+        return self._g.op(fused, self._product(dense, hidden), self._weight(f"{dense}.bias"))
 
     def _pooler(self, hidden: str, texts: _Texts) -> str:
         g = self._g
         with g.scope("pooler"):
             starts = g.op("Squeeze", texts.starts, g.constant([1]))
             first_tokens = g.op("Gather", hidden, starts, axis=0)  # (R, H)
-            return g.op("Tanh", self._linear("bert.pooler.dense", first_tokens))
+            return self._activated(self._config.head_activation, "bert.pooler.dense", first_tokens)
 
     def _add_and_norm(self, name: str, branch: str, skip: str) -> str:
         # Not the fused SkipLayerNormalization: its CPU kernel takes several times as long as these two.

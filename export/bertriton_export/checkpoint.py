@@ -38,15 +38,23 @@ class Weights:
 
     Args:
         config: the dimensions to check against.
-        tensors: under Hugging Face names.
+        tensors: under the names of their checkpoint.
         source: the file to name when a tensor is missing altogether.
+        own_name: gives the checkpoint's name of a tensor, where that is not BERT's.
 
     Raises:
         TensorError: a tensor is missing, unknown, or has another shape or type.
     """
 
-    def __init__(self, config: BertConfig, tensors: Mapping[str, LazyTensor], source: Path) -> None:
-        expected = tensor_shapes(config)
+    def __init__(
+        self,
+        config: BertConfig,
+        tensors: Mapping[str, LazyTensor],
+        source: Path,
+        own_name: Callable[[str], str] = str,
+    ) -> None:
+        name_to_own = {name: own_name(name) for name in tensor_shapes(config)}
+        expected = {name_to_own[name]: shape for name, shape in tensor_shapes(config).items()}
         for name, shape in expected.items():
             if name not in tensors:
                 raise TensorError(source, name, expected=f"shape {list(shape)}", found="no such tensor")
@@ -68,10 +76,11 @@ class Weights:
             raise TensorError(
                 tensors[name].file,
                 name,
-                expected="only BertForSequenceClassification",
+                expected="only a classifier's tensors",
                 found="an extra tensor",
             )
-        self._tensors = dict(tensors)
+        self._tensors = {name: tensors[own] for name, own in name_to_own.items()}
+        self._name_to_own = name_to_own
 
     def __iter__(self) -> Iterator[str]:
         """The names of the tensors."""
@@ -86,7 +95,8 @@ class Weights:
         tensor = self._tensors[name]
         array = tensor.load().astype(np.float32, copy=False)
         if not np.isfinite(array).all():
-            raise TensorError(tensor.file, name, expected="finite values", found="NaN or infinity")
+            own = self._name_to_own[name]
+            raise TensorError(tensor.file, own, expected="finite values", found="NaN or infinity")
         return array
 
 

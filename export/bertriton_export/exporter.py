@@ -77,8 +77,7 @@ def export(
         repository: the model repository to write into, made if need be.
         labels: names to use instead of the checkpoint's, in the order of the logits.
         problem_type: what the logits mean, instead of what the checkpoint says, one of `heads.HEADS`.
-        threshold: probability from which a label counts, for multi_label_classification; default: the
-            checkpoint's or `contract.DEFAULT_THRESHOLD`.
+        threshold: probability from which a label counts, for multi_label_classification.
         target: what the graph is made for, one of TARGET_TO_PRECISIONS.
         precision: of the encoder's linear layers; default: the target's first.
         keep_fp32: linear layers that stay fp32 in an int8 graph, as `encoder.layer.3` or
@@ -101,10 +100,7 @@ def export(
     """
     name = _checked_name(name if name is not None else default_name(str(checkpoint)))
     precision = _checked_precision(target, precision)
-    if precision != "int8" and (keep_fp32 or not vnni):
-        raise OptionError(f"keep_fp32 and vnni are about int8, and the precision is {precision}")
-    texts = sample_texts() if validation_texts is None else validation_texts
-    int8 = Int8Request(texts, keep_fp32, vnni) if precision == "int8" else None
+    int8 = _int8_request(precision, validation_texts, keep_fp32, vnni=vnni)
     on_stage("reading the checkpoint")
     source = with_head(read_checkpoint(Path(checkpoint), labels), problem_type, threshold)
     info = _classifier_info(name, source)
@@ -129,6 +125,16 @@ def _checked_precision(target: str, precision: str | None) -> str:
             f"precision {precision!r} for target {target}: expected one of {', '.join(precisions)}"
         )
     return precision
+
+
+def _int8_request(
+    precision: str, texts: Sequence[str] | None, keep_fp32: Sequence[str], *, vnni: bool
+) -> Int8Request | None:
+    if precision == "int8":
+        return Int8Request(sample_texts() if texts is None else texts, keep_fp32, vnni)
+    if keep_fp32 or not vnni:
+        raise OptionError(f"keep_fp32 and vnni are about int8, and the precision is {precision}")
+    return None
 
 
 def _checked_name(name: str) -> str:

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bertriton_export.bert import HIDDEN_ACT_TO_ACTIVATION, BertConfig
+from bertriton_export.architectures import IGNORED_TENSORS, architecture_of, read_bert_config
 from bertriton_export.checkpoint import Checkpoint, Weights
-from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
+from bertriton_export.errors import CheckpointError
 from bertriton_export.heads import default_problem_type
 from bertriton_export.huggingface_weights import read_weights
 from bertriton_export.json_file import read_json
-from bertriton_export.tokenizer import read_tokenizer
+from bertriton_export.tokenizer import read_tokenizer, reads_token_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bertriton_export.checkpoint import LazyTensor
+    from bertriton_export.bert import BertConfig
 
 CONFIG_FILE: Final = "config.json"
 
-# BertConfig's defaults in Transformers, for keys that old config.json files leave out.
-DEFAULT_LAYER_NORM_EPS: Final = 1e-12
-DEFAULT_TYPE_VOCAB_SIZE: Final = 2
-
-# Present in many checkpoints, without effect on a classifier: a buffer, and the heads of pre-training.
-_IGNORED_TENSORS: Final = ("bert.embeddings.position_ids", "cls.")
 # LayerNorm parameters as TensorFlow called them; Transformers still reads both.
 _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
@@ -36,7 +30,7 @@ def is_huggingface_folder(path: Path) -> bool:
 
 
 def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -> Checkpoint:
-    """Read and check a `BertForSequenceClassification` folder.
+    """Read and check a folder of one of the architectures of `architectures.ARCHITECTURES`.
 
     Args:
         folder: holds config.json, weights (see `huggingface_weights`) and the tokenizer's files.
@@ -48,19 +42,25 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
     """
     file = folder / CONFIG_FILE
     document = read_json(file)
-    _refuse_unsupported(file, document)
+    architecture = architecture_of(file, document)
     weights = read_weights(folder)
     tensors = {
         _current_name(name): tensor
         for name, tensor in weights.tensors.items()
-        if not name.startswith(_IGNORED_TENSORS)
+        if not name.startswith(IGNORED_TENSORS)
     }
-    config = _bert_config(file, document, tensors)
-    tokenizer = read_tokenizer(folder, config.vocab_size)
+    config = read_bert_config(
+        file,
+        document,
+        architecture,
+        tensors,
+        reads_token_types=reads_token_types(folder, architecture.model_type),
+    )
+    tokenizer = read_tokenizer(folder, config.vocab_size, architecture.model_type)
     return Checkpoint(
         path=folder,
         config=config,
-        weights=Weights(config, tensors, weights.file),
+        weights=Weights(config, tensors, weights.file, architecture.own_name),
         tokenizer_json=tokenizer.to_str(),
         labels=tuple(labels) if labels is not None else _labels(file, document, config.num_labels),
         problem_type=document.get("problem_type") or default_problem_type(config.num_labels),
@@ -68,56 +68,6 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         sha256=weights.sha256,
         source={"format": weights.format},
     )
-
-
-def _refuse_unsupported(file: Path, document: dict[str, Any]) -> None:
-    architectures = document.get("architectures") or ["BertForSequenceClassification"]
-    if document.get("model_type") != "bert" or "BertForSequenceClassification" not in architectures:
-        raise UnsupportedModelError(
-            f"{file}: expected model_type 'bert' and architecture BertForSequenceClassification, "
-            f"found {document.get('model_type')!r} and {architectures}"
-        )
-    positions = document.get("position_embedding_type", "absolute")
-    if positions != "absolute":
-        raise UnsupportedModelError(f"{file}: position_embedding_type {positions!r}, expected 'absolute'")
-    if document.get("hidden_act") not in HIDDEN_ACT_TO_ACTIVATION:
-        raise UnsupportedModelError(
-            f"{file}: hidden_act {document.get('hidden_act')!r}, "
-            f"expected one of {sorted(HIDDEN_ACT_TO_ACTIVATION)}"
-        )
-    if document.get("is_decoder"):
-        raise UnsupportedModelError(f"{file}: is_decoder is set; attention would be causal")
-
-
-def _bert_config(file: Path, document: dict[str, Any], tensors: dict[str, LazyTensor]) -> BertConfig:
-    def size(key: str, default: int | None = None) -> int:
-        value = document.get(key, default)
-        if not isinstance(value, int) or value < 1:
-            raise CheckpointError(file, f"{key}: expected a positive whole number, found {value!r}")
-        return value
-
-    classifier = tensors.get("classifier.bias")
-    if classifier is None:
-        raise TensorError(file, "classifier.bias", expected="a classification head", found="no such tensor")
-    config = BertConfig(
-        vocab_size=size("vocab_size"),
-        hidden_size=size("hidden_size"),
-        num_hidden_layers=size("num_hidden_layers"),
-        num_attention_heads=size("num_attention_heads"),
-        intermediate_size=size("intermediate_size"),
-        max_position_embeddings=size("max_position_embeddings"),
-        type_vocab_size=size("type_vocab_size", DEFAULT_TYPE_VOCAB_SIZE),
-        layer_norm_eps=float(document.get("layer_norm_eps", DEFAULT_LAYER_NORM_EPS)),
-        activation=HIDDEN_ACT_TO_ACTIVATION[document["hidden_act"]],
-        num_labels=classifier.shape[0],
-    )
-    if config.hidden_size % config.num_attention_heads:
-        raise CheckpointError(
-            file,
-            f"hidden_size {config.hidden_size} is no multiple of "
-            f"num_attention_heads {config.num_attention_heads}",
-        )
-    return config
 
 
 def _current_name(name: str) -> str:
@@ -143,6 +93,4 @@ def _labels(file: Path, document: dict[str, Any], num_labels: int) -> tuple[str,
 def _max_length(folder: Path, config: BertConfig) -> int:
     settings_file = folder / "tokenizer_config.json"
     settings = read_json(settings_file) if settings_file.exists() else {}
-    return min(
-        int(settings.get("model_max_length", config.max_position_embeddings)), config.max_position_embeddings
-    )
+    return min(int(settings.get("model_max_length", config.longest_text)), config.longest_text)

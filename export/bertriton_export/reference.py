@@ -1,4 +1,4 @@
-"""BERT for sequence classification in float64 numpy: the independent answer a graph is held to.
+"""BERT and its relatives as classifiers in float64 numpy: the independent answer a graph is held to.
 
 Written from the model's definition (Devlin et al. 2019, https://arxiv.org/abs/1810.04805), one text at a
 time and without any packing, so that it shares no idea with the graph. Layers are the outer loop: only one
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 def reference_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
     """Logits [texts, labels] of tokenised texts, computed one by one in float64."""
     config = checkpoint.config
-    states = _embeddings(_Part(checkpoint.weights, "bert.embeddings."), config, encodings)  # (L, H) each
+    states = _embeddings(_Part(checkpoint.weights, "bert."), config, encodings)  # (L, H) each
     for index in range(config.num_hidden_layers):
         layer = _Part(checkpoint.weights, f"bert.encoder.layer.{index}.")
         states = [_layer(layer, config, state) for state in states]
     head = _Part(checkpoint.weights, "")
     first_tokens = np.stack([state[0] for state in states])  # (R, H)
-    pooled = np.tanh(_linear(head, "bert.pooler.dense", first_tokens))
+    pooled = ACTIVATIONS[config.head_activation](_linear(head, "bert.pooler.dense", first_tokens))
     return _linear(head, "classifier", pooled)  # (R, C)
 
 
@@ -54,11 +54,25 @@ class _Part:
 def _embeddings(part: _Part, config: BertConfig, encodings: Sequence[Encoding]) -> list[Array]:
     states = []
     for encoding in encodings:
-        words = part["word_embeddings.weight"][encoding.ids]  # (L, H)
-        segments = part["token_type_embeddings.weight"][encoding.type_ids]
-        places = part["position_embeddings.weight"][: len(encoding.ids)]
-        states.append(_layer_norm(part, "LayerNorm", words + segments + places, config))
+        words = part["embeddings.word_embeddings.weight"][encoding.ids]  # (L, H)
+        hidden = words + part["embeddings.position_embeddings.weight"][_places(encoding.ids, config)]
+        if config.type_vocab_size:
+            kinds = encoding.type_ids if config.has_segments else [0] * len(encoding.ids)
+            hidden = hidden + part["embeddings.token_type_embeddings.weight"][kinds]
+        hidden = _layer_norm(part, "embeddings.LayerNorm", hidden, config)
+        states.append(_linear(part, "embeddings_project", hidden) if config.embedding_size else hidden)
     return states
+
+
+def _places(ids: list[int], config: BertConfig) -> list[int]:
+    """Positions from 0; or as fairseq's RoBERTa counts them, where padding stays at its own id."""
+    if config.padding_id is None:
+        return list(range(len(ids)))
+    places, count = [], config.padding_id
+    for token in ids:
+        count += token != config.padding_id
+        places.append(count if token != config.padding_id else config.padding_id)
+    return places
 
 
 def _layer(part: _Part, config: BertConfig, hidden: Array) -> Array:
@@ -109,4 +123,5 @@ ACTIVATIONS: Final[dict[str, Callable[[Array], Array]]] = {
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "relu": _relu,
+    "tanh": np.tanh,
 }

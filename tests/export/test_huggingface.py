@@ -35,7 +35,8 @@ def change_tensors(file: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "roberta"}, "model_type 'bert'.*found 'roberta'"),
+        ({"model_type": "roberta"}, r"model_type 'roberta' with .* \(bert\), DistilBertFor"),
+        ({"model_type": "deberta-v2", "architectures": ["DebertaV2ForSequenceClassification"]}, "deberta-v2"),
         ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
         ({"position_embedding_type": "relative_key"}, "'relative_key', expected 'absolute'"),
         ({"hidden_act": "swish"}, "hidden_act 'swish', expected one of"),

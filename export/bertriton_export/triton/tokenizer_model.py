@@ -3,11 +3,12 @@
     text [rows, 1 or 2] -> input_ids, token_type_ids, position_ids [rows, tokens], token_count, truncated
 
 Rows of one request are padded to its longest; position -1 marks the padding, which the network drops.
+Request parameters: `truncation`, one of TRUNCATIONS, and `max_length` in tokens, special ones included.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -15,7 +16,17 @@ from tokenizers import Tokenizer
 
 MAX_TEXT_BYTES = 2 * 2**20  # longer ones would hold up everybody else in the batch for seconds
 
+TRUNCATIONS = ("head", "tail", "head_tail", "error")  # what is kept of a text over the limit
+
 Row = tuple[list[int], list[int], int]  # input_ids, token_type_ids, tokens before truncation
+
+
+class Work(NamedTuple):
+    """What one request asks for."""
+
+    rows: list[list[str]]  # each of one text or two
+    truncation: str
+    max_length: int
 
 
 class Frame:
@@ -34,15 +45,19 @@ class Frame:
                 seen, self.types[text] = text + 1, kind
         self.size = sum(len(ids) for ids, _ in self.runs)
 
-    def around(self, texts: list[list[int]], max_length: int) -> Row:
+    def around(self, texts: list[list[int]], work: Work) -> Row:
         """One row of the network's input, cut to its length."""
         lengths = [len(ids) for ids in texts]
-        kept = longest_first(lengths, max_length - self.size)
+        count = sum(lengths) + self.size
+        if work.truncation == "error" and count > work.max_length:
+            raise ValueError(f"text: a row has {count} tokens, at most {work.max_length} are read")
+        kept = longest_first(lengths, work.max_length - self.size)
         ids, types = (list(run) for run in self.runs[0])
         for text, length, kind, run in zip(texts, kept, self.types, self.runs[1:], strict=True):
-            ids += text[:length] + run[0]
+            head = {"tail": 0, "head_tail": length - length // 2}.get(work.truncation, length)
+            ids += text[:head] + text[len(text) - length + head :] + run[0]
             types += [kind] * length + run[1]
-        return ids, types, sum(lengths) + self.size
+        return ids, types, count
 
 
 def longest_first(lengths: list[int], budget: int) -> list[int]:
@@ -72,10 +87,10 @@ def read_text(value: bytes, row: int) -> str:
         raise ValueError(f"text: row {row} is not UTF-8 at byte {exc.start}: {exc.reason}") from None
 
 
-def rows_or_refusal(request: Any) -> Any:
-    """The rows of one request, or the response that refuses it."""
+def result_or_refusal(function: Any, *arguments: Any) -> Any:
+    """What the function returns, or the response that refuses the request."""
     try:
-        return read_rows(request)
+        return function(*arguments)
     except ValueError as exc:
         error = pb_utils.TritonError(str(exc), pb_utils.TritonError.INVALID_ARG)
         return pb_utils.InferenceResponse(error=error)
@@ -107,12 +122,30 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
-        batch = [rows_or_refusal(request) for request in requests]
-        texts = [text for rows in batch if isinstance(rows, list) for row in rows for text in row]
+        batch = [result_or_refusal(self.read, request) for request in requests]
+        texts = [text for work in batch if isinstance(work, Work) for row in work.rows for text in row]
         encodings = iter(self.tokenizer.encode_batch(texts, add_special_tokens=False))
-        return [self.answer(rows, encodings) if isinstance(rows, list) else rows for rows in batch]
+        return [
+            result_or_refusal(self.answer, work, encodings) if isinstance(work, Work) else work
+            for work in batch
+        ]
 
-    def answer(self, rows: list[list[str]], encodings: Any) -> Any:
+    def read(self, request: Any) -> Work:
+        """One request, refused if a text or a parameter is not what it should be."""
+        rows = read_rows(request)
+        parameters = json.loads(request.parameters() or "{}")
+        truncation = parameters.get("truncation", TRUNCATIONS[0])
+        if truncation not in TRUNCATIONS:
+            raise ValueError(f"truncation: expected one of {', '.join(TRUNCATIONS)}, found {truncation!r}")
+        least = self.frames[len(rows[0])].size + 1
+        max_length = parameters.get("max_length", self.max_length)
+        if type(max_length) is not int or not least <= max_length <= self.max_length:
+            raise ValueError(
+                f"max_length: expected {least} to {self.max_length} tokens, found {max_length!r}"
+            )
+        return Work(rows, truncation, max_length)
+
+    def answer(self, work: Work, encodings: Any) -> Any:
         """The response to one request, which takes its share of the batch's encodings."""
-        texts = [[next(encodings).ids for _ in row] for row in rows]
-        return response([self.frames[len(row)].around(row, self.max_length) for row in texts])
+        texts = [[next(encodings).ids for _ in row] for row in work.rows]
+        return response([self.frames[len(row)].around(row, work) for row in texts])
