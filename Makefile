@@ -13,7 +13,7 @@ BENCH_FLAGS ?=
 # The server's own environment, beside this file so that `make clean` finds it.
 export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 
-.PHONY: demo test lint serve bench clean help
+.PHONY: demo test fuzz lint serve bench clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
@@ -23,6 +23,9 @@ demo: $(VENV)/.serve-ready  ## Export the embedded model, serve it, classify rea
 
 test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.dev-ready  ## Feed the checkpoint readers with many more damaged files than `make test` does.
+	$(BIN)/python -m pytest tests/export -k fail_otherwise --hypothesis-profile=fuzz
 
 lint: $(VENV)/.dev-ready  ## Check style, types and formatting.
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from bertriton_export import export
 from bertriton_server import LocalServer, ServerConfig
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 TINY_CHECKPOINTS = ROOT / "tests" / "data" / "checkpoints"
+settings.register_profile("fuzz", max_examples=20_000, deadline=None)  # `make fuzz`
+
 EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"
 
 

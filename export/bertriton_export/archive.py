@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import stat
 import struct
 import tempfile
@@ -17,7 +16,7 @@ import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bertriton_export.errors import CheckpointError
-from bertriton_export.mapped_file import ViewReader, map_file, map_open_file
+from bertriton_export.mapped_file import ViewReader, map_file, map_open_file, release_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +107,7 @@ class Archive:
         except _LIBRARY_ERRORS as exc:
             raise CheckpointError(path, f"not a whole zip file: {exc}") from exc
         self._members = self._checked()
+        self._name_to_bytes: dict[str, memoryview] = {}
 
     def _checked(self) -> dict[str, zipfile.ZipInfo]:
         infos = self._zip.infolist()
@@ -145,28 +145,54 @@ class Archive:
 
     def read(self, name: str) -> memoryview:
         """The bytes of one member: mapped where it is stored, unpacked where it is compressed."""
-        info = self._members[name]
-        try:
-            if info.compress_type == zipfile.ZIP_STORED:
-                return self._stored(info)
-            return self._unpacked(info)
-        except _LIBRARY_ERRORS as exc:
-            raise CheckpointError(self.path, f"member {name!r} cannot be read: {exc}") from exc
+        if name not in self._name_to_bytes:
+            info = self._members[name]
+            try:
+                data = self._stored(info)
+                if info.compress_type == zipfile.ZIP_DEFLATED:
+                    data = _inflated(data, info)
+            except _LIBRARY_ERRORS as exc:
+                raise CheckpointError(self.path, f"member {name!r} cannot be read: {exc}") from exc
+            self._name_to_bytes[name] = data
+        return self._name_to_bytes[name]
 
     def _stored(self, info: zipfile.ZipInfo) -> memoryview:
         header = self._view[info.header_offset :][: _LOCAL_HEADER.size]
         magic, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
         start = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
-        data = self._view[start : start + info.file_size]
-        if magic != _LOCAL_MAGIC or len(data) != info.file_size or info.file_size != info.compress_size:
+        data = self._view[start : start + info.compress_size]
+        as_it_is = info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size
+        if magic != _LOCAL_MAGIC or len(data) != info.compress_size or as_it_is:
             raise ValueError("its header contradicts the archive's directory")
         return data
 
-    def _unpacked(self, info: zipfile.ZipInfo) -> memoryview:
-        # The file has no name: it is gone when nothing maps it any more, whatever happens to us.
-        with self._zip.open(info) as member, tempfile.TemporaryFile() as unpacked:
-            shutil.copyfileobj(member, unpacked, _UNPACK_BLOCK_BYTES)
-            return map_open_file(unpacked)
+
+def _inflated(data: memoryview, info: zipfile.ZipInfo) -> memoryview:
+    # The file has no name: it is gone when nothing maps it any more, whatever happens to us.
+    with tempfile.TemporaryFile() as unpacked:
+        size, checksum = 0, 0
+        for block in _inflated_blocks(data):
+            size += len(block)
+            checksum = zlib.crc32(block, checksum)
+            if size > info.file_size:
+                break
+            unpacked.write(block)
+        release_pages(data)
+        if size != info.file_size or checksum != info.CRC:
+            raise ValueError("its content is not of the size and checksum that the archive's directory tells")
+        unpacked.flush()
+        return map_open_file(unpacked)
+
+
+def _inflated_blocks(data: memoryview) -> Iterator[bytes]:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # a zip's streams have no header
+    for start in range(0, len(data), _UNPACK_BLOCK_BYTES):
+        waiting: bytes | memoryview = data[start : start + _UNPACK_BLOCK_BYTES]
+        while len(waiting) and not inflater.eof:
+            yield inflater.decompress(waiting, _UNPACK_BLOCK_BYTES)
+            waiting = inflater.unconsumed_tail
+    if not inflater.eof:
+        yield inflater.flush(_UNPACK_BLOCK_BYTES)
 
 
 class Subtree:

@@ -44,6 +44,8 @@ def _datasets(opened: h5py.File) -> dict[str, h5py.Dataset]:
     found: dict[str, h5py.Dataset] = {}
 
     def visit(name: str, item: Any) -> None:  # noqa: ANN401 (the library has no common type for it)
+        if not isinstance(name, str):  # bytes, where it is no UTF-8
+            raise TypeError("a name is no text")
         if isinstance(item, h5py.Dataset):
             found[name] = item
 

@@ -55,6 +55,12 @@ def map_open_file(opened: IO[bytes]) -> memoryview:
     return memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
 
 
+def release_pages(view: memoryview) -> None:
+    """Give back the memory of what was read of a mapped file; it is read again where it is needed again."""
+    if isinstance(view.obj, mmap.mmap):
+        view.obj.madvise(mmap.MADV_DONTNEED)
+
+
 def dtype_bytes(dtype: str) -> int:
     """Bytes of one element."""
     return np.dtype(DTYPE_TO_STORED[dtype]).itemsize

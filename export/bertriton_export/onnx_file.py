@@ -19,7 +19,7 @@ from bertriton_export.archive import Folder
 from bertriton_export.bert_shapes import GraphFacts
 from bertriton_export.checkpoint import LazyTensor
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
-from bertriton_export.mapped_file import byte_size, lazy_tensor, map_file, transposed
+from bertriton_export.mapped_file import byte_size, lazy_tensor, map_file, release_pages, transposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +75,10 @@ class OnnxClassifier:
     def __init__(self, file: Path, content: memoryview, beside: FileTree | None = None) -> None:
         self._file = file
         self._beside = beside
+        encoded = bytes(content)
+        release_pages(content)
         try:
-            graph = onnx.ModelProto.FromString(bytes(content)).graph
+            graph = onnx.ModelProto.FromString(encoded).graph
         except DecodeError as exc:
             raise CheckpointError(file, f"not a whole ONNX file: {exc}") from exc
         self._nodes = list(graph.node)

@@ -23,6 +23,7 @@ from bertriton_export.checkpoint import Checkpoint, Weights
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
 from bertriton_export.hadoop_sequence_file import read_records
 from bertriton_export.java_objects import read_pairs
+from bertriton_export.mapped_file import release_pages
 from bertriton_export.onnx_file import OnnxClassifier
 from bertriton_export.tensorflow_checkpoint import tree_tensors
 from bertriton_export.tensorflow_graph import graph_def_facts
@@ -200,6 +201,7 @@ def _read_model(tree: FileTree, engine: str) -> tuple[Path, dict[str, LazyTensor
     digest = hashlib.sha256()
     for member in archive.names():
         digest.update(archive.read(member))
+        release_pages(archive.read(member))
     return file, tensors, facts, digest.hexdigest()
 
 

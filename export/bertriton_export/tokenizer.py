@@ -75,7 +75,7 @@ def read_tokenizer(folder: Path, vocab_size: int, model_type: str = "bert") -> T
     if (file := folder / TOKENIZER_FILE).exists():
         tokenizer = _from_tokenizer_json(file, settings, _tokenizer_class(settings, model_type))
     elif (file := folder / WORDPIECE_FILE).exists():
-        tokenizer = _from_wordpiece(_read_vocabulary(file), settings, file)
+        tokenizer = _from_wordpiece(file, settings, _read_vocabulary(file))
     elif all((folder / name).exists() for name in BPE_FILES):
         file = folder / BPE_FILES[0]
         tokenizer = _from_bpe(folder, settings)
@@ -96,7 +96,7 @@ def wordpiece_tokenizer(
     Raises:
         CheckpointError: the vocabulary lacks a special token or does not fit the embeddings; names `source`.
     """
-    return _checked(_from_wordpiece(vocabulary, settings, source), source, vocab_size)
+    return _checked(_from_wordpiece(source, settings, vocabulary), source, vocab_size)
 
 
 def _checked(tokenizer: Tokenizer, file: Path, vocab_size: int) -> Tokenizer:
@@ -146,7 +146,7 @@ def _from_tokenizer_json(file: Path, settings: dict[str, Any], tokenizer_class: 
         raise CheckpointError(file, f"the tokenizers library cannot read it: {exc}") from exc
 
 
-def _from_wordpiece(vocabulary: dict[str, int], settings: dict[str, Any], file: Path) -> Tokenizer:
+def _from_wordpiece(file: Path, settings: dict[str, Any], vocabulary: dict[str, int]) -> Tokenizer:
     """The tokenizer that Transformers makes from a vocabulary of BERT's."""
     special = _special_tokens(file, settings, BERT_SPECIAL_TOKENS, vocabulary)
     unknown = special["unk_token"].content

@@ -169,7 +169,7 @@ def test_file_that_is_no_graph_is_refused(gelu: Path) -> None:
 
 
 @given(position=st.floats(0, 1), value=st.integers(0, 255))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_changed_byte_makes_the_reader_fail_otherwise(position: float, value: int) -> None:
     content = bytearray((FORMATS / EXPORTS[0]).read_bytes())
     content[int(position * (len(content) - 1))] = value

@@ -333,7 +333,7 @@ def test_links_out_of_the_folder_are_refused(model: Path, tmp_path: Path) -> Non
 
 
 @given(position=st.floats(0, 1), value=st.integers(0, 255))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_changed_byte_makes_the_reader_fail_otherwise(model: Path, position: float, value: int) -> None:
     content = bytearray((FIXTURES / MODEL).read_bytes())
     content[int(position * (len(content) - 1))] = value

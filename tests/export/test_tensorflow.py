@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
@@ -16,11 +18,10 @@ from hypothesis import strategies as st
 
 from bertriton_export import CheckpointError, ExportError, TensorError, UnsupportedModelError, export
 from bertriton_export.bert import tensor_shapes
+from bertriton_export.keras_h5 import h5_tensors
 from bertriton_export.readers import read_checkpoint
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bertriton_export.checkpoint import Checkpoint
 
 CLASSIFIER = "classifier/tf_bert_for_sequence_classification/classifier"
@@ -215,7 +216,7 @@ def test_cut_off_h5_is_refused(keras: Path, size: int) -> None:
 
 
 @given(position=st.floats(0, 1), value=st.integers(0, 255), name=st.sampled_from(["index", "data", "graph"]))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_changed_byte_makes_the_reader_fail_otherwise(
     saved_model: Path, position: float, value: int, name: str
 ) -> None:
@@ -234,3 +235,20 @@ def test_no_changed_byte_makes_the_reader_fail_otherwise(
             assert np.isfinite(weights[tensor]).all()
 
     file.write_bytes(content)
+
+
+@given(changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_changed_bytes_make_the_h5_reader_fail_otherwise(
+    keras: Path, changes: list[tuple[float, int]]
+) -> None:
+    content = bytearray((keras / "tf_model.h5").read_bytes())
+    for position, value in changes:
+        content[int(position * (len(content) - 1))] = value
+    with tempfile.NamedTemporaryFile(dir=keras, suffix=".h5") as file:  # HDF5 knows open files by their inode
+        file.write(content)
+        file.flush()
+
+        with suppress(ExportError):
+            for _, tensor in h5_tensors(Path(file.name)):
+                assert tensor.load().size
