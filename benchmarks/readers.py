@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def write_formats(folder: Path, layers: int, hidden: int) -> int:
         write(weights, place / name)
     heads = json.loads((safetensors / "config.json").read_text(encoding="utf-8"))["num_attention_heads"]
     write_sparknlp(weights, heads, folder / "sparknlp.zip")
+    os.sync()  # or the first measurement waits for all that was written
     return (safetensors / "model.safetensors").stat().st_size
 
 

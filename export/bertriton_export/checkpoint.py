@@ -44,6 +44,7 @@ class Weights:
 
     Raises:
         TensorError: a tensor is missing, unknown, or has another shape or type.
+        CheckpointError: the configuration tells of more layers than there are tensors.
     """
 
     def __init__(
@@ -53,6 +54,10 @@ class Weights:
         source: Path,
         own_name: Callable[[str], str] = str,
     ) -> None:
+        if config.num_hidden_layers > len(tensors):  # before a name is made for each of their tensors
+            raise CheckpointError(
+                source, f"{len(tensors)} tensors cannot be those of {config.num_hidden_layers} layers"
+            )
         name_to_own = {name: own_name(name) for name in tensor_shapes(config)}
         expected = {name_to_own[name]: shape for name, shape in tensor_shapes(config).items()}
         for name, shape in expected.items():
