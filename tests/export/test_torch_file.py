@@ -78,7 +78,7 @@ def tensor_pickle(storage_elements: int, offset: int, shape: Any, strides: Any) 
 
 @pytest.mark.parametrize("weights", LAYOUTS)
 def test_weights_are_those_of_safetensors_bit_for_bit(one_layer: Path, formats: Path, weights: str) -> None:
-    expected = read_checkpoint(one_layer)
+    expected = read_checkpoint(formats.parent / "checkpoints" / "one-layer")
 
     found = read_checkpoint(with_pytorch_weights(one_layer, formats / weights))
 
