@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertriton import contract
 from bertriton_export import Int8GateError, OptionError, export
 from bertriton_export.bert_graph import encoder_linears
 from bertriton_export.graph_session import GraphSession, encode, packed_inputs
@@ -67,6 +68,32 @@ def test_logits_are_bitwise_the_same_in_any_batch(
     found = run([encodings[index] for index in chosen])
 
     np.testing.assert_array_equal(alone[chosen], found)
+
+
+def test_a_text_of_several_windows_is_bitwise_the_same_in_any_batch(
+    exported: Path, encodings: list[Any]
+) -> None:
+    session = onnxruntime.InferenceSession(exported / "imdb_bert" / "1" / "model.onnx")
+
+    def run(chosen: list[Any], marks: dict[int, int]) -> Any:
+        """Scores of texts, where `marks` makes some of the encodings further windows of the text before."""
+        inputs = packed_inputs(chosen)
+        starts = np.flatnonzero(inputs[contract.POSITION_IDS] == 0)
+        for index, mark in marks.items():
+            inputs[contract.POSITION_IDS][starts[index]] = mark
+        return session.run([contract.LOGITS, contract.PROBABILITIES], inputs)
+
+    mean, maximum = contract.NEXT_WINDOW_OF_MEAN, contract.NEXT_WINDOW_OF_MAXIMUM
+    averaged, largest = encodings[:3], encodings[3:5]
+    alone = [run(averaged, {1: mean, 2: mean}), run(largest, {1: maximum}), run(encodings[5:6], {})]
+
+    together = run(encodings[:6], {1: mean, 2: mean, 4: maximum})
+
+    for index, one in enumerate(zip(*alone, strict=True)):
+        np.testing.assert_array_equal(np.concatenate(one), together[index])
+    separate = run(encodings[:5], {})
+    np.testing.assert_allclose(together[1][0], separate[1][:3].mean(axis=0), atol=1e-6)
+    np.testing.assert_array_equal(together[1][1], separate[1][3:].max(axis=0))
 
 
 def test_default_export_is_int8_and_its_manifest_tells_how_close(exported: Path) -> None:
