@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,11 +54,17 @@ def reviews() -> list[Review]:
 
 
 @pytest.fixture(scope="session")
-def imdb_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded checkpoint as a model repository, in int8."""
-    repository = tmp_path_factory.mktemp("repository")
+def exported_imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded checkpoint as a model repository, in int8, as the exporter leaves it."""
+    repository = tmp_path_factory.mktemp("exported")
     export(EMBEDDED_CHECKPOINT, name="imdb", repository=repository)
     return repository
+
+
+@pytest.fixture(scope="session")
+def imdb_repository(exported_imdb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy to serve, since Triton's Python backend leaves compiled files there."""
+    return shutil.copytree(exported_imdb, tmp_path_factory.mktemp("served") / "repository")
 
 
 @pytest.fixture(scope="session")

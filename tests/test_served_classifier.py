@@ -205,7 +205,7 @@ def test_short_requests_overtake_one_of_many_long_texts(triton: InferenceServerC
         while not large.done():
             answers.append(logits(triton, [(b"a wonderful film",)]))
 
-    assert len(answers) > 3
+    assert len(answers) > 1  # without turns the first would have come after the large one
     for answer in answers:
         np.testing.assert_array_equal(answer, expected)
     alone = np.concatenate([logits(triton, [(row,)]) for row in long_rows[::21]])

@@ -132,8 +132,7 @@ class ClassifyCall:
             self._version,
             [row.text for row in rows],
             attempts.request_id,
-            truncation=self._options.truncation,
-            max_length=self._options.max_length,
+            **self._options.parameters,
         )
 
     def _sent(self, batch: Batch, *, alone: bool) -> Flow[_Sent]:
@@ -206,7 +205,7 @@ class ClassifyCall:
     def _cache_key(self, text: EncodedText) -> Hashable:
         model = self._info.name
         version = self._version or self._client.directory.answered_version(model)
-        return (model, version, self._options.truncation, self._options.max_length, text)
+        return (model, version, tuple(self._options.parameters.items()), text)
 
 
 def _nothing_known(_: EncodedText) -> None:

@@ -15,7 +15,7 @@ from bertriton._command_options import connected, connection_options, option
 from bertriton._file_job import FileJob, run
 from bertriton._file_progress import file_progress
 from bertriton._file_readers import LINE_COLUMN
-from bertriton._types import Truncation
+from bertriton._types import Aggregation, Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,6 +50,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @option(
     "--max-length", type=click.IntRange(min=3), help="Tokens read of a text [default: the model's limit]."
 )
+@option(
+    "--stride",
+    type=click.IntRange(min=0),
+    help="Tokens that a window shares with the one before [default: none].",
+)
+@option(
+    "--aggregation",
+    type=click.Choice(get_args(Aggregation)),
+    help="How scores of windows are joined [default: mean].",
+)
 @option("--rows", type=click.IntRange(min=1), help="Texts per request [default: the server's limit].")
 @connection_options
 def classify_command(  # one parameter per option
@@ -61,6 +71,8 @@ def classify_command(  # one parameter per option
     overwrite: bool,
     truncation: str | None,
     max_length: int | None,
+    stride: int | None,
+    aggregation: str | None,
     rows: int | None,
     **others: Any,  # noqa: ANN401  # columns of files, and the connection
 ) -> None:
@@ -74,7 +86,12 @@ def classify_command(  # one parameter per option
         raise click.UsageError("--input and --output belong together")
     if input_path is not None and texts:
         raise click.UsageError("give either TEXT or --input")
-    given = {"truncation": truncation, "max_length": max_length}
+    given = {
+        "truncation": truncation,
+        "max_length": max_length,
+        "stride": stride,
+        "aggregation": aggregation,
+    }
     options = cast("CallOptions", {name: value for name, value in given.items() if value is not None})
     with connected(limits=RequestLimits(rows=rows), **others) as client:
         if input_path is not None and output_path is not None:

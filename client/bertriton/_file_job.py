@@ -15,6 +15,7 @@ from bertriton._file_errors import FileFormatError
 from bertriton._file_parts import AddedColumns, Answer, Parts
 from bertriton._file_readers import LINE_COLUMN, Reader, Rows, column, opened
 from bertriton._file_writers import writer_for
+from bertriton._options import SERVER_PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from bertriton.contract import ClassifierInfo
 
 CHUNK_ROWS: Final = 2000  # finished rows at risk when the process is killed
-_ANSWER_OPTIONS: Final = ("max_length", "model", "truncation", "version")  # those that change an answer
+_ANSWER_OPTIONS: Final = (*SERVER_PARAMETERS, "model", "version")  # those that change an answer
 
 
 @dataclass(frozen=True)

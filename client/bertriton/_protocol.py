@@ -25,6 +25,7 @@ _OUTPUT_DTYPES: Final = {
     contract.LOGITS: ("FP32", np.dtype("<f4")),
     contract.TOKEN_COUNT: ("INT32", np.dtype("<i4")),
     contract.TRUNCATED: ("BOOL", np.dtype("?")),
+    contract.WINDOWS: ("INT32", np.dtype("<i4")),
 }
 _REQUESTED_OUTPUTS: Final = tuple(
     service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in _OUTPUT_DTYPES
@@ -73,9 +74,7 @@ def infer_request(  # the fields of one message
     version: str,
     rows: Sequence[EncodedText],
     request_id: str,
-    *,
-    truncation: str | None = None,
-    max_length: int | None = None,
+    **parameters: int | str,
 ) -> Any:  # noqa: ANN401  # tritonclient is untyped
     """The `ModelInferRequest` for rows of one width; `set_queue_timeout` completes it."""
     tensor = service_pb2.ModelInferRequest.InferInputTensor(
@@ -89,10 +88,11 @@ def infer_request(  # the fields of one message
         outputs=_REQUESTED_OUTPUTS,
         raw_input_contents=(_bytes_tensor(rows),),
     )
-    if truncation is not None:
-        request.parameters["truncation"].string_param = truncation
-    if max_length is not None:
-        request.parameters["max_length"].int64_param = max_length
+    for name, value in parameters.items():
+        if isinstance(value, str):
+            request.parameters[name].string_param = value
+        else:
+            request.parameters[name].int64_param = value
     return request
 
 
@@ -116,18 +116,19 @@ def classifications(response: Any, info: ClassifierInfo, row_count: int) -> list
     logits = _rows_of(response, contract.LOGITS, row_count, label_count)
     token_counts = _rows_of(response, contract.TOKEN_COUNT, row_count, 1)
     truncated = _rows_of(response, contract.TRUNCATED, row_count, 1)
-    return [
-        _classification(info, *row)
-        for row in zip(probabilities, logits, token_counts, truncated, strict=True)
+    windows = _rows_of(response, contract.WINDOWS, row_count, 1)
+    reports = [
+        {"token_count": count, "truncated": is_cut, "windows": parts}
+        for (count,), (is_cut,), (parts,) in zip(token_counts, truncated, windows, strict=True)
     ]
+    return [_classification(info, *row) for row in zip(probabilities, logits, reports, strict=True)]
 
 
 def _classification(
     info: ClassifierInfo,
     probabilities: list[float],
     logits: list[float],
-    token_count: list[int],
-    truncated: list[bool],
+    report: dict[str, Any],
 ) -> Classification:
     score = max(probabilities)
     label = info.labels[probabilities.index(score)]
@@ -137,10 +138,9 @@ def _classification(
         score=score,
         scores=scores,
         logits=tuple(logits),
-        token_count=token_count[0],
-        truncated=truncated[0],
         labels=_counting_labels(info, label, scores),
         value=score if info.problem_type == contract.REGRESSION and len(scores) == 1 else None,
+        **report,
     )
 
 

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 Text: TypeAlias = str | tuple[str, str]
 """One input: a text, or a pair of texts for models that compare two."""
 
-Truncation: TypeAlias = Literal["head", "tail", "head_tail", "error"]
-"""What is kept of a text over the limit: its start, its end, both ends, or nothing (the text is refused)."""
+Truncation: TypeAlias = Literal["head", "tail", "head_tail", "error", "windows"]
+"""What is kept of a text over the limit: its start, its end, both ends, nothing (the text is refused), or all
+of it, in windows whose scores are joined to one answer."""
+
+Aggregation: TypeAlias = Literal["mean", "max"]
+"""How the scores of windows become a text's: averaged, or each label's largest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Classification:
     truncated: bool  # whether the model saw only a part of the text
     labels: tuple[str, ...] = ()  # the label; of a multi-label model all at or over its threshold
     value: float | None = None  # what a regression model with one output predicts
+    windows: int = 1  # parts that the text was scored in
 
     def __repr__(self) -> str:
         truncated = ", truncated" if self.truncated else ""

@@ -2,7 +2,7 @@
 
 A classifier NAME is three Triton models:
 
-    NAME             ensemble: text -> probabilities, logits, token_count, truncated
+    NAME             ensemble: text -> probabilities, logits, token_count, truncated, windows
     NAME_tokenizer   Python backend: text -> input_ids, token_type_ids, position_ids
     NAME_bert        the network: those three -> logits, probabilities
 
@@ -31,12 +31,15 @@ PROBABILITIES: Final = "probabilities"  # FP32 [rows, labels]
 LOGITS: Final = "logits"  # FP32 [rows, labels]
 TOKEN_COUNT: Final = "token_count"  # INT32 [rows, 1], special tokens included, before truncation
 TRUNCATED: Final = "truncated"  # BOOL [rows, 1]
+WINDOWS: Final = "windows"  # INT32 [rows, 1], parts that a text was scored in
 
 # What passes between tokenizer and network: all tokens of all texts of a batch, one after the other.
 INPUT_IDS: Final = "input_ids"  # INT32 [tokens]
 TOKEN_TYPE_IDS: Final = "token_type_ids"  # INT32 [tokens], 0 for the first text and 1 for the second
-POSITION_IDS: Final = "position_ids"  # INT32 [tokens], 0 starts a text; PADDING_POSITION is no token
-PADDING_POSITION: Final = -1
+POSITION_IDS: Final = "position_ids"  # INT32 [tokens], 0 starts a text; below 0 are these:
+PADDING_POSITION: Final = -1  # no token
+NEXT_WINDOW_OF_MEAN: Final = -2  # position 0 of one more window of the same text; its windows are averaged
+NEXT_WINDOW_OF_MAXIMUM: Final = -3  # likewise; of its windows each label's largest score counts
 
 SINGLE_LABEL: Final = "single_label_classification"
 MULTI_LABEL: Final = "multi_label_classification"

@@ -1,11 +1,12 @@
 """BERT and its relatives for sequence classification as an ONNX graph without padding.
 
 All tokens of all texts of a batch stand one after the other (T tokens, R texts, H hidden size, C labels),
-so that every linear layer, LayerNorm and GELU runs on real tokens alone; attention runs text by text.
+so that every linear layer, LayerNorm and GELU runs on real tokens alone; attention runs window by window.
+Mostly a text is one window; where a long one is several (W windows in all), its row is their mean or maximum.
 
     input_ids [T] ──┐
     token_type_ids ─┼─ embeddings ─ layer 0 … layer N-1 ─ pooler ─ classifier ─ logits, probabilities [R, C]
-    position_ids  ──┘                  a text's tokens attend to each other
+    position_ids  ──┘                  a window's tokens attend to each other
 """
 
 from __future__ import annotations
@@ -57,12 +58,13 @@ def is_after_activation(linear: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Texts:
-    """Where each text's tokens stand among all tokens: names of graph values."""
+class _Windows:
+    """Where each window's tokens stand among all tokens: names of graph values."""
 
-    count: str  # INT64 scalar, R
-    starts: str  # INT64 [R, 1]
-    ends: str  # INT64 [R, 1], exclusive
+    count: str  # INT64 scalar, W
+    starts: str  # INT64 [W, 1]
+    ends: str  # INT64 [W, 1], exclusive
+    marks: str  # INT32 [W], the contract's mark on each window's first token
 
 
 @dataclass(frozen=True)
@@ -108,16 +110,18 @@ class _BertGraph:
 
     def build(self) -> ModelProto:
         g, config = self._g, self._config
-        ids, types, positions = self._real_tokens()  # (T) each
-        texts = self._texts(positions)
-        hidden = self._embeddings(ids, types, positions)  # (T, H)
+        ids, types, marked_positions = self._real_tokens()  # (T) each
+        windows = self._windows(marked_positions)
+        hidden = self._embeddings(ids, types, marked_positions)  # (T, H)
         for index in range(config.num_hidden_layers):
             with g.scope(f"layer.{index}"):
-                hidden = self._layer(f"bert.encoder.layer.{index}", hidden, texts)  # (T, H)
-        pooled = self._pooler(hidden, texts)  # (R, H)
+                hidden = self._layer(f"bert.encoder.layer.{index}", hidden, windows)  # (T, H)
+        pooled = self._pooler(hidden, windows)  # (W, H)
         with g.scope("classifier"):
-            logits = self._linear("classifier", pooled)  # (R, C)
-            probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (R, C)
+            logits = self._linear("classifier", pooled)  # (W, C)
+            probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (W, C)
+        with g.scope("texts"):
+            logits, probabilities = self._texts(logits, probabilities, windows)  # (R, C) each
         g.output(contract.LOGITS, logits, TensorProto.FLOAT, ["texts", config.num_labels])
         g.output(contract.PROBABILITIES, probabilities, TensorProto.FLOAT, ["texts", config.num_labels])
         return g.build("bert")
@@ -128,27 +132,74 @@ class _BertGraph:
         names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
         inputs = [g.input(name, TensorProto.INT32, ["tokens"]) for name in names]
         with g.scope("real_tokens"):
-            is_real = g.op("Greater", inputs[-1], g.constant(contract.PADDING_POSITION, np.int32))
+            is_padding = g.op("Equal", inputs[-1], g.constant(contract.PADDING_POSITION, np.int32))
+            is_real = g.op("Not", is_padding)
             return [g.op("Compress", value, is_real, axis=0) for value in inputs]
 
-    def _texts(self, positions: str) -> _Texts:
-        """A text starts at position 0 and ends where the next one starts."""
+    def _windows(self, marked_positions: str) -> _Windows:
+        """A window starts at position 0 or at a mark, and ends where the next one starts."""
         g = self._g
-        with g.scope("texts"):
-            is_start = g.op("Equal", positions, g.constant(0, np.int32))
-            starts = g.op("Transpose", g.op("NonZero", is_start), perm=[1, 0])  # (R, 1)
-            next_starts = g.op("Slice", starts, g.constant([1]), g.constant([_TO_THE_END]))
-            total = g.op("Unsqueeze", g.op("Shape", positions), g.constant([0]))  # (1, 1)
-            ends = g.op("Concat", next_starts, total, axis=0)
+        with g.scope("windows"):
+            is_start = g.op("LessOrEqual", marked_positions, g.constant(0, np.int32))
+            starts, ends = self._runs(is_start)
             count = g.op("Gather", g.op("Shape", starts), g.constant(0), axis=0)
-        return _Texts(count, starts, ends)
+            marks = g.op("Compress", marked_positions, is_start, axis=0)
+        return _Windows(count, starts, ends, marks)
 
-    def _embeddings(self, ids: str, types: str, positions: str) -> str:
+    def _runs(self, is_start: str) -> tuple[str, str]:
+        """Where runs of elements start and end, INT64 [runs, 1] each."""
+        g = self._g
+        starts = g.op("Transpose", g.op("NonZero", is_start), perm=[1, 0])
+        next_starts = g.op("Slice", starts, g.constant([1]), g.constant([_TO_THE_END]))
+        total = g.op("Unsqueeze", g.op("Shape", is_start), g.constant([0]))  # (1, 1)
+        return starts, g.op("Concat", next_starts, total, axis=0)
+
+    def _texts(self, logits: str, probabilities: str, windows: _Windows) -> list[str]:
+        """One row a text: the only window's, or what its windows come to together."""
+        g, labels = self._g, self._config.num_labels
+        first_mark = g.op("ReduceMin", windows.marks, keepdims=0)
+        has_more = g.op("Less", first_mark, g.constant(0, np.int32))
+
+        def of_several_windows() -> list[str]:
+            scores = g.op("Concat", logits, probabilities, axis=1)  # (W, 2C)
+            joined = self._joined_windows(scores, windows)  # (R, 2C)
+            return g.ops("Split", joined, g.constant([labels, labels]), outputs=2, axis=1)
+
+        one_row_a_text = helper.make_tensor_type_proto(TensorProto.FLOAT, [None, labels])
+        return g.branch(
+            has_more, of_several_windows, lambda: [logits, probabilities], [one_row_a_text, one_row_a_text]
+        )
+
+    def _joined_windows(self, scores: str, windows: _Windows) -> str:
+        """The mean or maximum over each text's windows; text by text, so that no other has a part in it."""
+        g = self._g
+        starts, ends = self._runs(g.op("Equal", windows.marks, g.constant(0, np.int32)))  # (R, 1) each
+
+        def join(index: str, rows: str) -> str:
+            start, end = (g.op("Gather", bounds, index, axis=0) for bounds in (starts, ends))
+            part = g.op("Slice", scores, start, end, g.constant([0]))  # (n, 2C)
+            last_mark = g.op("Slice", windows.marks, g.op("Sub", end, g.constant([1])), end)
+            is_maximum = g.op("Equal", last_mark, g.constant(contract.NEXT_WINDOW_OF_MAXIMUM, np.int32))
+            mean, maximum = (
+                g.op(reduce, part, axes=[0], keepdims=1) for reduce in ("ReduceMean", "ReduceMax")
+            )
+            return g.op("SequenceInsert", rows, g.op("Where", is_maximum, maximum, mean))
+
+        one_row = helper.make_tensor_type_proto(TensorProto.FLOAT, [1, None])
+        rows = g.loop(
+            g.op("Gather", g.op("Shape", starts), g.constant(0), axis=0),
+            g.op("SequenceEmpty", dtype=TensorProto.FLOAT),
+            helper.make_sequence_type_proto(one_row),
+            join,
+        )
+        return g.op("ConcatFromSequence", rows, axis=0)
+
+    def _embeddings(self, ids: str, types: str, marked_positions: str) -> str:
         g = self._g
         config = self._config
         with g.scope("embeddings"):
             words = g.op("Gather", self._weight("bert.embeddings.word_embeddings.weight"), ids, axis=0)
-            added = g.op("Gather", self._position_table(), self._places(ids, positions), axis=0)
+            added = g.op("Gather", self._position_table(), self._places(ids, marked_positions), axis=0)
             if config.has_segments:
                 table = self._weight("bert.embeddings.token_type_embeddings.weight")
                 added = g.op("Add", g.op("Gather", table, types, axis=0), added)
@@ -163,27 +214,27 @@ class _BertGraph:
             table = table + self._weights["bert.embeddings.token_type_embeddings.weight"][0]
         return self._g.weight(name, table)
 
-    def _places(self, ids: str, positions: str) -> str:
+    def _places(self, ids: str, marked_positions: str) -> str:
         """The row of the position table for each token."""
         g, padding_id = self._g, self._config.padding_id
         if padding_id is None:
-            return positions
+            return g.op("Max", marked_positions, g.constant(0, np.int32))  # a mark stands at a position 0
         # RoBERTa counts by token id: a padding token that somebody typed has no place of its own.
         is_word = g.op(
             "Cast", g.op("Not", g.op("Equal", ids, g.constant(padding_id, np.int32))), to=TensorProto.INT32
         )
         seen = g.op("CumSum", is_word, g.constant(0))  # (T)
-        is_start = g.op("Equal", positions, g.constant(0, np.int32))
-        seen_before_text = g.op("Compress", g.op("Sub", seen, is_word), is_start, axis=0)  # (R)
-        texts = g.op("CumSum", g.op("Cast", is_start, to=TensorProto.INT32), g.constant(0))
-        text = g.op("Sub", texts, g.constant(1, np.int32))  # (T)
-        count = g.op("Sub", seen, g.op("Gather", seen_before_text, text, axis=0))
+        is_start = g.op("LessOrEqual", marked_positions, g.constant(0, np.int32))
+        seen_before = g.op("Compress", g.op("Sub", seen, is_word), is_start, axis=0)  # (W)
+        starts = g.op("CumSum", g.op("Cast", is_start, to=TensorProto.INT32), g.constant(0))
+        window = g.op("Sub", starts, g.constant(1, np.int32))  # (T)
+        count = g.op("Sub", seen, g.op("Gather", seen_before, window, axis=0))
         return g.op("Add", g.op("Mul", count, is_word), g.constant(padding_id, np.int32))
 
-    def _layer(self, name: str, hidden: str, texts: _Texts) -> str:
+    def _layer(self, name: str, hidden: str, windows: _Windows) -> str:
         g = self._g
         with g.scope("attention"):
-            context = self._self_attention(f"{name}.attention.self", hidden, texts)
+            context = self._self_attention(f"{name}.attention.self", hidden, windows)
             bias = self._output_bias(f"{name}.attention")
             attended = self._linear(f"{name}.attention.output.dense", context, bias)
             hidden = self._add_and_norm(f"{name}.attention.output.LayerNorm", attended, hidden)
@@ -202,8 +253,8 @@ class _BertGraph:
         from_values = weight @ self._weights[f"{attention}.self.value.bias"]
         return self._weights[f"{attention}.output.dense.bias"] + from_values
 
-    def _self_attention(self, name: str, hidden: str, texts: _Texts) -> str:
-        """Attention text by text: short of a kernel for ragged rows, the unmasked one is the fast one."""
+    def _self_attention(self, name: str, hidden: str, windows: _Windows) -> str:
+        """Attention window by window: short of a kernel for ragged rows, the unmasked one is the fast one."""
         g = self._g
         query = self._linear(f"{name}.query", hidden)
         # A key's bias shifts all scores of a query alike, and softmax does not see it.
@@ -213,16 +264,16 @@ class _BertGraph:
         wholes = [g.op("Unsqueeze", part, g.constant([0])) for part in (query, key, value)]  # (1, T, H) each
 
         def attend(index: str, contexts: str) -> str:
-            start, end = (g.op("Gather", bounds, index, axis=0) for bounds in (texts.starts, texts.ends))
+            start, end = (g.op("Gather", bounds, index, axis=0) for bounds in (windows.starts, windows.ends))
             parts = [g.op("Slice", whole, start, end, g.constant([1])) for whole in wholes]  # (1, L, H) each
             context = g.op("MultiHeadAttention", *parts, num_heads=self._config.num_attention_heads)
             return g.op("SequenceInsert", contexts, context)
 
-        one_text = helper.make_tensor_type_proto(TensorProto.FLOAT, [1, None, self._config.hidden_size])
+        one_window = helper.make_tensor_type_proto(TensorProto.FLOAT, [1, None, self._config.hidden_size])
         contexts = g.loop(
-            texts.count,
+            windows.count,
             g.op("SequenceEmpty", dtype=TensorProto.FLOAT),
-            helper.make_sequence_type_proto(one_text),
+            helper.make_sequence_type_proto(one_window),
             attend,
         )
         return g.op("Squeeze", g.op("ConcatFromSequence", contexts, axis=1), g.constant([0]))  # (T, H)
@@ -234,11 +285,11 @@ class _BertGraph:
         fused = "BiasGelu" if activation == "gelu" else "FastGelu"
         return self._g.op(fused, self._product(dense, hidden), self._weight(f"{dense}.bias"))
 
-    def _pooler(self, hidden: str, texts: _Texts) -> str:
+    def _pooler(self, hidden: str, windows: _Windows) -> str:
         g = self._g
         with g.scope("pooler"):
-            starts = g.op("Squeeze", texts.starts, g.constant([1]))
-            first_tokens = g.op("Gather", hidden, starts, axis=0)  # (R, H)
+            starts = g.op("Squeeze", windows.starts, g.constant([1]))
+            first_tokens = g.op("Gather", hidden, starts, axis=0)  # (W, H)
             return self._activated(self._config.head_activation, "bert.pooler.dense", first_tokens)
 
     def _add_and_norm(self, name: str, branch: str, skip: str) -> str:

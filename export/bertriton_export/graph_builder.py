@@ -156,6 +156,43 @@ class GraphBuilder:
         )
         return f"{name}/output_0"
 
+    def branch(
+        self,
+        condition: str,
+        then: Callable[[], list[str]],
+        otherwise: Callable[[], list[str]],
+        types: Sequence[onnx.TypeProto],
+    ) -> list[str]:
+        """Emit an If and return its values.
+
+        Args:
+            condition: BOOL scalar.
+            then: emits one branch and returns its values, one for each of `types`.
+            otherwise: emits the other.
+            types: of the values.
+        """
+        name = self._unique("/".join(["", *self._scopes, "If"]))
+        branches: dict[str, Any] = {
+            "then_branch": self._subgraph(f"{name}/then", then, types),
+            "else_branch": self._subgraph(f"{name}/else", otherwise, types),
+        }
+        outputs = [f"{name}/output_{index}" for index in range(len(types))]
+        self._nodes.append(helper.make_node("If", [condition], outputs, name=name, **branches))
+        return outputs
+
+    def _subgraph(
+        self, name: str, body: Callable[[], list[str]], types: Sequence[onnx.TypeProto]
+    ) -> onnx.GraphProto:
+        outer, self._nodes = self._nodes, []
+        outputs = []
+        for index, (value, type_) in enumerate(zip(body(), types, strict=True)):
+            # A value from outside the branch is none of its outputs, but its copy is.
+            outputs.append(helper.make_value_info(f"{name}/value_{index}", type_))
+            self._nodes.append(helper.make_node("Identity", [value], [outputs[-1].name]))
+        graph = helper.make_graph(self._nodes, name, [], outputs)
+        self._nodes = outer
+        return graph
+
     def input(self, name: str, dtype: int, dims: Sequence[str | int]) -> str:
         """Declare an input of the graph."""
         self._inputs.append(helper.make_tensor_value_info(name, dtype, dims))

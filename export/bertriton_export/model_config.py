@@ -39,6 +39,7 @@ LABELS_FILE: Final = "labels.txt"
 TOKENIZER_FILE: Final = "tokenizer.json"
 
 _TOKEN_INPUTS: Final = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
+_TOKEN_REPORT: Final = (contract.TOKEN_COUNT, contract.TRUNCATED, contract.WINDOWS)
 _SCORES: Final = (contract.PROBABILITIES, contract.LOGITS)
 
 
@@ -74,7 +75,7 @@ def _ensemble(info: ClassifierInfo) -> ModelConfig:
         model_name=info.name + contract.BERT_SUFFIX, model_version=-1
     )
     _pass_through(tokenize.input_map, (contract.TEXT,))
-    _pass_through(tokenize.output_map, (*_TOKEN_INPUTS, contract.TOKEN_COUNT, contract.TRUNCATED))
+    _pass_through(tokenize.output_map, (*_TOKEN_INPUTS, *_TOKEN_REPORT))
     _pass_through(classify.input_map, _TOKEN_INPUTS)
     _pass_through(classify.output_map, _SCORES)
     for key, value in info.to_parameters().items():
@@ -157,6 +158,7 @@ def _add_scores(config: ModelConfig, info: ClassifierInfo) -> None:
 def _add_token_report(config: ModelConfig) -> None:
     config.output.add(name=contract.TOKEN_COUNT, data_type=model_config_pb2.TYPE_INT32, dims=[1])
     config.output.add(name=contract.TRUNCATED, data_type=model_config_pb2.TYPE_BOOL, dims=[1])
+    config.output.add(name=contract.WINDOWS, data_type=model_config_pb2.TYPE_INT32, dims=[1])
 
 
 def _pass_through(tensor_map: MutableMapping[str, str], names: Iterable[str]) -> None:

@@ -42,8 +42,6 @@ class Runtime:
             return environment
         for name in _ISOLATED_VARIABLES:
             environment.pop(name, None)
-        # Compiled copies of model.py have no business in a model repository.
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
         _prepend(environment, "LD_LIBRARY_PATH", self.library_path)
         _prepend(environment, "PATH", self.executable_path)
         return environment

@@ -32,6 +32,7 @@ def _response(**replaced: np.ndarray | None) -> service_pb2.ModelInferResponse:
         contract.LOGITS: np.array([[-1, 1], [0, 0]], np.float32),
         contract.TOKEN_COUNT: np.array([[3], [700]], np.int32),
         contract.TRUNCATED: np.array([[False], [True]]),
+        contract.WINDOWS: np.array([[1], [1]], np.int32),
         **replaced,
     }
     types = {np.dtype(np.float32): "FP32", np.dtype(np.int32): "INT32", np.dtype(bool): "BOOL"}
@@ -56,6 +57,7 @@ def test_a_request_is_one_bytes_tensor_of_all_rows() -> None:
         "logits",
         "token_count",
         "truncated",
+        "windows",
     }
 
 

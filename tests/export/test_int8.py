@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertriton import contract
 from bertriton_export import Int8GateError, OptionError, export
 from bertriton_export.bert_graph import encoder_linears
 from bertriton_export.graph_session import GraphSession, encode, packed_inputs
@@ -34,9 +35,9 @@ RANDOM_NETWORK_TOLERANCE = 0.2
 
 
 @pytest.fixture(scope="module")
-def run(imdb_repository: Path) -> Callable[[list[Any]], Any]:
+def run(exported_imdb: Path) -> Callable[[list[Any]], Any]:
     """Logits of tokenised texts in one batch, with the kernels that serving uses."""
-    file = imdb_repository / "imdb_bert" / "1" / "model.onnx"
+    file = exported_imdb / "imdb_bert" / "1" / "model.onnx"
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda encodings: session.run(["logits"], packed_inputs(encodings))[0]
 
@@ -61,8 +62,34 @@ def test_logits_are_bitwise_the_same_in_any_batch(
     np.testing.assert_array_equal(alone[chosen], found)
 
 
-def test_default_export_is_int8_and_its_manifest_tells_how_close(imdb_repository: Path) -> None:
-    manifest = json.loads((imdb_repository / "imdb" / "1" / "manifest.json").read_text(encoding="utf-8"))
+def test_a_text_of_several_windows_is_bitwise_the_same_in_any_batch(
+    exported_imdb: Path, encodings: list[Any]
+) -> None:
+    session = onnxruntime.InferenceSession(exported_imdb / "imdb_bert" / "1" / "model.onnx")
+
+    def run(chosen: list[Any], marks: dict[int, int]) -> Any:
+        """Scores of texts, where `marks` makes some of the encodings further windows of the text before."""
+        inputs = packed_inputs(chosen)
+        starts = np.flatnonzero(inputs[contract.POSITION_IDS] == 0)
+        for index, mark in marks.items():
+            inputs[contract.POSITION_IDS][starts[index]] = mark
+        return session.run([contract.LOGITS, contract.PROBABILITIES], inputs)
+
+    mean, maximum = contract.NEXT_WINDOW_OF_MEAN, contract.NEXT_WINDOW_OF_MAXIMUM
+    averaged, largest = encodings[:3], encodings[3:5]
+    alone = [run(averaged, {1: mean, 2: mean}), run(largest, {1: maximum}), run(encodings[5:6], {})]
+
+    together = run(encodings[:6], {1: mean, 2: mean, 4: maximum})
+
+    for index, one in enumerate(zip(*alone, strict=True)):
+        np.testing.assert_array_equal(np.concatenate(one), together[index])
+    separate = run(encodings[:5], {})
+    np.testing.assert_allclose(together[1][0], separate[1][:3].mean(axis=0), atol=1e-6)
+    np.testing.assert_array_equal(together[1][1], separate[1][3:].max(axis=0))
+
+
+def test_default_export_is_int8_and_its_manifest_tells_how_close(exported_imdb: Path) -> None:
+    manifest = json.loads((exported_imdb / "imdb" / "1" / "manifest.json").read_text(encoding="utf-8"))
 
     assert manifest["precision"] == "int8"
     assert manifest["int8"]["texts"] == len(TEXTS)
@@ -80,8 +107,8 @@ def test_config_asks_for_a_cpu_with_vnni_unless_weights_are_reduced(
     assert ("vnni" in config) == needed
 
 
-def test_every_linear_layer_of_the_encoder_is_int8(imdb_repository: Path) -> None:
-    model = onnx.load(imdb_repository / "imdb_bert" / "1" / "model.onnx", load_external_data=False)
+def test_every_linear_layer_of_the_encoder_is_int8(exported_imdb: Path) -> None:
+    model = onnx.load(exported_imdb / "imdb_bert" / "1" / "model.onnx", load_external_data=False)
 
     multiplications = [node for node in model.graph.node if node.op_type == "MatMulIntegerToFloat"]
     assert len(multiplications) == len(encoder_linears(read_checkpoint(EMBEDDED).config))

@@ -31,10 +31,10 @@ def files_below(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_committed_repository_is_what_the_exporter_writes(imdb_repository: Path) -> None:
+def test_committed_repository_is_what_the_exporter_writes(exported_imdb: Path) -> None:
     expected = {
         path: content
-        for path, content in files_below(imdb_repository).items()
+        for path, content in files_below(exported_imdb).items()
         if Path(path).name not in GENERATED
     }
 
@@ -45,18 +45,18 @@ def test_committed_repository_is_what_the_exporter_writes(imdb_repository: Path)
     }
 
 
-def test_every_config_is_a_model_config_named_after_its_folder(imdb_repository: Path) -> None:
+def test_every_config_is_a_model_config_named_after_its_folder(exported_imdb: Path) -> None:
     configs = {
         file.parent.name: text_format.Parse(file.read_text(encoding="utf-8"), ModelConfig())
-        for file in imdb_repository.glob("*/config.pbtxt")
+        for file in exported_imdb.glob("*/config.pbtxt")
     }
 
     assert {"imdb", "imdb_tokenizer", "imdb_bert"} == set(configs)
     assert all(config.name == folder for folder, config in configs.items())
 
 
-def test_only_the_ensemble_passes_for_a_classifier_and_tells_what_it_is(imdb_repository: Path) -> None:
-    for file in imdb_repository.glob("*/config.pbtxt"):
+def test_only_the_ensemble_passes_for_a_classifier_and_tells_what_it_is(exported_imdb: Path) -> None:
+    for file in exported_imdb.glob("*/config.pbtxt"):
         config = text_format.Parse(file.read_text(encoding="utf-8"), ModelConfig())
         parameters = {key: value.string_value for key, value in config.parameters.items()}
         assert is_classifier(parameters) == (file.parent.name == "imdb")
@@ -67,11 +67,11 @@ def test_only_the_ensemble_passes_for_a_classifier_and_tells_what_it_is(imdb_rep
     assert info.max_length == 512
 
 
-def test_manifest_holds_the_hash_of_every_file(imdb_repository: Path) -> None:
-    manifest = json.loads((imdb_repository / "imdb" / "1" / "manifest.json").read_text(encoding="utf-8"))
+def test_manifest_holds_the_hash_of_every_file(exported_imdb: Path) -> None:
+    manifest = json.loads((exported_imdb / "imdb" / "1" / "manifest.json").read_text(encoding="utf-8"))
 
     hashes = {
-        path: hashlib.sha256(content).hexdigest() for path, content in files_below(imdb_repository).items()
+        path: hashlib.sha256(content).hexdigest() for path, content in files_below(exported_imdb).items()
     }
     del hashes["imdb/1/manifest.json"]
     assert hashes == manifest["sha256"]
@@ -161,9 +161,9 @@ def test_repository_that_cannot_be_written_is_named(one_layer: Path, tmp_path: P
         export(one_layer, repository=tmp_path / "file", precision="fp32")
 
 
-def test_files_are_readable_by_another_user(imdb_repository: Path) -> None:
+def test_files_are_readable_by_another_user(exported_imdb: Path) -> None:
     """Triton's container runs as a user of its own."""
-    modes = {path: path.stat().st_mode for path in imdb_repository.rglob("*")}
+    modes = {path: path.stat().st_mode for path in exported_imdb.rglob("*")}
     others_may_read = os.umask(0)
     os.umask(others_may_read)
     assert all(mode & 0o044 == 0o044 & ~others_may_read for mode in modes.values())

@@ -15,7 +15,7 @@ from bertriton_export import CheckpointError
 from bertriton_export.readers import read_checkpoint
 
 TESTS = Path(__file__).parent.parent
-GOLDEN = json.loads((TESTS / "golden" / "random-texts.json").read_text("utf-8"))
+GOLDEN = json.loads((TESTS / "data" / "random-texts.json").read_text("utf-8"))
 RANDOM = runpy.run_path(str(TESTS / "golden" / "random_texts.py"))
 FOLDERS = [
     TESTS.parent / "checkpoints" / "imdb-minilm",

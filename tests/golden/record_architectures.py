@@ -4,7 +4,7 @@
 
 It makes tests/data/architectures/ARCHITECTURE-HEAD/, tiny checkpoints with random weights whose tokenizers
 differ in whatever tokenizers differ in, and answers.json in each: texts, token ids and logits. Those that are
-there already stay as they are. For all checkpoints of the tests it writes tests/golden/random-texts.json,
+there already stay as they are. For all checkpoints of the tests it writes tests/data/random-texts.json,
 digests of the ids of random texts.
 """
 
@@ -258,7 +258,9 @@ def main() -> None:
     for folder in folders:
         encoded = AutoTokenizer.from_pretrained(folder)(strings, truncation=True)
         name_to_digests[folder.name] = digests(encoded["input_ids"])
-    (HERE / "random-texts.json").write_text(json.dumps(name_to_digests, indent=1) + "\n", encoding="utf-8")
+    (CHECKPOINTS.parent / "random-texts.json").write_text(
+        json.dumps(name_to_digests, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def test_the_pip_runtime_is_shielded_from_the_users_packages(runtime: Runtime) -
 
     environment = runtime.environment(users)
 
-    assert environment.keys() == {"PATH", "LD_LIBRARY_PATH", "LANG", "PYTHONDONTWRITEBYTECODE"}
+    assert environment.keys() == {"PATH", "LD_LIBRARY_PATH", "LANG"}
     assert environment["PATH"] == f"{runtime.executable_path[0]}:/bin"
     assert environment["LD_LIBRARY_PATH"].split(":") == [*map(str, runtime.library_path), "/lib"]
     assert runtime.environment({})["LD_LIBRARY_PATH"].split(":") == [*map(str, runtime.library_path)]

@@ -1,10 +1,4 @@
-"""Triton Python backend model, copied into the repository: texts to token ids, a whole batch in one call.
-
-    text [rows, 1 or 2] -> input_ids, token_type_ids, position_ids [rows, tokens], token_count, truncated
-
-Rows of one request are padded to its longest; position -1 marks the padding, which the network drops.
-Request parameters: `truncation`, one of TRUNCATIONS, and `max_length` in tokens, special ones included.
-"""
+"""Triton Python backend model, copied into the repository: texts to token ids, a whole batch in one call."""
 
 import json
 from pathlib import Path
@@ -15,18 +9,18 @@ import triton_python_backend_utils as pb_utils
 from tokenizers import Tokenizer
 
 MAX_TEXT_BYTES = 2 * 2**20  # longer ones would hold up everybody else in the batch for seconds
+MAX_REQUEST_TOKENS = 2**18  # padding included; more would take gigabytes in the network
+TRUNCATIONS = ["head", "tail", "head_tail", "error", "windows"]
+AGGREGATION_TO_POSITION = {"mean": -2, "max": -3}  # what begins a further window of a row
 
-TRUNCATIONS = ("head", "tail", "head_tail", "error")  # what is kept of a text over the limit
 
-Row = tuple[list[int], list[int], int]  # input_ids, token_type_ids, tokens before truncation
+class Options(NamedTuple):
+    """The parameters of a request."""
 
-
-class Work(NamedTuple):
-    """What one request asks for."""
-
-    rows: list[list[str]]  # each of one text or two
-    truncation: str
-    max_length: int
+    max_length: int  # tokens scored at once, special ones included
+    truncation: str = "head"  # what is kept of a text over the limit, one of TRUNCATIONS
+    stride: int = 0  # tokens that a window shares with the one before
+    aggregation: str = "mean"  # of the scores of windows
 
 
 class Frame:
@@ -45,19 +39,39 @@ class Frame:
                 seen, self.types[text] = text + 1, kind
         self.size = sum(len(ids) for ids, _ in self.runs)
 
-    def around(self, texts: list[list[int]], work: Work) -> Row:
-        """One row of the network's input, cut to its length."""
-        lengths = [len(ids) for ids in texts]
-        count = sum(lengths) + self.size
-        if work.truncation == "error" and count > work.max_length:
-            raise ValueError(f"text: a row has {count} tokens, at most {work.max_length} are read")
-        kept = longest_first(lengths, work.max_length - self.size)
-        ids, types = (list(run) for run in self.runs[0])
-        for text, length, kind, run in zip(texts, kept, self.types, self.runs[1:], strict=True):
-            head = {"tail": 0, "head_tail": length - length // 2}.get(work.truncation, length)
-            ids += text[:head] + text[len(text) - length + head :] + run[0]
-            types += [kind] * length + run[1]
-        return ids, types, count
+    def around(self, texts: list[list[int]], options: Options, rows: int) -> tuple[Any, ...]:
+        """One row of the network's input, cut to its length or into windows of it."""
+        count = sum(map(len, texts)) + self.size
+        if options.truncation == "error" and count > options.max_length:
+            raise ValueError(f"text: a row has {count} tokens, at most {options.max_length} are read")
+        windows, is_truncated = self.cut(texts, options, rows)
+        ids, types, positions = list[int](), list[int](), list[int]()
+        for window in windows:
+            start = len(ids)
+            for text, kind, run in zip(([], *window), (0, *self.types), self.runs, strict=True):
+                ids += text + run[0]
+                types += [kind] * len(text) + run[1]
+            positions += [start and AGGREGATION_TO_POSITION[options.aggregation], *range(1, len(ids) - start)]
+        return ids, types, positions, count, is_truncated, len(windows)
+
+    def cut(self, texts: list[list[int]], options: Options, rows: int) -> tuple[list[Any], bool]:
+        """The parts of a text or pair in each window, and whether anything is lost."""
+        sizes = longest_first([len(text) for text in texts], options.max_length - self.size)
+        lost = [len(text) > size for text, size in zip(texts, sizes, strict=True)]
+        heads = [{"tail": 0, "head_tail": size - size // 2}.get(options.truncation, size) for size in sizes]
+        cuts = zip(texts, sizes, heads, strict=True)
+        parts = [[text[:head] + text[len(text) - size + head :]] for text, size, head in cuts]
+        if options.truncation == "windows" and any(lost):
+            longer = int(len(texts[-1]) > len(texts[0]))
+            text, size, lost[longer] = texts[longer], sizes[longer], False
+            stride = min(options.stride, size - 1)
+            starts = range(0, len(text) - stride, size - stride)
+            if len(starts) * options.max_length * rows > MAX_REQUEST_TOKENS:
+                raise ValueError(f"text: {len(starts)} windows a row are over {MAX_REQUEST_TOKENS} tokens")
+            parts[longer] = [text[start : start + size] for start in starts]
+        return [[part[index % len(part)] for part in parts] for index in range(max(map(len, parts)))], any(
+            lost
+        )
 
 
 def longest_first(lengths: list[int], budget: int) -> list[int]:
@@ -67,14 +81,6 @@ def longest_first(lengths: list[int], budget: int) -> list[int]:
     shorter = min(*lengths, budget // 2) if len(lengths) > 1 else 0
     kept = [shorter, budget - shorter][-len(lengths) :]
     return kept if lengths[0] <= lengths[-1] else kept[::-1]
-
-
-def read_rows(request: Any) -> list[list[str]]:
-    """The rows of one request, each a list of one text or two."""
-    rows = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
-    if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] not in (1, 2):
-        raise ValueError(f"text: expected shape [rows, 1] or, for pairs, [rows, 2], found {rows.shape}")
-    return [[read_text(value, index) for value in row] for index, row in enumerate(rows)]
 
 
 def read_text(value: bytes, row: int) -> str:
@@ -96,18 +102,17 @@ def result_or_refusal(function: Any, *arguments: Any) -> Any:
         return pb_utils.InferenceResponse(error=error)
 
 
-def response(rows: list[Row]) -> Any:
-    """The answer to one request: its rows as rectangles."""
-    lengths = np.array([[len(ids)] for ids, _, _ in rows])
-    ids, types = np.zeros((2, len(rows), lengths.max()), np.int32)
-    positions = np.arange(lengths.max(), dtype=np.int32)
-    is_token = positions < lengths
-    ids[is_token] = [token for row in rows for token in row[0]]
-    types[is_token] = [kind for row in rows for kind in row[1]]
-    positions = np.where(is_token, positions, np.int32(-1))
-    counts = np.array([[count] for _, _, count in rows], np.int32)
-    names = ("input_ids", "token_type_ids", "position_ids", "token_count", "truncated")
-    arrays = (ids, types, positions, counts, counts > lengths)
+def response(rows: list[tuple[Any, ...]]) -> Any:
+    """The answer to one request, [rows, tokens] and [rows, 1]; position -1 marks padding."""
+    lengths = np.array([[len(row[0])] for row in rows])
+    is_token = np.arange(lengths.max()) < lengths
+    names = ("input_ids", "token_type_ids", "position_ids", "token_count", "truncated", "windows")
+    *tokens, counts, truncated, windows = zip(*rows, strict=True)
+    arrays: list[Any] = [np.full(is_token.shape, fill, np.int32) for fill in (0, 0, -1)]
+    for array, values in zip(arrays, tokens, strict=True):
+        array[is_token] = [value for row in values for value in row]
+    for column, dtype in ((counts, np.int32), (truncated, np.bool_), (windows, np.int32)):
+        arrays.append(np.array(column, dtype)[:, None])
     return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(names, arrays, strict=True)])
 
 
@@ -123,29 +128,33 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
         batch = [result_or_refusal(self.read, request) for request in requests]
-        texts = [text for work in batch if isinstance(work, Work) for row in work.rows for text in row]
+        texts = [text for work in batch if isinstance(work, tuple) for row in work[0] for text in row]
         encodings = iter(self.tokenizer.encode_batch(texts, add_special_tokens=False))
-        return [
-            result_or_refusal(self.answer, work, encodings) if isinstance(work, Work) else work
-            for work in batch
-        ]
+        return [result_or_refusal(self.answer, work, encodings) for work in batch]
 
-    def read(self, request: Any) -> Work:
-        """One request, refused if a text or a parameter is not what it should be."""
-        rows = read_rows(request)
-        parameters = json.loads(request.parameters() or "{}")
-        truncation = parameters.get("truncation", TRUNCATIONS[0])
-        if truncation not in TRUNCATIONS:
-            raise ValueError(f"truncation: expected one of {', '.join(TRUNCATIONS)}, found {truncation!r}")
-        least = self.frames[len(rows[0])].size + 1
-        max_length = parameters.get("max_length", self.max_length)
-        if type(max_length) is not int or not least <= max_length <= self.max_length:
-            raise ValueError(
-                f"max_length: expected {least} to {self.max_length} tokens, found {max_length!r}"
-            )
-        return Work(rows, truncation, max_length)
+    def read(self, request: Any) -> tuple[list[list[str]], Options]:
+        """The rows of one request, each a list of one text or two, and what is to be done with them."""
+        rows = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
+        if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] not in (1, 2):
+            raise ValueError(f"text: expected shape [rows, 1] or, for pairs, [rows, 2], found {rows.shape}")
+        texts = [[read_text(value, index) for value in row] for index, row in enumerate(rows)]
+        return texts, self.options(json.loads(request.parameters() or "{}"), rows.shape[1])
 
-    def answer(self, work: Work, encodings: Any) -> Any:
-        """The response to one request, which takes its share of the batch's encodings."""
-        texts = [[next(encodings).ids for _ in row] for row in work.rows]
-        return response([self.frames[len(row)].around(row, work) for row in texts])
+    def options(self, parameters: dict[str, Any], texts: int) -> Options:
+        """What is to be done with rows of so many texts, refused by name where it cannot be."""
+        asked = {name: value for name, value in parameters.items() if name in Options._fields}
+        options = Options(**{"max_length": self.max_length, **asked})
+        lengths = range(self.frames[texts].size + 1, self.max_length + 1)
+        choices: tuple[Any, ...] = (lengths, TRUNCATIONS, range(self.max_length), [*AGGREGATION_TO_POSITION])
+        for name, value, allowed in zip(Options._fields, options, choices, strict=True):
+            if type(value) not in (int, str) or value not in allowed:
+                expected = f"{allowed[0]} to {allowed[-1]}" if name in ("max_length", "stride") else allowed
+                raise ValueError(f"{name}: expected {expected}, found {value!r}")
+        return options
+
+    def answer(self, work: Any, encodings: Any) -> Any:
+        """The response to one request, which takes its share of the batch's encodings; refusals stay."""
+        if not isinstance(work, tuple):
+            return work
+        texts = [[next(encodings).ids for _ in row] for row in work[0]]
+        return response([self.frames[len(row)].around(row, work[1], len(texts)) for row in texts])

@@ -9,5 +9,5 @@ with Client("localhost:8001") as client:
     client.classify("text", truncation="middle")  # mistake
     client.classify("text", timeout="1")  # mistake
     client.with_options(url="elsewhere")  # mistake
-    client.classify("text").labels  # mistake  # noqa: B018
+    client.classify("text").probability  # mistake  # noqa: B018
 Client(timeout="1")  # mistake
