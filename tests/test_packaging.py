@@ -68,7 +68,8 @@ def test_wheel_holds_the_packages_and_what_they_ship(wheel: Path) -> None:
     assert set(PACKAGES) == tops
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert {
-        "bertriton_export/triton/tokenizer_model.py",
+        "bertriton_export/triton/model.py",
+        "bertriton_export/triton/rows.py",
         "bertriton_export/data/sample_reviews.txt",
         "bertriton_server/backends/onnxruntime/model.py",
     } <= names
@@ -130,9 +131,8 @@ def test_no_unfinished_work_is_committed() -> None:
 
 
 def test_tokenizer_model_stays_short() -> None:
-    file = ROOT / "export" / "bertriton_export" / "triton" / "tokenizer_model.py"
-
-    assert file.read_text(encoding="utf-8").count("\n") <= MAX_TOKENIZER_MODEL_LINES
+    for file in (ROOT / "export" / "bertriton_export" / "triton").glob("*.py"):
+        assert file.read_text(encoding="utf-8").count("\n") < 120
 
 
 def test_readme_stays_short_and_shows_code_early() -> None:

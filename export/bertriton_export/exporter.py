@@ -45,6 +45,7 @@ DEFAULT_TARGET: Final = "cpu"
 
 DEFAULT_REPOSITORY: Final = "model_repository"
 VERSION_FOLDER: Final = "1"
+TOKENIZER_MODEL_FILES: Final = ("model.py", "rows.py")
 MANIFEST_FILE: Final = "manifest.json"
 
 # Names are folders, URL parts and config values at once.
@@ -181,9 +182,9 @@ def _write_configs(repository: Path, info: ClassifierInfo, *, needs_vnni: bool) 
 
 
 def _write_tokenizer(folder: Path, checkpoint: Checkpoint) -> None:
-    source = resources.files("bertriton_export") / "triton" / "tokenizer_model.py"
-    with resources.as_file(source) as file:
-        shutil.copyfile(file, folder / "model.py")
+    with resources.as_file(resources.files("bertriton_export") / "triton") as source:
+        for name in TOKENIZER_MODEL_FILES:
+            shutil.copyfile(source / name, folder / name)
     (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
 
 
