@@ -147,6 +147,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             (contract.LOGITS, "FP32", scores),
             (contract.TOKEN_COUNT, "INT32", np.array([[len(text)] for text in texts], np.int32)),
             (contract.TRUNCATED, "BOOL", np.zeros((len(texts), 1), bool)),
+            (contract.WINDOWS, "INT32", np.ones((len(texts), 1), np.int32)),
         ):
             response.outputs.add(name=output, datatype=datatype, shape=array.shape)
             response.raw_output_contents.append(array.tobytes())
