@@ -8,7 +8,7 @@ weights and one per token for the activations:
 A scale per token, unlike one per batch, keeps a text's answer independent of the texts beside it. Two things
 keep the error small. Input channels that run larger than the rest are divided by a factor that their weights
 are multiplied with (SmoothQuant, Xiao et al. 2022, https://arxiv.org/abs/2211.10438). And what comes out of
-GELU, which is hardly ever negative, is quantised from its minimum upwards, so that no level is wasted.
+GELU, which is hardly ever negative, gets a zero point near the lower end, so that few levels are wasted.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ SIGNED_LEVELS: Final = 127
 # The largest |value| of a token of zeros is taken for this, since a scale must not be zero.
 SMALLEST_MAXIMUM: Final = 1e-6
 
-# What an activation function never goes below, so that its output can be quantised from there upwards.
+# What an activation function never goes below.
 ACTIVATION_TO_MINIMUM: Final = {"gelu": -0.1701, "gelu_tanh": -0.1701, "relu": 0.0}
+# Levels for what lies between that minimum and zero. Fewer would leave more to the tokens with large values, but make
+# those coarse whose largest value is small.
+LEVELS_BELOW_ZERO: Final = 24
 
 
 @dataclass(frozen=True)
@@ -97,29 +100,7 @@ class Int8Linear:
 
     def product(self, name: str, hidden: str) -> str:
         """The layer without its bias."""
-        if name in self._minima:
-            return self.with_bias(name, hidden, np.zeros(1, np.float32))
-        return self._scaled_product(name, self._signed(name, hidden), self._weight(name))
-
-    def with_bias(self, name: str, hidden: str, bias: NDArray[np.float32]) -> str:
-        """The layer with a bias."""
-        g = self._g
-        weight = self._weight(name)
-        if name in self._minima:
-            tokens = self._from_minimum(name, hidden)
-            # The product is one of (hidden - minimum); what is missing is the same for every token.
-            sums = weight.values.sum(axis=0, dtype=np.float32) * weight.scales
-            bias = bias + np.float32(self._minima[name]) * sums
-        else:
-            tokens = self._signed(name, hidden)
-        return g.op("Add", self._scaled_product(name, tokens, weight), g.weight(f"{name}.bias", bias))
-
-    def _weight(self, name: str) -> QuantisedWeight:
-        weight = self._weights[f"{name}.weight"] * self._options.smoothing.get(name, np.float32(1))
-        return quantise_weight(weight, self._options.weight_levels)
-
-    def _scaled_product(self, name: str, tokens: _Tokens, weight: QuantisedWeight) -> str:
-        g = self._g
+        g, tokens, weight = self._g, self._tokens(name, hidden), self._weight(name)
         product = g.op(
             "MatMulIntegerToFloat",
             tokens.values,
@@ -131,28 +112,46 @@ class Int8Linear:
         )
         return g.op("Mul", product, tokens.scales)
 
-    def _signed(self, name: str, hidden: str) -> _Tokens:
-        """Tokens on both sides of zero, smoothed; the first layer to read them decides for all."""
+    def with_bias(self, name: str, hidden: str, bias: NDArray[np.float32]) -> str:
+        """The layer with a bias."""
+        # As a row: ONNX Runtime fuses a bias of rank 1 with the GELU behind it, and that kernel is the slower one.
+        row = self._g.weight(f"{name}.bias", bias[None, :])
+        return self._g.op("Add", self.product(name, hidden), row)
+
+    def _weight(self, name: str) -> QuantisedWeight:
+        weight = self._weights[f"{name}.weight"] * self._options.smoothing.get(name, np.float32(1))
+        return quantise_weight(weight, self._options.weight_levels)
+
+    def _tokens(self, name: str, hidden: str) -> _Tokens:
+        """What the layer reads, quantised; the first layer to read it decides for all."""
         if hidden not in self._hidden_to_tokens:
-            g = self._g
-            smooth = hidden
-            if name in self._options.smoothing:
-                inverse = g.weight(f"{name}.inverse_smoothing", 1 / self._options.smoothing[name])
-                smooth = g.op("Mul", hidden, inverse)
-            maxima = g.op("ReduceMax", g.op("Abs", smooth), axes=[1], keepdims=0)  # (T)
-            self._hidden_to_tokens[hidden] = self._quantise(smooth, maxima, SIGNED_LEVELS, SIGNED_ZERO_POINT)
+            quantise = self._from_minimum if name in self._minima else self._signed
+            self._hidden_to_tokens[hidden] = quantise(name, hidden)
         return self._hidden_to_tokens[hidden]
 
-    def _from_minimum(self, name: str, hidden: str) -> _Tokens:
-        """Tokens that start at a known minimum."""
-        g = self._g
-        positive = g.op("Sub", hidden, g.constant(self._minima[name], np.float32))
-        maxima = g.op("ReduceMax", positive, axes=[1], keepdims=0)  # (T)
-        return self._quantise(positive, maxima, ACTIVATION_LEVELS, 0)
+    def _signed(self, name: str, hidden: str) -> _Tokens:
+        """Tokens on both sides of zero, smoothed."""
+        g, smooth = self._g, hidden
+        if name in self._options.smoothing:
+            inverse = g.weight(f"{name}.inverse_smoothing", 1 / self._options.smoothing[name])
+            smooth = g.op("Mul", hidden, inverse)
+        maxima = g.op("ReduceMax", g.op("Abs", smooth), axes=[1], keepdims=0)  # (T)
+        return self._quantise(smooth, maxima, SMALLEST_MAXIMUM / SIGNED_LEVELS, SIGNED_LEVELS, SIGNED_ZERO_POINT)
 
-    def _quantise(self, hidden: str, maxima: str, levels: int, zero_point: int) -> _Tokens:
+    def _from_minimum(self, name: str, hidden: str) -> _Tokens:
+        """Tokens that never go below a known minimum; the smallest scale still reaches it."""
+        minimum = self._minima[name]
+        below = LEVELS_BELOW_ZERO if minimum < 0 else 0
+        above = ACTIVATION_LEVELS - below
+        maxima = self._g.op("ReduceMax", hidden, axes=[1], keepdims=0)  # (T)
+        smallest_scale = -minimum / below if below else SMALLEST_MAXIMUM / above
+        return self._quantise(hidden, maxima, smallest_scale, above, below)
+
+    def _quantise(
+        self, hidden: str, maxima: str, smallest_scale: float, levels: int, zero_point: int
+    ) -> _Tokens:
         g = self._g
-        maxima = g.op("Max", maxima, g.constant(SMALLEST_MAXIMUM, np.float32))
+        maxima = g.op("Max", maxima, g.constant(smallest_scale * levels, np.float32))
         scales = g.op("Mul", maxima, g.constant(1 / levels, np.float32))  # (T)
         zero_points = g.op("Expand", g.constant(zero_point, np.uint8), g.op("Shape", scales))  # (T)
         # With an axis, this one operator divides, rounds and saturates every token by its own scale.

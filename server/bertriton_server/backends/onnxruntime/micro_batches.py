@@ -128,12 +128,17 @@ class Turns:
                 self.changed.notify_all()
 
     def next_turn(self) -> list[Work]:
-        """The requests whose next pieces make up a micro-batch; who has a turn goes to the end."""
+        """The requests whose next pieces make up a micro-batch; who has a turn goes to the end.
+
+        What needs several runs is spread over them evenly: a small rest would use the machine badly.
+        """
         turn: list[Work] = []
-        room = self.elements
-        while len(turn) < len(self.waiting):
-            room -= size(self.waiting[0].pieces[0])
-            if turn and room < 0:
+        total = sum(size(work.pieces[0]) for work in self.waiting)
+        even_share = total / max(1, -(-total // self.elements))
+        taken = 0
+        while len(turn) < len(self.waiting) and taken < even_share:
+            taken += size(self.waiting[0].pieces[0])
+            if turn and taken > self.elements:
                 break
             turn.append(self.waiting[0])
             self.waiting.rotate(-1)
