@@ -6,18 +6,26 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
 
 from bertriton import contract
 from bertriton_export.errors import ExportError
-from bertriton_export.exporter import DEFAULT_REPOSITORY, DEFAULT_TARGET, TARGET_TO_PRECISIONS, export
+from bertriton_export.exporter import DEFAULT_REPOSITORY, export
 from bertriton_export.heads import HEADS
+from bertriton_export.targets import ALL_PRECISIONS, DEFAULT_TARGET, TARGETS
 
 if TYPE_CHECKING:
     from bertriton_export.exporter import ExportReport
+
+_TARGETS: Final = "; ".join(
+    f"{name}: {target.summary}, {' or '.join(target.precisions)}" for name, target in TARGETS.items()
+)
+_DEFAULT_PRECISIONS: Final = ", ".join(
+    f"{target.precisions[0]} for {name}" for name, target in TARGETS.items()
+)
 
 
 @click.command(name="export")
@@ -62,17 +70,17 @@ if TYPE_CHECKING:
     "--target",
     envvar="BERTRITON_TARGET",
     show_envvar=True,
-    type=click.Choice(tuple(TARGET_TO_PRECISIONS)),
+    type=click.Choice(tuple(TARGETS)),
     default=DEFAULT_TARGET,
     show_default=True,
-    help="What the graph is made for.",
+    help=f"What the graph is made for: {_TARGETS}.",
 )
 @click.option(
     "--precision",
     envvar="BERTRITON_PRECISION",
     show_envvar=True,
-    type=click.Choice(sorted({name for names in TARGET_TO_PRECISIONS.values() for name in names})),
-    help="Of the encoder's linear layers [default for cpu: int8, refused if it decides otherwise than fp32].",
+    type=click.Choice(ALL_PRECISIONS),
+    help=f"Of the encoder [default: {_DEFAULT_PRECISIONS}]; int8 must decide as fp32 does.",
 )
 @click.option(
     "--keep-fp32",
@@ -151,7 +159,7 @@ def _summary(report: ExportReport, elapsed_s: float) -> str:
     )
     verified = (
         f"verified on {check.texts} texts, {check.tokens} tokens: "
-        f"fp32 logits within {check.max_difference:.1e} "
+        f"{report.verified} within {check.max_difference:.1e} "
         f"of the float64 reference (allowed {check.tolerance:.0e})"
     )
     compared = f"int8 against fp32: {report.int8}" if report.int8 else ""

@@ -25,7 +25,17 @@ IR_VERSION: Final = 8
 
 CONTRIB_DOMAIN: Final = "com.microsoft"
 # https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
-CONTRIB_OPS: Final = frozenset({"FastGelu", "Gelu", "MatMulIntegerToFloat", "MultiHeadAttention"})
+CONTRIB_OPS: Final = frozenset(
+    {
+        "BiasGelu",
+        "FastGelu",
+        "Gelu",
+        "MatMulIntegerToFloat",
+        "MultiHeadAttention",
+        "PackedMultiHeadAttention",
+        "SkipLayerNormalization",
+    }
+)
 
 # A mapping of a file must start on a page.
 WEIGHT_ALIGNMENT_BYTES: Final = 4096
