@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,25 @@ def test_a_replica_that_is_taken_away_gets_no_more_requests(
         return answered(replicas[1]) == before
 
     assert _answers_until(client, is_left_alone)
+
+
+def test_a_replica_that_ends_costs_no_answer(
+    new_client: Callable[..., Client], name_server: NameServer, replicas: tuple[LocalServer, LocalServer]
+) -> None:
+    name_server.addresses = ["127.0.0.1", "127.0.0.2"]
+    client = new_client(name_server.url(replicas[0].grpc_port), "imdb")
+    client.classify("connects")
+
+    # The name still stands for it, as it does in a cluster for some seconds.
+    ending = threading.Thread(target=replicas[1].stop)
+    ending.start()
+    try:
+        assert _answers_until(client, lambda: not ending.is_alive())
+        for _ in range(20):
+            assert client.classify("A lovely film.").label == "pos"
+    finally:
+        ending.join()
+        replicas[1].start()
 
 
 def _answers_until(client: Client, happened: Callable[[], bool]) -> bool:

@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from bertriton_export.command import export_command
 from bertriton_server._warden import _KILL_GRACE_S, STOP_GRACE_S
 
 if TYPE_CHECKING:
@@ -342,6 +343,16 @@ def test_every_folder_names_its_image_and_its_target(
         "gpu": ("cuda", "fp16", "bertriton:gpu"),
         "kserve": ("cpu", "int8", "bertriton:cpu"),
     }
+
+
+def test_settings_are_options_of_the_export(manifests: Path, built: Callable[[Path], list[Manifest]]) -> None:
+    """The images' entry point hands its environment on to `bertriton export`."""
+    options = {option.envvar for option in export_command.params}
+
+    for folder, settings, _ in _settings_by_target(manifests, built):
+        ours = {name for name in settings if name.startswith("BERTRITON_")}
+        assert len(ours) >= 3, folder
+        assert ours <= options, folder
 
 
 def test_gpu_pods_get_one_gpu_and_a_node_that_has_it(
