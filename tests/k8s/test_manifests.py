@@ -218,11 +218,19 @@ def test_the_autoscalers_metric_is_made_of_what_triton_publishes(
     assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
 
     published = http_text(imdb_server.metrics_url)
-    named = set(re.findall(r"nv_\w+", rule["seriesQuery"] + rule["metricsQuery"]))
-    assert len(named) == 2
-    for name in named:
-        models = re.findall(rf'^{name}{{[^}}]*model="(\w+)"', published, re.MULTILINE)
-        assert [model for model in models if re.fullmatch(".+_bert", model)] == ["imdb_bert"], name
+    selected = {
+        name: {model for model in _models_of(name, published) if re.fullmatch(pattern, model)}
+        for name, pattern in re.findall(r'(nv_\w+){[^}]*model=~"([^"]+)"', rule["metricsQuery"])
+    }
+    assert selected == {
+        "nv_inference_queue_duration_us": {"imdb_tokenizer", "imdb_bert"},
+        "nv_inference_request_success": {"imdb_bert"},
+    }
+    assert rule["seriesQuery"].startswith("nv_inference_queue_duration_us{")
+
+
+def _models_of(metric: str, published: str) -> list[str]:
+    return re.findall(rf'^{metric}{{[^}}]*model="(\w+)"', published, re.MULTILINE)
 
 
 def test_only_grpc_and_metrics_are_let_in_and_only_dns_out(deployed: list[Manifest]) -> None:
