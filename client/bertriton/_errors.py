@@ -175,6 +175,10 @@ STATUS_TO_ERROR: Final[dict[grpc.StatusCode, type[BertritonError]]] = {
 # Triton refuses a missing or wrong key with UNAVAILABLE, too. Only there does it name the header it wants.
 RESTRICTED_PROTOCOL_PREFIX: Final = "triton-grpc-protocol-"
 
+# With NOT_FOUND, Triton's words for a model that it knows and whose versions are unloading, as they all are
+# for some seconds before it ends: another replica has it.
+_NO_VERSION_NOW: Final = "has no available versions"
+
 
 @contextmanager
 def grpc_errors_translated() -> Iterator[None]:
@@ -193,4 +197,6 @@ def _translated(exc: grpc.RpcError) -> BertritonError:
     details = (exc.details() or "no details given").strip()
     if status is grpc.StatusCode.UNAVAILABLE and RESTRICTED_PROTOCOL_PREFIX in details:
         return AccessDeniedError(f"{status.name}: {details}")
+    if status is grpc.StatusCode.NOT_FOUND and _NO_VERSION_NOW in details:
+        return ModelNotReadyError(f"{status.name}: {details}")
     return STATUS_TO_ERROR.get(status, ServerFailureError)(f"{status.name}: {details}")
