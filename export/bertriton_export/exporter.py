@@ -17,6 +17,7 @@ from bertriton.contract import ClassifierInfo
 from bertriton_export.errors import OptionError, RepositoryError
 from bertriton_export.heads import with_head
 from bertriton_export.int8_graph import Int8Request, write_fp32_graph, write_int8_graph
+from bertriton_export.model_card import write_model_card
 from bertriton_export.model_config import (
     LABELS_FILE,
     MAX_BATCH_SIZE,
@@ -123,6 +124,7 @@ def export(
         verification, comparison = _write_graph(folder, source, int8, on_stage)
         report = ExportReport(info, Path(repository), precision, verification, comparison)
         write_manifest(staging, staging / name / VERSION_FOLDER / MANIFEST_FILE, _manifest(report, source))
+        write_model_card(staging / name, report, source)
     return report
 
 
