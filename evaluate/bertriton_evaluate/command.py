@@ -86,6 +86,11 @@ class _Compared:
     model: str | None
 
     @property
+    def name(self) -> str:
+        """What a report calls it: folders are this machine's own."""
+        return Path(self.place).name if self.is_file else self.place
+
+    @property
     def is_file(self) -> bool:
         """Whether it names a file of predictions rather than a server."""
         return Path(self.place).suffix.lower() in SUFFIX_TO_READER
@@ -200,7 +205,7 @@ def _evaluated(
     with compared.predictions(plan, client.labels, connection) as others:
         evaluation, predictions = _watched(evaluate, client, plan)
         expected = plan.texts.labels(client.labels)
-        comparison = compare(predictions, others(), plan.texts, expected, name=compared.place)
+        comparison = compare(predictions, others(), plan.texts, expected, name=compared.name)
     return replace(evaluation, comparison=comparison)
 
 

@@ -160,6 +160,7 @@ class _Pairs:
     def most_different(self, texts: LabelledTexts, labels: Sequence[str]) -> tuple[Difference, ...]:
         """The texts that they see most differently, the worst first."""
         worst = np.argsort(-self.distances, kind="stable")[:SHOWN_DIFFERENCES]
+        worst = worst[self.distances[worst] > 0]
         wanted = {int(row) for row in self.rows[worst]}
         cells = enumerate(column_of(texts.file, texts.text_column))
         row_to_text = {row: str(cell) for row, cell in cells if row in wanted}

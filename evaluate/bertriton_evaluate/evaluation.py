@@ -23,7 +23,7 @@ from bertriton_evaluate.comparison import Comparison  # noqa: TC001  # dataclass
 from bertriton_evaluate.errors import EvaluationError, ReportError, UnfinishedError, UnsupportedModelError
 from bertriton_evaluate.labelled import LabelledTexts  # noqa: TC001  # likewise
 from bertriton_evaluate.metrics import Metrics, metrics
-from bertriton_evaluate.predictions import Predictions, read_predictions
+from bertriton_evaluate.predictions import Predictions, read_predictions, require_no_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +117,7 @@ def evaluate(
     """
     info = client.info
     require_single_label(info)
+    require_no_predictions(plan.texts.file)
     expected = plan.texts.labels(info.labels)
     predictions, speed = predict(client, plan, report)
     if len(predictions.probabilities) != len(expected):

@@ -21,10 +21,11 @@ body { background: Canvas; color: CanvasText; font: 16px/1.5 system-ui, sans-ser
   margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; } th, td { padding: .2rem .8rem; text-align: right; }
-th:first-child, td:first-child, .words td { text-align: left; }
+th:first-child, td:first-child, .words th, .words td { text-align: left; }
 tbody tr { border-top: 1px solid color-mix(in srgb, CanvasText 20%, transparent); }
 td:last-child { overflow-wrap: anywhere; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; flex: 1 1 20rem; max-width: 26rem; }
+.plots { margin-top: 1.5rem; display: flex; flex-wrap: wrap; gap: 1rem; }
+figure { margin: 0; flex: 1 1 20rem; max-width: 26rem; }
 figure svg { width: 100%; height: auto; } figcaption { font-size: .9rem; }
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
@@ -64,7 +65,7 @@ def length_plot(lengths: Sequence[LengthBucket]) -> str:
     heights = [each.accuracy or 0.0 for each in filled]
     bars = axes.bar([each.name for each in filled], heights, color=ACCENT, alpha=_BAR)
     names = [f"{each.accuracy:.3f}\n{each.texts:,} texts" for each in filled]
-    axes.bar_label(bars, names, label_type="center", color=_INK, fontsize=8)
+    axes.bar_label(bars, names, label_type="center", color=_INK, fontsize=9)
     axes.set_ylim(0, 1)
     return _svg(figure, axes, "tokens", "accuracy")
 
@@ -93,7 +94,9 @@ def _svg(figure: Figure, axes: Axes, x_label: str, y_label: str) -> str:
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(_INK)
     file = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bertriton"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bertriton"}), warnings.catch_warnings():
+        # Text stays text: the reader's fonts draw it, whatever is missing from matplotlib's own.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     element = text[text.index("<svg") :]  # without what belongs to a file of its own

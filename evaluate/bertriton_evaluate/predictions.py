@@ -49,6 +49,21 @@ class Predictions:
         return decisions
 
 
+def require_no_predictions(file: Path) -> None:
+    """See that a file of texts has no columns that predictions would get.
+
+    Raises:
+        FileFormatError: it has, or cannot be read.
+    """
+    reader = opened(file)
+    reader.close()
+    taken = [name for name in reader.columns if name.startswith(PREFIX)]
+    if taken:
+        raise FileFormatError(
+            f"{file} holds predictions already (column {taken[0]!r}): pass the file that they were made from"
+        )
+
+
 def read_predictions(file: Path) -> Predictions:
     """Read a file of predictions back.
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bertriton_evaluate.metrics import Metrics
 
 MAX_CONFUSION_LABELS: Final = 12  # more columns fit no terminal
-SHOWN_CHARACTERS: Final = 60  # of a text
 
 
 def print_report(evaluation: Evaluation, console: Console) -> None:
@@ -110,9 +109,10 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _most_different(comparison: Comparison) -> Table:
-    table = Table("row", "differ by", "label", "said", "other", "text", box=None)
+    table = Table("row", "differ by", "label", "said", "other", box=None)
+    table.add_column("text", no_wrap=True)  # what has no room ends with an ellipsis
     for each in comparison.most_different:
-        words = " ".join(each.text.split())[:SHOWN_CHARACTERS]
+        words = " ".join(each.text.split())
         cells = (f"{each.row:,}", f"{each.difference:.4f}", each.label, each.said, each.other_said, words)
         table.add_row(*map(Text, cells))
     return table

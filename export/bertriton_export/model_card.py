@@ -74,7 +74,7 @@ def _facts(report: ExportReport, checkpoint: Checkpoint) -> dict[str, str]:
 
 def _limits(report: ExportReport) -> Iterator[str]:
     info = report.classifier
-    yield f"- It reads {info.max_length} tokens of a text. A longer one is cut, and its answer says `truncated`."
+    yield f"- It reads {info.max_length} tokens of a text. A longer one is cut: its answer says `truncated`."
     yield '  The request parameter `truncation` chooses which part is read; with `"windows"` it is all of it.'
     yield f"- A request holds {info.max_batch_size} texts at most."
     yield "- Languages: unknown. The checkpoint does not say what it was trained on."
