@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,18 @@ def test_people_get_the_table_of_a_card(evaluate: Callable[..., Result]) -> None
         assert any(line.lstrip().startswith(begin) for line in lines), begin
     for words in ("expected calibration error", "texts were truncated", "texts/s", "accuracy by length"):
         assert words in result.stdout
+
+
+def test_the_readmes_command_writes_a_page(
+    evaluate: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (words,) = re.findall(r"^\$ bertriton evaluate (.*?) *#", readme, re.MULTILINE)
+    shutil.copy(REVIEWS, tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    assert evaluate(*words.split()).exit_code == 0
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_how_texts_are_read_is_a_matter_of_options(evaluate: Callable[..., Result]) -> None:
