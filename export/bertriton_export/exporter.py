@@ -123,8 +123,7 @@ def export(
         folder = staging / (name + contract.BERT_SUFFIX) / VERSION_FOLDER
         verification, comparison = _write_graph(folder, source, int8, on_stage)
         report = ExportReport(info, Path(repository), precision, verification, comparison)
-        write_manifest(staging, staging / name / VERSION_FOLDER / MANIFEST_FILE, _manifest(report, source))
-        write_model_card(staging / name, report, source)
+        _write_records(staging / name, report, source)
     return report
 
 
@@ -196,6 +195,12 @@ def _write_graph(
     if int8:
         return write_int8_graph(checkpoint, folder, int8, on_stage)
     return write_fp32_graph(checkpoint, folder, on_stage)[1], None
+
+
+def _write_records(folder: Path, report: ExportReport, checkpoint: Checkpoint) -> None:
+    """The manifest for programs, then the card for people, which is in no hash: an evaluation changes it."""
+    write_manifest(folder.parent, folder / VERSION_FOLDER / MANIFEST_FILE, _manifest(report, checkpoint))
+    write_model_card(folder, report, checkpoint)
 
 
 def _manifest(report: ExportReport, checkpoint: Checkpoint) -> dict[str, Any]:
