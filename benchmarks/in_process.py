@@ -16,11 +16,10 @@ from bertriton import contract
 from bertriton_export.graph_session import packed_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 MAX_LENGTH = 512
-TOKENS_PER_BATCH = 2048
 # Of the network's config.pbtxt, as Triton's ONNX Runtime backend reads it; without it all cores are used.
 THREADS_PARAMETER = "intra_op_thread_count"
 
@@ -78,18 +77,6 @@ class InProcess:
             if self.count_tokens([" ".join([*words, word])])[0] <= tokens:
                 words.append(word)
         return " ".join(words)
-
-
-def by_tokens(encodings: Sequence[Encoding]) -> Iterator[list[Encoding]]:
-    """Batches of about as many tokens."""
-    batch: list[Encoding] = []
-    for encoding in encodings:
-        batch.append(encoding)
-        if sum(len(each.ids) for each in batch) >= TOKENS_PER_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def configured_threads(config_file: Path) -> int:

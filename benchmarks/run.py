@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("minilm", "base", "sweep", "accuracy", "memory", "client")
-LABELS = ("neg", "pos")  # of the embedded model, in the order of its logits
 CLIENT_CALLS = 1000
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -111,7 +110,7 @@ class Run:
         if len(labels) != len(self.texts):
             raise SystemExit(f"{self.options.labelled}: a row lacks its text or its label")
         count = self.options.accuracy_texts or len(labels)
-        self.figures.append(accuracy_figure(self.minilm, self.texts[:count], labels[:count], LABELS))
+        self.figures.append(accuracy_figure(self.minilm, self.texts[:count], labels[:count], self.folder))
 
     def _time_client(self) -> None:
         say("the client's own time")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("bertriton", "bertriton_bench", "bertriton_export", "bertriton_server")
+PACKAGES = ("bertriton", "bertriton_bench", "bertriton_evaluate", "bertriton_export", "bertriton_server")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_MEDIAN_FUNCTION_LINES = 10
@@ -93,7 +93,17 @@ def test_plain_install_brings_the_sdk_alone(wheel: Path, tmp_path: Path) -> None
 
 
 def test_sdk_imports_neither_exporter_nor_server_nor_what_they_need() -> None:
-    heavy = ["onnx", "onnxruntime", "tokenizers", "safetensors", "matplotlib", "click", "rich", *PACKAGES[1:]]
+    heavy = [
+        "onnx",
+        "onnxruntime",
+        "tokenizers",
+        "safetensors",
+        "matplotlib",
+        "sklearn",
+        "click",
+        "rich",
+        *PACKAGES[1:],
+    ]
     script = f"import sys, bertriton; print([name for name in {heavy} if name in sys.modules])"
 
     found = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)

@@ -6,16 +6,21 @@ import json
 import sys
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bertriton import RequestLimits
-from bertriton._command_options import connected, connection_options, option
+from bertriton._command_options import (
+    call_options,
+    connected,
+    connection_options,
+    option,
+    reading_options,
+)
 from bertriton._file_job import FileJob, run
 from bertriton._file_progress import file_progress
 from bertriton._file_readers import LINE_COLUMN
-from bertriton._types import Aggregation, Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,25 +47,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @option("--prefix", default="predicted_", show_default=True, help="Begins the names of the columns added.")
 @option("--all-scores", is_flag=True, help="Add a column for the probability of every label.")
 @option("--overwrite", is_flag=True, help="Throw away the output and the progress of an earlier run.")
-@option(
-    "--truncation",
-    type=click.Choice(get_args(Truncation)),
-    help="What is kept of a long text [default: head].",
-)
-@option(
-    "--max-length", type=click.IntRange(min=3), help="Tokens read of a text [default: the model's limit]."
-)
-@option(
-    "--stride",
-    type=click.IntRange(min=0),
-    help="Tokens that a window shares with the one before [default: none].",
-)
-@option(
-    "--aggregation",
-    type=click.Choice(get_args(Aggregation)),
-    help="How scores of windows are joined [default: mean].",
-)
-@option("--rows", type=click.IntRange(min=1), help="Texts per request [default: the server's limit].")
+@reading_options
 @connection_options
 def classify_command(  # one parameter per option
     texts: tuple[str, ...],
@@ -69,12 +56,8 @@ def classify_command(  # one parameter per option
     input_path: Path | None,
     output_path: Path | None,
     overwrite: bool,
-    truncation: str | None,
-    max_length: int | None,
-    stride: int | None,
-    aggregation: str | None,
     rows: int | None,
-    **others: Any,  # noqa: ANN401  # columns of files, and the connection
+    **others: Any,  # noqa: ANN401  # columns of files, how texts are read, and the connection
 ) -> None:
     """Classify each TEXT, each line of standard input, or a file.
 
@@ -86,13 +69,7 @@ def classify_command(  # one parameter per option
         raise click.UsageError("--input and --output belong together")
     if input_path is not None and texts:
         raise click.UsageError("give either TEXT or --input")
-    given = {
-        "truncation": truncation,
-        "max_length": max_length,
-        "stride": stride,
-        "aggregation": aggregation,
-    }
-    options = cast("CallOptions", {name: value for name, value in given.items() if value is not None})
+    options = call_options(others)
     with connected(limits=RequestLimits(rows=rows), **others) as client:
         if input_path is not None and output_path is not None:
             _classify_file(FileJob(input_path, output_path, overwrite=overwrite, **columns), client, options)

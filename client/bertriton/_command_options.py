@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 
 import click
 
 from bertriton import BertritonError, Client, Tls
 from bertriton._config import DEFAULT_TIMEOUT_S, DEFAULT_URL
+from bertriton._options import SERVER_PARAMETERS
+from bertriton._types import Aggregation, Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from bertriton._options import CallOptions
 
 CommandT = TypeVar("CommandT", bound="Callable[..., Any]")
 
@@ -48,6 +52,42 @@ _CONNECTION_OPTIONS: Final = (
     option("--api-key", help="The key that `bertriton serve --api-key` asks for."),
     option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Further gRPC metadata."),
 )
+
+
+_READING_OPTIONS: Final = (
+    option(
+        "--truncation",
+        type=click.Choice(get_args(Truncation)),
+        help="What is kept of a long text [default: head].",
+    ),
+    option(
+        "--max-length", type=click.IntRange(min=3), help="Tokens read of a text [default: the model's limit]."
+    ),
+    option(
+        "--stride",
+        type=click.IntRange(min=0),
+        help="Tokens that a window shares with the one before [default: none].",
+    ),
+    option(
+        "--aggregation",
+        type=click.Choice(get_args(Aggregation)),
+        help="How scores of windows are joined [default: mean].",
+    ),
+    option("--rows", type=click.IntRange(min=1), help="Texts per request [default: the server's limit]."),
+)
+
+
+def reading_options(command: CommandT) -> CommandT:
+    """Add the options of how texts are sent and read: `call_options` takes all of them but rows."""
+    for add in reversed(_READING_OPTIONS):
+        command = add(command)
+    return command
+
+
+def call_options(settings: dict[str, Any]) -> CallOptions:
+    """Take out of a command's settings what belongs to each call, without what was not given."""
+    values = {name: settings.pop(name) for name in SERVER_PARAMETERS}
+    return cast("CallOptions", {name: value for name, value in values.items() if value is not None})
 
 
 def connection_options(command: CommandT) -> CommandT:

@@ -40,6 +40,7 @@ class FileJob:
     prefix: str = "predicted_"  # of the columns that are added
     all_scores: bool = False  # whether every label gets a column
     overwrite: bool = False  # whether output and parts of an earlier run may be thrown away
+    server: str = ""  # where only one server's answers may be in the output: which
 
 
 @dataclass
@@ -69,7 +70,7 @@ def run(
         added = AddedColumns(job.prefix, info.labels if job.all_scores else ())
         _check_columns(job, reader, added.names)
         parts = Parts(job.output, writer_for(job.output, (*reader.columns, *added.names)))
-        parts.open(_description(job, info, options), overwrite=job.overwrite)
+        parts.open(description(job, info, options), overwrite=job.overwrite)
         run = _Run(job, reader, added, parts)
         with closing(run.written_parts(client, options)) as written:
             for _ in written:
@@ -136,12 +137,12 @@ def _check_columns(job: FileJob, reader: Reader, added_names: Sequence[str]) -> 
         raise FileFormatError(f"{job.input} has a column {taken[0]!r} already: choose another --prefix")
 
 
-def _description(job: FileJob, info: ClassifierInfo, options: CallOptions) -> dict[str, Any]:
+def description(job: FileJob, info: ClassifierInfo, options: CallOptions) -> dict[str, Any]:
     """What must be the same for parts to be of use to a later run."""
     status = job.input.stat()
     return {
         "input": [str(job.input.resolve()), status.st_size, status.st_mtime_ns],
         "columns": [job.text_column, job.pair_column, job.prefix, job.all_scores],
-        "model": [info.name, info.checkpoint_sha256],
+        "model": [info.name, info.checkpoint_sha256, job.server],
         "options": {key: value for key, value in sorted(options.items()) if key in _ANSWER_OPTIONS},
     }

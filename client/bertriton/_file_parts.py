@@ -52,12 +52,17 @@ class AddedColumns:
         return {**fields, **scores, self._error: None}
 
 
+def parts_folder(output: Path) -> Path:
+    """Where the parts of an output lie until all are there."""
+    return output.with_name(output.name + ".partial")
+
+
 class Parts:
     """The finished rows of a job on disk."""
 
     def __init__(self, output: Path, writer: Writer) -> None:
         self._output = output
-        self._folder = output.with_name(output.name + ".partial")
+        self._folder = parts_folder(output)
         self._writer = writer
         self.row_count = 0
 

@@ -151,6 +151,8 @@ class ParquetReader:
             parquet,
         )
 
+        self._path = path
+        self._errors = (ArrowException, OSError)
         try:
             self._file = parquet.ParquetFile(path)
         except ArrowException as exc:
@@ -164,6 +166,12 @@ class ParquetReader:
         return self._position
 
     def chunks(self, rows_per_chunk: int, skipped_rows: int) -> Iterator[Rows]:
+        try:
+            yield from self._batches(rows_per_chunk, skipped_rows)
+        except self._errors as exc:
+            raise FileFormatError(f"{self._path} cannot be read to its end: {exc}") from exc
+
+    def _batches(self, rows_per_chunk: int, skipped_rows: int) -> Iterator[Rows]:
         to_skip = skipped_rows
         self._position = skipped_rows
         for batch in self._file.iter_batches(batch_size=rows_per_chunk):

@@ -32,6 +32,9 @@ _COMMANDS: Final = {
     "completion": _Entry(
         "bertriton._completion_command", "completion_command", "cli", "Complete in a shell."
     ),
+    "evaluate": _Entry(
+        "bertriton_evaluate.command", "evaluate_command", "evaluate", "Measure how accurate a model is."
+    ),
     "export": _Entry(
         "bertriton_export.command", "export_command", "export", "Turn a checkpoint into Triton models."
     ),

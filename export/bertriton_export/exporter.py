@@ -18,6 +18,7 @@ from bertriton_export.errors import OptionError, RepositoryError
 from bertriton_export.graph_request import GraphRequest
 from bertriton_export.heads import with_head
 from bertriton_export.int8_graph import Int8Request
+from bertriton_export.model_card import write_model_card
 from bertriton_export.model_config import (
     LABELS_FILE,
     MAX_BATCH_SIZE,
@@ -32,7 +33,7 @@ from bertriton_export.targets import DEFAULT_TARGET, checked_target
 from bertriton_export.verify import sample_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
     from bertriton_export.checkpoint import Checkpoint
@@ -120,9 +121,10 @@ def export(
     info = _classifier_info(name, source)
     with staged_repository(Path(repository)) as staging:
         graph = _write_models(staging, info, source, made_for, request, on_stage=on_stage)
-    return ExportReport(
-        info, Path(repository), target, precision, graph.verified, graph.verification, graph.int8
-    )
+        checked = (graph.verified, graph.verification, graph.int8)
+        report = ExportReport(info, Path(repository), target, precision, *checked)
+        _write_records(staging / name, report, source, graph.facts)
+    return report
 
 
 def _write_models(
@@ -137,10 +139,7 @@ def _write_models(
     _write_configs(repository, info, target.network(info, request))
     _write_tokenizer(repository / (info.name + contract.TOKENIZER_SUFFIX) / VERSION_FOLDER, checkpoint)
     folder = repository / (info.name + contract.BERT_SUFFIX) / VERSION_FOLDER
-    graph = target.write_graph(checkpoint, folder, request, on_stage)
-    facts = _manifest(info, checkpoint, request.precision, graph)
-    write_manifest(repository, repository / info.name / VERSION_FOLDER / MANIFEST_FILE, facts)
-    return graph
+    return target.write_graph(checkpoint, folder, request, on_stage)
 
 
 def _int8_request(
@@ -193,17 +192,23 @@ def _write_tokenizer(folder: Path, checkpoint: Checkpoint) -> None:
     (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
 
 
-def _manifest(
-    info: ClassifierInfo, checkpoint: Checkpoint, precision: str, graph: WrittenGraph
-) -> dict[str, Any]:
+def _write_records(
+    folder: Path, report: ExportReport, checkpoint: Checkpoint, facts: Mapping[str, Any]
+) -> None:
+    """The manifest for programs, then the card for people, which is in no hash: an evaluation changes it."""
+    manifest = {**_manifest(report, checkpoint), **facts}
+    write_manifest(folder.parent, folder / VERSION_FOLDER / MANIFEST_FILE, manifest)
+    write_model_card(folder, report, checkpoint)
+
+
+def _manifest(report: ExportReport, checkpoint: Checkpoint) -> dict[str, Any]:
     versions = {package: metadata.version(package) for package in _RECORDED_PACKAGES}
     return {
-        "classifier": asdict(info),
+        "classifier": asdict(report.classifier),
         "source": dict(checkpoint.source),
         "bert": asdict(checkpoint.config),
-        "precision": precision,
-        "verification": asdict(graph.verification),
-        "int8": asdict(graph.int8) if graph.int8 else None,
-        **graph.facts,
+        "precision": report.precision,
+        "verification": asdict(report.verification),
+        "int8": asdict(report.int8) if report.int8 else None,
         "versions": {"bertriton": __version__, "python": platform.python_version(), **versions},
     }

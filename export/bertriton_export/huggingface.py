@@ -66,7 +66,7 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         problem_type=document.get("problem_type") or default_problem_type(config.num_labels),
         max_length=_max_length(folder, config),
         sha256=weights.sha256,
-        source={"format": weights.format},
+        source={"format": weights.format, "architecture": architecture.name},
     )
 
 

@@ -221,7 +221,9 @@ def test_a_header_without_name_and_value_is_a_usage_error(header: str) -> None:
     assert _run("models", "--header", header).returncode == 2
 
 
-@pytest.mark.parametrize("command", ["classify", "completion", "export", "health", "models", "serve"])
+@pytest.mark.parametrize(
+    "command", ["classify", "completion", "evaluate", "export", "health", "models", "serve"]
+)
 def test_every_command_is_where_the_table_says(command: str) -> None:
     done = _run(command, "--help")
 
@@ -233,12 +235,14 @@ def test_the_help_lists_every_command_without_their_extras() -> None:
     done = _run_without("onnx,onnxruntime,tokenizers,bertriton_export,bertriton_server", "--help")
 
     assert done.returncode == 0
-    assert {"classify", "completion", "export", "health", "models", "serve"} <= {
+    assert {"classify", "completion", "evaluate", "export", "health", "models", "serve"} <= {
         line.split()[0] for line in done.stdout.splitlines() if line
     }
 
 
-@pytest.mark.parametrize(("command", "package"), [("export", "onnx"), ("serve", "bertriton_server")])
+@pytest.mark.parametrize(
+    ("command", "package"), [("export", "onnx"), ("evaluate", "sklearn"), ("serve", "bertriton_server")]
+)
 def test_a_command_without_its_extra_says_what_to_install(command: str, package: str) -> None:
     done = _run_without(package, command, "--flag", "argument")
 

@@ -122,7 +122,12 @@ def test_hub_models_are_downloaded_once_and_then_work_offline(hub: Hub, tmp_path
 
     assert result.returncode == 0, result.stderr
     manifest = json.loads((tmp_path / "online" / "tiny" / "1" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["source"] == {"format": "safetensors", "hub": "org/tiny@v1", "commit": COMMIT}
+    assert manifest["source"] == {
+        "format": "safetensors",
+        "architecture": "BertForSequenceClassification",
+        "hub": "org/tiny@v1",
+        "commit": COMMIT,
+    }
     downloaded = {path.rpartition("/")[2] for path in hub.asked if "/resolve/" in path}
     assert downloaded == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     asked = len(hub.asked)

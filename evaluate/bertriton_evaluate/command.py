@@ -1,0 +1,250 @@
+"""`bertriton evaluate`: how accurate a served model is, or a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich.console import Console
+
+from bertriton import RequestLimits
+from bertriton._command_options import (
+    call_options,
+    connected,
+    connection_options,
+    errors_in_one_line,
+    option,
+    reading_options,
+)
+from bertriton._file_progress import file_progress
+from bertriton._file_readers import SUFFIX_TO_READER
+from bertriton_evaluate.card import find_card, update_card
+from bertriton_evaluate.comparison import compare, require_comparable, require_same_labels
+from bertriton_evaluate.errors import ReportError
+from bertriton_evaluate.evaluation import Plan, evaluate, predict, require_single_label
+from bertriton_evaluate.html import to_html
+from bertriton_evaluate.labelled import DEFAULT_LABEL_COLUMN, DEFAULT_TEXT_COLUMN, LabelledTexts
+from bertriton_evaluate.predictions import read_predictions
+from bertriton_evaluate.report import print_report
+from bertriton_evaluate.serving import served_checkpoint
+from bertriton_export.exporter import TARGET_TO_PRECISIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bertriton import Client
+    from bertriton._file_job import Progress
+    from bertriton_evaluate.evaluation import Evaluation
+    from bertriton_evaluate.predictions import Predictions
+
+ResultT = TypeVar("ResultT")
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_PRECISIONS = sorted({name for names in TARGET_TO_PRECISIONS.values() for name in names})
+
+
+@dataclass(frozen=True)
+class _Outcomes:
+    """What becomes of an evaluation."""
+
+    as_json: bool
+    html: Path | None
+    card: Path | None  # or the repository that it lies in
+    min_accuracy: float | None
+
+    def require_places(self, model: str) -> None:
+        """See before anything is sent that every report has a place."""
+        if self.html and not self.html.parent.is_dir():
+            raise ReportError(f"cannot write {self.html}: there is no folder {self.html.parent}")
+        if self.card:
+            find_card(self.card, model)
+
+    def tell(self, evaluation: Evaluation) -> None:
+        """Print and write what was asked for, and fail where the model is not accurate enough."""
+        if self.as_json:
+            click.echo(json.dumps(evaluation.to_dict(), ensure_ascii=False))
+        else:
+            print_report(evaluation, Console())
+        if self.html:
+            _write(self.html, to_html(evaluation))
+        if self.card:
+            update_card(find_card(self.card, evaluation.model), evaluation)
+        accuracy = evaluation.metrics.accuracy
+        if self.min_accuracy is not None and accuracy < self.min_accuracy:
+            raise click.ClickException(f"accuracy {accuracy:.4f} is under --min-accuracy {self.min_accuracy}")
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What the model is compared with: other predictions in a file, or another server."""
+
+    place: str
+    model: str | None
+
+    @property
+    def name(self) -> str:
+        """What a report calls it: folders are this machine's own."""
+        return Path(self.place).name if self.is_file else self.place
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it names a file of predictions rather than a server."""
+        return Path(self.place).suffix.lower() in SUFFIX_TO_READER
+
+    @contextmanager
+    def predictions(
+        self, plan: Plan, labels: tuple[str, ...], connection: dict[str, Any]
+    ) -> Iterator[Callable[[], Predictions]]:
+        """See at once whether it can be compared; what is yielded gives the predictions when called."""
+        if self.is_file:
+            predictions = read_predictions(Path(self.place))
+            require_comparable(predictions, plan.texts, labels)
+            yield lambda: predictions
+            return
+        with connected(**connection | {"url": self.place, "model": self.model}) as client:
+            require_single_label(client.info)
+            require_same_labels(f"{client.info.name} at {self.place}", client.labels, labels)
+            other = replace(plan, output=None, server=self.place)
+            yield lambda: _watched(predict, client, other)[0]
+
+
+@click.command("evaluate")
+@option(
+    "--data",
+    "file",
+    type=_FILE,
+    required=True,
+    help="Labelled texts: .csv, .tsv, .jsonl or .parquet.",
+)
+@option("--text-column", default=DEFAULT_TEXT_COLUMN, show_default=True, help="Column of the texts.")
+@option("--label-column", default=DEFAULT_LABEL_COLUMN, show_default=True, help="Column of what they are.")
+@option("--pair-column", help="Column that holds the second text of a pair.")
+@option(
+    "--label-map",
+    multiple=True,
+    metavar="WORD=LABEL",
+    help="The model's label for a word of the label column; may be repeated.",
+)
+@option(
+    "--output",
+    type=_FILE,
+    help="Keep the predictions: .csv, .tsv, .jsonl or .parquet [default: in the cache while it runs].",
+)
+@option("--overwrite", is_flag=True, help="Throw away the output and the progress of an earlier run.")
+@option("--checkpoint", help="Export this checkpoint, serve it meanwhile and evaluate it; replaces --url.")
+@option("--precision", type=click.Choice(_PRECISIONS), help="Of --checkpoint [default: the exporter's].")
+@option(
+    "--compare",
+    "compared",
+    metavar="URL|FILE",
+    help="Compare with the model at another address, or with the predictions that --output has kept.",
+)
+@option("--compare-model", help="The classifier at the address of --compare [default: --model].")
+@option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@option("--html", type=_FILE, help="Write the report as one page with plots.")
+@option(
+    "--update-card",
+    "card",
+    type=click.Path(path_type=Path),
+    help="Write the figures into this MODEL_CARD.md, or the model's in this repository.",
+)
+@option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit with 1 when the accuracy is under this.")
+@reading_options
+@connection_options
+@click.pass_context
+def evaluate_command(  # one parameter per option
+    context: click.Context,
+    /,
+    *,
+    file: Path,
+    text_column: str,
+    label_column: str,
+    pair_column: str | None,
+    label_map: tuple[str, ...],
+    output: Path | None,
+    overwrite: bool,
+    checkpoint: str | None,
+    precision: str | None,
+    compared: str | None,
+    compare_model: str | None,
+    rows: int | None,
+    **others: Any,  # noqa: ANN401  # the reports, how texts are read, and the connection
+) -> None:
+    """Measure how accurate a model is on labelled texts.
+
+    Every text goes through the server once. Precision, recall and F1 of each label are printed as on a model
+    card, with confusion, calibration, accuracy by length, and speed. A run that was interrupted goes on where
+    it stopped when it is called again.
+    """
+    outcomes = _Outcomes(*(others.pop(name) for name in ("as_json", "html", "card", "min_accuracy")))
+    texts = LabelledTexts(file, text_column, label_column, pair_column, dict(map(_word_and_label, label_map)))
+    plan = Plan(texts, output, overwrite, options=call_options(others))
+    other = _Compared(compared, compare_model or others["model"]) if compared else None
+    connection = {"limits": RequestLimits(rows=rows), **others}
+    if checkpoint:
+        _require_no_address(context)
+    elif precision:
+        raise click.UsageError("--precision belongs to --checkpoint")
+    with errors_in_one_line(), ExitStack() as stack:
+        url = stack.enter_context(_served(checkpoint, precision)) if checkpoint else connection["url"]
+        client = stack.enter_context(connected(**connection | {"url": url}))
+        server = f"{checkpoint} in {precision or 'default precision'}" if checkpoint else url
+        outcomes.require_places(client.info.name)
+        outcomes.tell(_evaluated(client, replace(plan, server=server), other, connection))
+
+
+def _evaluated(
+    client: Client, plan: Plan, compared: _Compared | None, connection: dict[str, Any]
+) -> Evaluation:
+    if compared is None:
+        return _watched(evaluate, client, plan)[0]
+    with compared.predictions(plan, client.labels, connection) as others:
+        evaluation, predictions = _watched(evaluate, client, plan)
+        expected = plan.texts.labels(client.labels)
+        comparison = compare(predictions, others(), plan.texts, expected, name=compared.name)
+    return replace(evaluation, comparison=comparison)
+
+
+def _watched(
+    act: Callable[[Client, Plan, Callable[[Progress], None]], ResultT], client: Client, plan: Plan
+) -> ResultT:
+    """Evaluate or predict behind a bar."""
+    try:
+        with file_progress() as report:
+            return act(client, plan, report)
+    except KeyboardInterrupt:
+        click.echo("interrupted: the same command goes on where it stopped", err=True)
+        raise
+
+
+@contextmanager
+def _served(checkpoint: str, precision: str | None) -> Iterator[str]:
+    """The address of a checkpoint's own server."""
+    with ExitStack() as stack:
+        with Console(stderr=True).status("starting") as status:
+            server = stack.enter_context(served_checkpoint(checkpoint, precision, status.update))
+        yield server.grpc_url
+
+
+def _require_no_address(context: click.Context) -> None:
+    for name in ("url", "model"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"give either --checkpoint or --{name}")
+
+
+def _word_and_label(mapping: str) -> tuple[str, str]:
+    word, separator, label = mapping.partition("=")
+    if not (separator and label):
+        raise click.UsageError(f"--label-map: expected WORD=LABEL, found {mapping!r}")
+    return word, label
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise ReportError(f"cannot write {file}: {exc.strerror}") from exc

@@ -1,0 +1,225 @@
+"""A served model over a file of labelled texts: every text sent once, every figure made of the answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import time
+from collections.abc import Mapping  # noqa: TC003  # dataclass fields stay readable by typing.get_type_hints
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from bertriton import ServiceError, contract
+from bertriton._file_errors import FileFormatError
+from bertriton._file_job import FileJob, description, run
+from bertriton._file_parts import parts_folder
+from bertriton._options import CallOptions
+from bertriton_evaluate.comparison import Comparison  # noqa: TC001  # dataclass fields
+from bertriton_evaluate.errors import EvaluationError, ReportError, UnfinishedError, UnsupportedModelError
+from bertriton_evaluate.labelled import LabelledTexts  # noqa: TC001  # likewise
+from bertriton_evaluate.metrics import Metrics, metrics
+from bertriton_evaluate.predictions import Predictions, read_predictions, require_no_predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bertriton import Client
+    from bertriton._file_job import Progress
+    from bertriton.contract import ClassifierInfo
+
+KEPT_SUFFIX: Final = ".jsonl"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is evaluated, and where its predictions go."""
+
+    texts: LabelledTexts
+    output: Path | None = None  # of the predictions; None: in the user's cache until the end
+    overwrite: bool = False  # whether predictions of an earlier run may be thrown away
+    server: str = ""  # whose predictions they are: parts of another server's are not taken up
+    options: CallOptions = field(default_factory=CallOptions)  # of every request
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast the texts of this run were answered; those of an interrupted one before it do not count."""
+
+    texts: int
+    tokens: int  # as the network read them, after truncation
+    seconds: float
+
+    @property
+    def texts_per_s(self) -> float:
+        """Texts a second."""
+        return self.texts / self.seconds
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens a second."""
+        return self.tokens / self.seconds
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was found out about one model on one file."""
+
+    model: str
+    checkpoint_sha256: str
+    file: str  # name of the file of texts
+    file_sha256: str
+    options: Mapping[str, Any]  # of the requests, those that were given
+    metrics: Metrics
+    failed: int  # texts that could not be classified; they are in no figure
+    first_failure: str | None  # which, and why
+    speed: Speed | None  # None: an interrupted run had answered all texts
+    comparison: Comparison | None = None  # with another model, where one was asked for
+
+    def to_dict(self) -> dict[str, Any]:
+        """The evaluation in JSON's own types."""
+        document = asdict(self)
+        if self.speed:
+            document["speed"] |= {
+                "texts_per_s": self.speed.texts_per_s,
+                "tokens_per_s": self.speed.tokens_per_s,
+            }
+        return document
+
+
+def evaluate(
+    client: Client, plan: Plan, report: Callable[[Progress], None] = lambda _: None
+) -> tuple[Evaluation, Predictions]:
+    """Classify every text of a file and compare what is said with what is true.
+
+    The file's labels are all read before the first text is sent.
+
+    Args:
+        client: of the server; its settings say how many requests are under way at once.
+        plan: what is evaluated.
+        report: called with the progress now and then.
+
+    Raises:
+        UnsupportedModelError: the model gives no single label.
+        LabelError: a label of the file is none of the model's.
+        UnfinishedError: the server is gone; the same plan goes on where it stopped.
+        BertritonError: file or server cannot be used.
+
+    Example:
+        >>> with Client("localhost:8001") as client:
+        ...     evaluation, _ = evaluate(client, Plan(LabelledTexts(Path("reviews.csv"))))
+        >>> evaluation.metrics.accuracy
+        0.9224
+    """
+    info = client.info
+    require_single_label(info)
+    require_no_predictions(plan.texts.file)
+    expected = plan.texts.labels(info.labels)
+    predictions, speed = predict(client, plan, report)
+    if len(predictions.probabilities) != len(expected):
+        raise FileFormatError(f"{plan.texts.file} was changed while it was evaluated")
+    if not predictions.answered.any():
+        raise EvaluationError(f"{plan.texts.file}: no text could be classified: {_first(predictions)}")
+    evaluation = Evaluation(
+        model=info.name,
+        checkpoint_sha256=info.checkpoint_sha256,
+        file=plan.texts.file.name,
+        file_sha256=_sha256(plan.texts.file),
+        options=dict(plan.options),
+        metrics=metrics(predictions, expected),
+        failed=len(predictions.errors),
+        first_failure=_first(predictions),
+        speed=speed,
+    )
+    return evaluation, predictions
+
+
+def require_single_label(info: ClassifierInfo) -> None:
+    """See that a model gives one label a text.
+
+    Raises:
+        UnsupportedModelError: it does not.
+    """
+    if info.problem_type != contract.SINGLE_LABEL:
+        raise UnsupportedModelError(
+            f"{info.name} is a model for {info.problem_type}: only {contract.SINGLE_LABEL} is evaluated"
+        )
+
+
+def predict(
+    client: Client, plan: Plan, report: Callable[[Progress], None]
+) -> tuple[Predictions, Speed | None]:
+    """The model's answers to all texts, and how fast they came.
+
+    Raises:
+        UnfinishedError: the server is gone; the same plan goes on where it stopped.
+        BertritonError: file or server cannot be used.
+    """
+    info = client.info
+    file = plan.output or _kept_file(plan, info)
+    seconds, earlier_rows = 0.0, None
+    if plan.output or not file.exists():
+        started = time.monotonic()
+        earlier_rows = _answered(client, plan, file, report).earlier_rows
+        seconds = time.monotonic() - started
+    predictions = read_predictions(file)
+    if plan.output is None:
+        file.unlink()
+    speed = None if earlier_rows is None else _speed(predictions, earlier_rows, seconds, plan, info)
+    return predictions, speed
+
+
+def _answered(client: Client, plan: Plan, file: Path, report: Callable[[Progress], None]) -> Progress:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return run(_job(plan, file), client, plan.options, report)
+    except ServiceError as exc:
+        raise UnfinishedError(str(exc), parts_folder(file)) from exc
+    except OSError as exc:
+        raise ReportError(f"cannot write {exc.filename or file}: {exc.strerror}") from exc
+
+
+def _job(plan: Plan, output: Path) -> FileJob:
+    texts = plan.texts
+    return FileJob(
+        texts.file,
+        output,
+        text_column=texts.text_column,
+        pair_column=texts.pair_column,
+        all_scores=True,
+        overwrite=plan.overwrite,
+        server=plan.server,
+    )
+
+
+def _kept_file(plan: Plan, info: ClassifierInfo) -> Path:
+    """Where predictions lie that nobody asked to keep: one for every plan, model and state of file."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(cache) if cache else Path.home() / ".cache") / "bertriton" / "evaluations"
+    try:
+        what = json.dumps(description(_job(plan, folder), info, plan.options))
+    except OSError as exc:
+        raise FileFormatError(f"cannot read {plan.texts.file}: {exc.strerror}") from exc
+    return folder / (hashlib.sha256(what.encode()).hexdigest() + KEPT_SUFFIX)
+
+
+def _speed(
+    predictions: Predictions, earlier_rows: int, seconds: float, plan: Plan, info: ClassifierInfo
+) -> Speed | None:
+    read = predictions.token_counts[earlier_rows:]
+    if plan.options.get("truncation") != "windows":
+        read = np.minimum(read, plan.options.get("max_length", info.max_length))
+    return Speed(len(read), int(read.sum()), seconds) if len(read) else None
+
+
+def _first(predictions: Predictions) -> str | None:
+    return next((f"row {row + 1}: {error}" for row, error in predictions.errors.items()), None)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return hashlib.sha256(content).hexdigest()
