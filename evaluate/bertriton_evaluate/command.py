@@ -31,7 +31,7 @@ from bertriton_evaluate.labelled import DEFAULT_LABEL_COLUMN, DEFAULT_TEXT_COLUM
 from bertriton_evaluate.predictions import read_predictions
 from bertriton_evaluate.report import print_report
 from bertriton_evaluate.serving import served_checkpoint
-from bertriton_export.exporter import TARGET_TO_PRECISIONS
+from bertriton_export.targets import DEFAULT_TARGET, TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_PRECISIONS = sorted({name for names in TARGET_TO_PRECISIONS.values() for name in names})
+_PRECISIONS = TARGETS[DEFAULT_TARGET].precisions
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,8 @@ class GraphOptions:
     attention: type[Attention] = LoopAttention
     # Of weights and activations of embeddings and encoder; the head is fp32 always, and so are answers.
     dtype: Float = np.float32
-    # Whether sums are parts of the LayerNorm or GELU behind them: one pass less on a GPU, but ONNX Runtime's CPU
-    # kernels for that take several times as long as the two operators by themselves.
+    # Whether sums are parts of the LayerNorm or GELU behind them: one pass less on a GPU, but ONNX Runtime's
+    # CPU kernels for that take several times as long as the two operators by themselves.
     is_fused: bool = False
 
 

@@ -40,8 +40,8 @@ SMALLEST_MAXIMUM: Final = 1e-6
 
 # What an activation function never goes below.
 ACTIVATION_TO_MINIMUM: Final = {"gelu": -0.1701, "gelu_tanh": -0.1701, "relu": 0.0}
-# Levels for what lies between that minimum and zero. Fewer would leave more to the tokens with large values, but make
-# those coarse whose largest value is small.
+# Levels for what lies between that minimum and zero. Fewer would leave more to the tokens with large values,
+# but make those coarse whose largest value is small.
 LEVELS_BELOW_ZERO: Final = 24
 
 
@@ -114,7 +114,7 @@ class Int8Linear:
 
     def with_bias(self, name: str, hidden: str, bias: NDArray[np.float32]) -> str:
         """The layer with a bias."""
-        # As a row: ONNX Runtime fuses a bias of rank 1 with the GELU behind it, and that kernel is the slower one.
+        # As a row: ONNX Runtime fuses a bias of rank 1 with the GELU behind it, by a slower kernel.
         row = self._g.weight(f"{name}.bias", bias[None, :])
         return self._g.op("Add", self.product(name, hidden), row)
 
@@ -136,7 +136,9 @@ class Int8Linear:
             inverse = g.weight(f"{name}.inverse_smoothing", 1 / self._options.smoothing[name])
             smooth = g.op("Mul", hidden, inverse)
         maxima = g.op("ReduceMax", g.op("Abs", smooth), axes=[1], keepdims=0)  # (T)
-        return self._quantise(smooth, maxima, SMALLEST_MAXIMUM / SIGNED_LEVELS, SIGNED_LEVELS, SIGNED_ZERO_POINT)
+        return self._quantise(
+            smooth, maxima, SMALLEST_MAXIMUM / SIGNED_LEVELS, SIGNED_LEVELS, SIGNED_ZERO_POINT
+        )
 
     def _from_minimum(self, name: str, hidden: str) -> _Tokens:
         """Tokens that never go below a known minimum; the smallest scale still reaches it."""
