@@ -48,6 +48,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @option("--all-scores", is_flag=True, help="Add a column for the probability of every label.")
 @option("--overwrite", is_flag=True, help="Throw away the output and the progress of an earlier run.")
 @reading_options
+@option("--rows", type=click.IntRange(min=1), help="Texts per request [default: the server's limit].")
 @connection_options
 def classify_command(  # one parameter per option
     texts: tuple[str, ...],

@@ -73,12 +73,11 @@ _READING_OPTIONS: Final = (
         type=click.Choice(get_args(Aggregation)),
         help="How scores of windows are joined [default: mean].",
     ),
-    option("--rows", type=click.IntRange(min=1), help="Texts per request [default: the server's limit]."),
 )
 
 
 def reading_options(command: CommandT) -> CommandT:
-    """Add the options of how texts are sent and read: `call_options` takes all of them but rows."""
+    """Add the options of how texts are read, which `call_options` takes."""
     for add in reversed(_READING_OPTIONS):
         command = add(command)
     return command

@@ -6,7 +6,7 @@ import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from rich.console import Console
@@ -42,6 +42,11 @@ if TYPE_CHECKING:
     from bertriton_evaluate.predictions import Predictions
 
 ResultT = TypeVar("ResultT")
+
+# Nobody waits for a single answer here, and a slow machine must not fail for being slow: as many rows as the
+# network takes at once, so that no request waits in the server's queue longer than it may, and patience.
+DEFAULT_ROWS: Final = 16
+DEFAULT_TIMEOUT_S: Final = 300.0
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _PRECISIONS = TARGETS[DEFAULT_TARGET].precisions
@@ -112,7 +117,7 @@ class _Compared:
             yield lambda: _watched(predict, client, other)[0]
 
 
-@click.command("evaluate")
+@click.command("evaluate", context_settings={"default_map": {"timeout": DEFAULT_TIMEOUT_S}})
 @option(
     "--data",
     "file",
@@ -154,6 +159,9 @@ class _Compared:
 )
 @option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit with 1 when the accuracy is under this.")
 @reading_options
+@option(
+    "--rows", type=click.IntRange(min=1), default=DEFAULT_ROWS, show_default=True, help="Texts per request."
+)
 @connection_options
 @click.pass_context
 def evaluate_command(  # one parameter per option
@@ -171,7 +179,7 @@ def evaluate_command(  # one parameter per option
     precision: str | None,
     compared: str | None,
     compare_model: str | None,
-    rows: int | None,
+    rows: int,
     **others: Any,  # noqa: ANN401  # the reports, how texts are read, and the connection
 ) -> None:
     """Measure how accurate a model is on labelled texts.
