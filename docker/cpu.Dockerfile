@@ -38,7 +38,9 @@ COPY docker/healthcheck.py /usr/local/lib/bertriton/healthcheck.py
 ENV BERTRITON_CHECKPOINT=/opt/checkpoints/imdb \
     BERTRITON_STORE=/var/cache/bertriton \
     BERTRITON_RUNTIME_DIR=/opt/triton \
-    HF_HOME=/var/cache/bertriton/huggingface
+    HF_HOME=/var/cache/bertriton/huggingface \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    ORT_DISABLE_TELEMETRY=1
 VOLUME /var/cache/bertriton
 WORKDIR /home/bertriton
 USER 10001:10001

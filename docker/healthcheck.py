@@ -1,7 +1,7 @@
 """Exit with 0 when every loaded model of the container's Triton is ready, and there is one.
 
-Model by model: the server as a whole still called itself ready when a tokenizer's process had died, until 26.04.
-Over HTTP, which has no key and no TLS inside the container; standard library only.
+Model by model, since a server calls itself ready while one of them has died (until NVIDIA's 26.04).
+Over HTTP, whose health is free of TLS and key inside a container; standard library only.
 """
 
 from __future__ import annotations

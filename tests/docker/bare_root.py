@@ -1,6 +1,6 @@
 """A root folder as `python:3.12-slim` has it, from this machine's own Debian packages and Python.
 
-Only the packages of that image are in it, so what an image lacks is lacking here too. The Python is the one that
+Only the packages of that image are in it, so what it lacks is lacking here too. The Python is the one that
 runs the tests, in /usr/local, where the image has its own.
 """
 
@@ -34,7 +34,7 @@ SLIM_PACKAGES: Final = (
 _LEFT_OUT: Final = re.compile(r"/usr/share/(doc|man|info|locale)/")
 _MERGED: Final = ("bin", "lib", "lib64", "sbin")  # into /usr
 _FOLDERS: Final = ("dev", "etc", "home", "opt", "proc", "root", "run", "srv", "sys", "usr/local", "var/cache")
-# For the network of a build, as a container engine hands them in; certificates are made when a package is configured.
+# For the network of a build, as an engine hands them in. Certificates are made when a package is configured.
 _FROM_THE_MACHINE: Final = ("resolv.conf", "hosts", "ssl")
 
 
@@ -63,7 +63,9 @@ def _copy_packages(root: Path) -> None:
     files = {_resolved(line) for line in listing.splitlines() if line.startswith("/")}
     files = {file for file in files if not _LEFT_OUT.match(file) and os.path.lexists(file)}
     files |= {str(file) for file in Path("/etc/alternatives").iterdir()}
-    names = "\0".join(sorted(file.lstrip("/") for file in files if not Path(file).is_dir() or Path(file).is_symlink()))
+    names = "\0".join(
+        sorted(file.lstrip("/") for file in files if not Path(file).is_dir() or Path(file).is_symlink())
+    )
     archive = ["tar", "--create", "--directory=/", "--null", "--files-from=-"]
     packed = subprocess.run(archive, input=names.encode(), stdout=subprocess.PIPE, check=True)
     subprocess.run(["tar", "--extract", "--directory", root], input=packed.stdout, check=True)
@@ -93,10 +95,16 @@ def _with_dependencies(names: tuple[str, ...]) -> list[str]:
 def _copy_python(root: Path) -> None:
     base = Path(sys.base_prefix)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    assert base != Path("/usr"), "the tests of the images need a Python of its own prefix, as pyenv or uv make it"
-    left_out = shutil.ignore_patterns("test", "tests", "__pycache__", "*.a", "site-packages", "idlelib", "tkinter")
+    assert base != Path("/usr"), (
+        "the tests of the images need a Python of its own prefix, as pyenv or uv make it"
+    )
+    left_out = shutil.ignore_patterns(
+        "test", "tests", "__pycache__", "*.a", "site-packages", "idlelib", "tkinter"
+    )
     for name in ("bin", "include", "lib"):
-        shutil.copytree(base / name, root / "usr/local" / name, symlinks=True, ignore=left_out, dirs_exist_ok=True)
+        shutil.copytree(
+            base / name, root / "usr/local" / name, symlinks=True, ignore=left_out, dirs_exist_ok=True
+        )
     packages = root / "usr/local/lib" / version / "site-packages"
     packages.mkdir()
     # Scripts of other packages, some of which start with this machine's paths.

@@ -30,7 +30,9 @@ def compose() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     """docker/cpu.Dockerfile, every instruction of it carried out in an otherwise bare folder."""
-    assert os.geteuid() == 0, "the tests of the images mount and change users: run them as root, or in a container"
+    assert os.geteuid() == 0, (
+        "the tests of the images mount and change users: run them as root, or in a container"
+    )
     workspace = tmp_path_factory.mktemp("image")
     yield Build(ROOT / "docker" / "cpu.Dockerfile", ROOT, workspace).run()
     shutil.rmtree(workspace)
@@ -66,7 +68,7 @@ def served(
 
 @pytest.fixture(scope="session")
 def prometheus_programs() -> Path:
-    """The folder of `prometheus` and `promtool`: installed ones, else Debian's package, unpacked and not installed."""
+    """Folder of `prometheus` and `promtool`: installed ones, else Debian's package, only unpacked."""
     if installed := shutil.which("prometheus"):
         return Path(installed).parent
     programs = PROMETHEUS_CACHE / "usr" / "bin"

@@ -38,6 +38,7 @@ class Container(Process):
         image: Image,
         service: dict[str, Any],
         store: Path,
+        *,
         arguments: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         mounts: dict[str, Path] | None = None,

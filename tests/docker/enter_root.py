@@ -1,6 +1,6 @@
 """Make a root folder the whole of what a command sees; runs inside new namespaces, see `namespaces.py`.
 
-    python enter_root.py '{"root": ..., "mounts": [[kind or source, target, options], ...], ...}' COMMAND...
+python enter_root.py '{"root": ..., "mounts": [[kind or source, target, options], ...], ...}' COMMAND...
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Does what `docker build` would, instruction by instruction, in folders; what it does not know it refuses."""
+"""Does what `docker build` would, instruction by instruction, in folders; refuses what it does not know."""
 
 from __future__ import annotations
 
@@ -80,10 +80,13 @@ class Build:
     def _do_from(self, value: str) -> None:
         source, *named = self._expanded(value).split()
         root = self._workspace / f"stage-{len(self._stages)}"
-        # Where the base image has its own Python and no other: see bare_root.
+        # What stands in for an image can be no other: see bare_root.
         assert source.startswith("python:3.12"), source
-        root.mkdir(parents=True)
-        make_bare_root(root)
+        base = self._workspace / "base"
+        if not base.exists():
+            base.mkdir()
+            make_bare_root(base)
+        self._copy(base, root)
         self._stage = Image(root)
         self._stages[named[-1] if named else ""] = self._stage
 
@@ -130,12 +133,19 @@ class Build:
                 self._copy_from_context(source, into / source if target.endswith("/") else into)
 
     def _do_run(self, value: str) -> None:
-        passed = {name: text for name, text in os.environ.items() if name.upper().startswith(_PASSED_PREFIXES)}
+        passed = {
+            name: text for name, text in os.environ.items() if name.upper().startswith(_PASSED_PREFIXES)
+        }
         environment = {"HOME": "/root", **passed, **self._arguments, **self._stage.environment}
         sandbox = Sandbox(self._stage.root, environment, workdir=self._stage.workdir, network=True)
         command = sandbox.command(["/bin/sh", "-c", value])
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_BUILD_TIMEOUT_S, check=False
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_BUILD_TIMEOUT_S,
+            check=False,
         )
         assert done.returncode == 0, f"RUN {value}\n{done.stdout[-4000:]}"
 
@@ -150,7 +160,8 @@ class Build:
 
     @staticmethod
     def _copy(source: Path, into: Path) -> None:
-        shutil.copytree(source, into, symlinks=True, dirs_exist_ok=True)
+        # The same files under two names, which is faster: no later step writes into a file that is there.
+        shutil.copytree(source, into, symlinks=True, dirs_exist_ok=True, copy_function=os.link)
 
     def _inside(self, path: str) -> Path:
         return self._stage.root / path.lstrip("/")

@@ -46,7 +46,7 @@ class Sandbox:
 
 
 def as_user(user: str, command: Sequence[str]) -> list[str]:
-    """A command under `uid:gid` without a single capability, as `cap_drop: [ALL]` and no-new-privileges have it."""
+    """A command under `uid:gid`, as `cap_drop: [ALL]` and `no-new-privileges` have it."""
     uid, _, gid = user.partition(":")
     ids = ["--reuid", uid, "--regid", gid or uid, "--clear-groups"]
     return ["/usr/bin/setpriv", *ids, "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", *command]
@@ -85,14 +85,24 @@ class Process:
         return self._parent.poll() is not None
 
     def run(self, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        """Another command in the same sandbox, as `docker exec` runs it; as root, unless `as_user` made it."""
-        inside = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--ipc", "--uts", "--net", "--root", "--wdns=/"]
+        """Another command in the same sandbox, as `docker exec`; as root, unless `as_user` made it."""
+        inside = [
+            "nsenter",
+            f"--target={self.pid}",
+            "--mount",
+            "--pid",
+            "--ipc",
+            "--uts",
+            "--net",
+            "--root",
+            "--wdns=/",
+        ]
         variables = [f"{name}={value}" for name, value in self.sandbox.environment.items()]
         whole = [*inside, "/usr/bin/env", "-i", *variables, *command]
         return subprocess.run(whole, capture_output=True, text=True, check=False, **options)
 
     def beside(self, command: Sequence[str]) -> list[str]:
-        """The command line of a program of this machine that shares the sandbox's network and nothing else."""
+        """The command line of a program of this machine that shares nothing but the sandbox's network."""
         return ["nsenter", f"--target={self.pid}", "--net", *command]
 
     def stop(self, timeout_s: float) -> int:

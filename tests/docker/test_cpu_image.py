@@ -1,4 +1,4 @@
-"""The CPU image: a container of it answers, as an ordinary user, without a network, and stops when it is told to."""
+"""The CPU image: its containers answer, as an ordinary user, without a network, and stop when told to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from image_build import Image
 
 TINY_CHECKPOINTS = Path(__file__).parents[1] / "data" / "checkpoints"
-TINY = {"BERTRITON_CHECKPOINT": "/checkpoints/one-layer"}
+TINY = {"BERTRITON_CHECKPOINT": "/checkpoints/one-layer", "BERTRITON_PRECISION": "fp32"}
+EXPORT_TINY = ("export", "/checkpoints/one-layer", "--precision", "fp32", "--repository")
 STOP_TIMEOUT_S = 60.0
 # Not the address that clients in the container use by default: only a server on all interfaces listens there.
 OTHER_ADDRESS = "127.0.0.2"
@@ -28,7 +29,13 @@ def exported(store: Path) -> list[Path]:
 
 def test_fresh_container_classifies_with_nothing_set_and_no_network(served: Container) -> None:
     asked = served.execute(
-        "bertriton", "classify", "--url", f"{OTHER_ADDRESS}:8001", "--json", "What a lovely film.", "Two hours, gone."
+        "bertriton",
+        "classify",
+        "--url",
+        f"{OTHER_ADDRESS}:8001",
+        "--json",
+        "What a lovely film.",
+        "Two hours, gone.",
     )
 
     assert asked.returncode == 0, asked.stderr
@@ -55,6 +62,11 @@ def test_every_process_is_an_ordinary_user_without_capabilities(served: Containe
         assert fields["NoNewPrivs"] == "1"
 
 
+def test_nothing_in_it_phones_home(served: Container) -> None:
+    # ONNX Runtime says so in its log when telemetry is on and finds no place for its identifier.
+    assert "telemetry" not in served.output.lower()
+
+
 def test_build_tools_stay_behind(served: Container) -> None:
     found = served.execute(
         "/bin/sh", "-c", "ls -d /opt/*/lib/*/site-packages/pip /opt/*/*/lib/*/site-packages/pip /src /wheels"
@@ -65,7 +77,9 @@ def test_build_tools_stay_behind(served: Container) -> None:
 
 def test_health_check_names_the_models_and_fails_where_nothing_listens(served: Container) -> None:
     healthy = served.check_health()
-    elsewhere = served.execute("env", "BERTRITON_HTTP_PORT=1", "python3", "/usr/local/lib/bertriton/healthcheck.py")
+    elsewhere = served.execute(
+        "env", "BERTRITON_HTTP_PORT=1", "python3", "/usr/local/lib/bertriton/healthcheck.py"
+    )
 
     assert healthy.stdout == "ready: imdb, imdb_bert, imdb_tokenizer\n"
     assert elsewhere.returncode == 1
@@ -77,7 +91,7 @@ def test_ordinary_commands_and_those_of_bertriton_run_in_place_of_the_server(
 ) -> None:
     mounts = {"/checkpoints": TINY_CHECKPOINTS}
     repository = "/var/cache/bertriton/by-hand"
-    assert start("export", "/checkpoints/one-layer", "--repository", repository, mounts=mounts).wait() == 0
+    assert start(*EXPORT_TINY, repository, mounts=mounts).wait() == 0
     program = start("sh", "-c", "id -u", store=tmp_path / "other")
     unknown = start("no-such-command", store=tmp_path / "third")
 
@@ -153,7 +167,7 @@ def test_engines_are_built_before_the_server_starts(
 ) -> None:
     mounts = {"/checkpoints": TINY_CHECKPOINTS}
     repository = "/var/cache/bertriton/repository"
-    assert start("export", "/checkpoints/one-layer", "--repository", repository, mounts=mounts).wait() == 0
+    assert start(*EXPORT_TINY, repository, mounts=mounts).wait() == 0
     script = tmp_path / "store" / "repository" / "one-layer_bert" / "build_engine.sh"
     script.write_text(f'#!/bin/sh\necho "building into $1"\nexit {exit_status}\n')
     script.chmod(0o755)
