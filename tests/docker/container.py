@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from image_build import Image
 
 READY_TIMEOUT_S: Final = 300.0
-_POLL_S: Final = 0.2
+_POLL_S: Final = 0.5
 _TMPFS_DEFAULTS: Final = "noexec,nosuid,nodev"  # a container engine's
 _GIB: Final = 1 << 30
 

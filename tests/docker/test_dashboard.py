@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,17 +70,13 @@ def prometheus(
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{PROMETHEUS_PORT}",
     ]
-    log = (folder / "log").open("wb")
-    started = [
-        subprocess.Popen(served.beside(command), stdout=log, stderr=log)
-        for command in (watch, [sys.executable, "-c", LOAD])
-    ]
-    try:
+    with ExitStack() as running:
+        log = running.enter_context((folder / "log").open("wb"))
+        for command in (watch, [sys.executable, "-c", LOAD]):
+            process = subprocess.Popen(served.beside(command), stdout=log, stderr=log)
+            running.callback(process.wait)
+            running.callback(process.kill)
         yield str(prometheus_programs / "promtool")
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
 
 
 def ask(served: Container, promtool: str, query: str) -> list[float]:
