@@ -85,7 +85,7 @@ def test_tritonserver_itself_is_process_1_with_strict_flags_and_stops_cleanly(
 def test_one_broken_model_ends_the_container(start_nvidia: Callable[..., Container], tmp_path: Path) -> None:
     broken = tmp_path / "store" / "repository" / "broken"
     (broken / "1").mkdir(parents=True)
-    (broken / "config.pbtxt").write_text('backend: "python" max_batch_size: 1')
+    (broken / "config.pbtxt").write_text('backend: "no-such-backend"')
     container = start_nvidia(BERTRITON_MODEL_REPOSITORY="/var/cache/bertriton/repository")
 
     assert container.wait() != 0
