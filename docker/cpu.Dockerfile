@@ -16,6 +16,7 @@ RUN PYTHONPATH=server BERTRITON_RUNTIME_DIR=/opt/triton \
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY bench bench
 COPY client client
+COPY evaluate evaluate
 COPY export export
 RUN PIP_CONSTRAINT=constraints.txt python3 -m pip wheel --no-deps --wheel-dir /wheels . \
     && python3 -m venv --without-pip /opt/bertriton \
