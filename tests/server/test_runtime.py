@@ -114,9 +114,10 @@ def test_the_pip_runtime_is_shielded_from_the_users_packages(runtime: Runtime) -
 
     environment = runtime.environment(users)
 
-    assert environment.keys() == {"PATH", "LD_LIBRARY_PATH", "LANG"}
+    assert environment.keys() == {"PATH", "LD_LIBRARY_PATH", "LANG", "ORT_DISABLE_TELEMETRY"}
     assert environment["PATH"] == f"{runtime.executable_path[0]}:/bin"
     assert environment["LD_LIBRARY_PATH"].split(":") == [*map(str, runtime.library_path), "/lib"]
+    assert environment["ORT_DISABLE_TELEMETRY"] == "1"
     assert runtime.environment({})["LD_LIBRARY_PATH"].split(":") == [*map(str, runtime.library_path)]
 
 
