@@ -1,5 +1,5 @@
 # bertriton on CPUs: the exporter, and the Triton that pip installs, made here so that a container needs no network.
-# The checkout is the context: docker build --file docker/cpu.Dockerfile --tag bertriton-cpu .
+# The checkout is the context: docker build --file docker/cpu.Dockerfile --tag bertriton:cpu .
 ARG PYTHON_VERSION=3.12.12
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
@@ -24,7 +24,7 @@ RUN PIP_CONSTRAINT=constraints.txt python3 -m pip wheel --no-deps --wheel-dir /w
         --constraint constraints.txt "$(echo /wheels/bertriton-*.whl)[export,serve]"
 
 FROM python:${PYTHON_VERSION}-slim-bookworm
-LABEL org.opencontainers.image.title="bertriton-cpu" \
+LABEL org.opencontainers.image.title="bertriton" \
       org.opencontainers.image.description="BERT text classifiers on Triton, for CPUs" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --gid 10001 bertriton \
