@@ -109,8 +109,8 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _most_different(comparison: Comparison) -> Table:
-    table = Table("row", "differ by", "label", "said", "other", box=None)
-    table.add_column("text", no_wrap=True)  # what has no room ends with an ellipsis
+    table = Table("row", "differ by", "label", "said", "other", box=None, expand=True)
+    table.add_column("text", no_wrap=True, ratio=1)  # has the room that is left, and ends with an ellipsis
     for each in comparison.most_different:
         words = " ".join(each.text.split())
         cells = (f"{each.row:,}", f"{each.difference:.4f}", each.label, each.said, each.other_said, words)

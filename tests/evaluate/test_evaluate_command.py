@@ -148,7 +148,10 @@ def test_another_server_can_be_compared_with(
     assert 0 < comparison["mean_difference"] < 0.02
     told = evaluate(*words).stdout
     assert "exact McNemar test" in told
-    assert "the most different texts" in told
+    lines = told[told.index("the most different texts") :].splitlines()
+    assert ["row", "differ", "by", "label", "said", "other", "text"] == lines[1].split()
+    row = comparison["most_different"][0]
+    assert [str(row["row"]), f"{row['difference']:.4f}", row["label"]] == lines[2].split()[:3]
 
 
 def test_models_of_other_labels_are_not_compared(
