@@ -1,0 +1,80 @@
+"""Hold a graph to what TensorRT's ONNX parser reads, before anybody waits for an engine.
+
+`data/tensorrt_operators.json` lists the operators and, for each, the types of its first input; it names its
+source, the parser's own documentation.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+import onnx
+from onnx import TensorProto
+
+from bertriton_export.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# ONNX's types -> what the parser's documentation calls them.
+_TYPE_TO_NAME: Final = {
+    TensorProto.FLOAT: "FP32",
+    TensorProto.FLOAT16: "FP16",
+    TensorProto.BFLOAT16: "BF16",
+    TensorProto.INT32: "INT32",
+    TensorProto.INT64: "INT64",
+    TensorProto.INT8: "INT8",
+    TensorProto.UINT8: "UINT8",
+    TensorProto.BOOL: "BOOL",
+}
+
+
+def supported_operators() -> dict[str, frozenset[str]]:
+    """Operators that TensorRT reads -> types of the first input that it reads them with."""
+    file = resources.files("bertriton_export") / "data" / "tensorrt_operators.json"
+    listed = json.loads(file.read_text(encoding="utf-8"))["operators"]
+    return {operator: frozenset(types) for operator, types in listed.items()}
+
+
+def require_supported_by_tensorrt(onnx_file: Path) -> None:
+    """Check every node of a graph, its types inferred strictly.
+
+    Args:
+        onnx_file: with its weights inside or beside it; those are not read.
+
+    Raises:
+        UnsupportedModelError: TensorRT does not read a node; names node, operator and type.
+    """
+    supported = supported_operators()
+    model = onnx.load(onnx_file, load_external_data=False)
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    name_to_type = _types(inferred.graph)
+    for node in model.graph.node:
+        problem = _problem(node, supported, name_to_type)
+        if problem:
+            raise UnsupportedModelError(
+                f"{onnx_file.name}: node {node.name!r}: TensorRT's ONNX parser reads {problem}"
+            )
+
+
+def _problem(
+    node: onnx.NodeProto, supported: Mapping[str, frozenset[str]], name_to_type: Mapping[str, int]
+) -> str:
+    """What TensorRT does not read of a node, empty where there is nothing."""
+    operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    if operator not in supported:
+        return f"no operator {operator}"
+    type_ = name_to_type[node.input[0]]
+    name = _TYPE_TO_NAME.get(type_, TensorProto.DataType.Name(type_))
+    types = supported[operator]
+    return "" if name in types else f"{operator} of {', '.join(sorted(types))}, not of {name}"
+
+
+def _types(graph: onnx.GraphProto) -> dict[str, int]:
+    """Element types of all values of a graph."""
+    values = (*graph.input, *graph.value_info, *graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
