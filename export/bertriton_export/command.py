@@ -13,8 +13,9 @@ from rich.console import Console
 
 from bertriton import contract
 from bertriton_export.errors import ExportError
-from bertriton_export.exporter import DEFAULT_REPOSITORY, DEFAULT_TARGET, TARGET_TO_PRECISIONS, export
+from bertriton_export.exporter import DEFAULT_REPOSITORY, export
 from bertriton_export.heads import HEADS
+from bertriton_export.targets import ALL_PRECISIONS, DEFAULT_TARGET, TARGETS
 
 if TYPE_CHECKING:
     from bertriton_export.exporter import ExportReport
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     "--target",
     envvar="BERTRITON_TARGET",
     show_envvar=True,
-    type=click.Choice(tuple(TARGET_TO_PRECISIONS)),
+    type=click.Choice(tuple(TARGETS)),
     default=DEFAULT_TARGET,
     show_default=True,
     help="What the graph is made for.",
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     "--precision",
     envvar="BERTRITON_PRECISION",
     show_envvar=True,
-    type=click.Choice(sorted({name for names in TARGET_TO_PRECISIONS.values() for name in names})),
+    type=click.Choice(ALL_PRECISIONS),
     help="Of the encoder's linear layers [default for cpu: int8, refused if it decides otherwise than fp32].",
 )
 @click.option(
@@ -151,7 +152,7 @@ def _summary(report: ExportReport, elapsed_s: float) -> str:
     )
     verified = (
         f"verified on {check.texts} texts, {check.tokens} tokens: "
-        f"fp32 logits within {check.max_difference:.1e} "
+        f"{report.verified} within {check.max_difference:.1e} "
         f"of the float64 reference (allowed {check.tolerance:.0e})"
     )
     compared = f"int8 against fp32: {report.int8}" if report.int8 else ""

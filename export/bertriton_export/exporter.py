@@ -15,8 +15,9 @@ import numpy as np
 from bertriton import __version__, contract
 from bertriton.contract import ClassifierInfo
 from bertriton_export.errors import OptionError, RepositoryError
+from bertriton_export.graph_request import GraphRequest
 from bertriton_export.heads import with_head
-from bertriton_export.int8_graph import Int8Request, write_fp32_graph, write_int8_graph
+from bertriton_export.int8_graph import Int8Request
 from bertriton_export.model_config import (
     LABELS_FILE,
     MAX_BATCH_SIZE,
@@ -24,11 +25,10 @@ from bertriton_export.model_config import (
     WARMUP_FOLDER,
     model_configs,
     to_pbtxt,
-    warmup_file,
-    warmup_lengths,
 )
 from bertriton_export.readers import default_name, read_checkpoint
 from bertriton_export.repository import staged_repository, write_manifest
+from bertriton_export.targets import DEFAULT_TARGET, checked_target
 from bertriton_export.verify import sample_texts
 
 if TYPE_CHECKING:
@@ -36,12 +36,11 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.graph_request import WrittenGraph
     from bertriton_export.int8_gate import Int8Comparison
+    from bertriton_export.model_config import NetworkConfig
+    from bertriton_export.targets import Target
     from bertriton_export.verify import Verification
-
-# What a graph can be made for -> the precisions it can have, the default first.
-TARGET_TO_PRECISIONS: Final = {"cpu": ("int8", "fp32")}
-DEFAULT_TARGET: Final = "cpu"
 
 DEFAULT_REPOSITORY: Final = "model_repository"
 VERSION_FOLDER: Final = "1"
@@ -59,8 +58,10 @@ class ExportReport:
 
     classifier: ClassifierInfo
     repository: Path
+    target: str
     precision: str
-    verification: Verification  # of the fp32 graph against float64
+    verified: str  # whose logits were held to the reference
+    verification: Verification  # of those against float64
     int8: Int8Comparison | None  # of the int8 graph against fp32, where one was asked for
 
 
@@ -90,7 +91,7 @@ def export(
         labels: names to use instead of the checkpoint's, in the order of the logits.
         problem_type: what the logits mean, instead of what the checkpoint says, one of `heads.HEADS`.
         threshold: probability from which a label counts, for multi_label_classification.
-        target: what the graph is made for, one of TARGET_TO_PRECISIONS.
+        target: what the graph is made for, one of `targets.TARGETS`.
         precision: of the encoder's linear layers; default: the target's first.
         keep_fp32: linear layers that stay fp32 in an int8 graph, as `encoder.layer.3` or
             `encoder.layer.3.output.dense`.
@@ -111,32 +112,34 @@ def export(
         ('neg', 'pos')
     """
     name = _checked_name(name if name is not None else default_name(str(checkpoint)))
-    precision = _checked_precision(target, precision)
-    int8 = _int8_request(precision, validation_texts, keep_fp32, vnni=vnni)
+    made_for, precision = checked_target(target, precision)
+    request = GraphRequest(precision, _int8_request(precision, validation_texts, keep_fp32, vnni=vnni))
     on_stage("reading the checkpoint")
     source = with_head(read_checkpoint(Path(checkpoint), labels), problem_type, threshold)
     info = _classifier_info(name, source)
     with staged_repository(Path(repository)) as staging:
-        _write_configs(staging, info, needs_vnni=int8 is not None and int8.vnni)
-        _write_tokenizer(staging / (name + contract.TOKENIZER_SUFFIX) / VERSION_FOLDER, source)
-        folder = staging / (name + contract.BERT_SUFFIX) / VERSION_FOLDER
-        verification, comparison = _write_graph(folder, source, int8, on_stage)
-        report = ExportReport(info, Path(repository), precision, verification, comparison)
-        write_manifest(staging, staging / name / VERSION_FOLDER / MANIFEST_FILE, _manifest(report, source))
-    return report
+        graph = _write_models(staging, info, source, made_for, request, on_stage=on_stage)
+    return ExportReport(
+        info, Path(repository), target, precision, graph.verified, graph.verification, graph.int8
+    )
 
 
-def _checked_precision(target: str, precision: str | None) -> str:
-    if target not in TARGET_TO_PRECISIONS:
-        raise OptionError(f"target {target!r}: expected one of {', '.join(TARGET_TO_PRECISIONS)}")
-    precisions = TARGET_TO_PRECISIONS[target]
-    if precision is None:
-        return precisions[0]
-    if precision not in precisions:
-        raise OptionError(
-            f"precision {precision!r} for target {target}: expected one of {', '.join(precisions)}"
-        )
-    return precision
+def _write_models(
+    repository: Path,
+    info: ClassifierInfo,
+    checkpoint: Checkpoint,
+    target: Target,
+    request: GraphRequest,
+    *,
+    on_stage: Callable[[str], object],
+) -> WrittenGraph:
+    _write_configs(repository, info, target.network(info, request))
+    _write_tokenizer(repository / (info.name + contract.TOKENIZER_SUFFIX) / VERSION_FOLDER, checkpoint)
+    folder = repository / (info.name + contract.BERT_SUFFIX) / VERSION_FOLDER
+    graph = target.write_graph(checkpoint, folder, request, on_stage)
+    facts = _manifest(info, checkpoint, request.precision, graph)
+    write_manifest(repository, repository / info.name / VERSION_FOLDER / MANIFEST_FILE, facts)
+    return graph
 
 
 def _int8_request(
@@ -170,15 +173,16 @@ def _classifier_info(name: str, checkpoint: Checkpoint) -> ClassifierInfo:
     )
 
 
-def _write_configs(repository: Path, info: ClassifierInfo, *, needs_vnni: bool) -> None:
-    for name, config in model_configs(info, needs_vnni=needs_vnni).items():
+def _write_configs(repository: Path, info: ClassifierInfo, network: NetworkConfig) -> None:
+    for name, config in model_configs(info, network).items():
         (repository / name / VERSION_FOLDER).mkdir(parents=True)  # Triton wants one even where it is empty
         (repository / name / "config.pbtxt").write_text(to_pbtxt(config), encoding="utf-8")
     bert = repository / (info.name + contract.BERT_SUFFIX)
     (bert / LABELS_FILE).write_text("".join(f"{label}\n" for label in info.labels), encoding="utf-8")
     (bert / WARMUP_FOLDER).mkdir()
-    for tokens in warmup_lengths(info):
-        (bert / WARMUP_FOLDER / warmup_file(tokens)).write_bytes(np.arange(tokens, dtype="<i4").tobytes())
+    for warmup in network.warmups:
+        positions = np.arange(warmup.tokens, dtype="<i4")
+        (bert / WARMUP_FOLDER / warmup.file).write_bytes(positions.tobytes())
 
 
 def _write_tokenizer(folder: Path, checkpoint: Checkpoint) -> None:
@@ -188,22 +192,17 @@ def _write_tokenizer(folder: Path, checkpoint: Checkpoint) -> None:
     (folder / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
 
 
-def _write_graph(
-    folder: Path, checkpoint: Checkpoint, int8: Int8Request | None, on_stage: Callable[[str], object]
-) -> tuple[Verification, Int8Comparison | None]:
-    if int8:
-        return write_int8_graph(checkpoint, folder, int8, on_stage)
-    return write_fp32_graph(checkpoint, folder, on_stage)[1], None
-
-
-def _manifest(report: ExportReport, checkpoint: Checkpoint) -> dict[str, Any]:
+def _manifest(
+    info: ClassifierInfo, checkpoint: Checkpoint, precision: str, graph: WrittenGraph
+) -> dict[str, Any]:
     versions = {package: metadata.version(package) for package in _RECORDED_PACKAGES}
     return {
-        "classifier": asdict(report.classifier),
+        "classifier": asdict(info),
         "source": dict(checkpoint.source),
         "bert": asdict(checkpoint.config),
-        "precision": report.precision,
-        "verification": asdict(report.verification),
-        "int8": asdict(report.int8) if report.int8 else None,
+        "precision": precision,
+        "verification": asdict(graph.verification),
+        "int8": asdict(graph.int8) if graph.int8 else None,
+        **graph.facts,
         "versions": {"bertriton": __version__, "python": platform.python_version(), **versions},
     }

@@ -5,6 +5,7 @@ Meaning of the fields: https://github.com/triton-inference-server/server/blob/ma
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf import text_format
@@ -14,7 +15,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from bertriton import contract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping
 
     from bertriton.contract import ClassifierInfo
 
@@ -26,35 +27,49 @@ QUEUE_DELAY_US: Final = 0
 # milliseconds and nobody's answer is computed after they left; a request may bring a shorter time of its own.
 MAX_QUEUE_SIZE: Final = 512
 QUEUE_TIMEOUT_US: Final = 30_000_000
-# Rows that Triton merges into a batch of the network. On a CPU more make no text faster, and what came first
-# would wait for what came last.
-MERGED_ROWS: Final = 16
-# The pip-only server runs no more tokens than this at once; larger requests take turns with others.
-MICRO_BATCH_TOKENS: Final = 2048
-
 WARMUP_FOLDER: Final = "warmup"
-SHORT_WARMUP_TOKENS: Final = 16
 
 LABELS_FILE: Final = "labels.txt"
 TOKENIZER_FILE: Final = "tokenizer.json"
+
+KIND_CPU: Final = model_config_pb2.ModelInstanceGroup.KIND_CPU
 
 _TOKEN_INPUTS: Final = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
 _TOKEN_REPORT: Final = (contract.TOKEN_COUNT, contract.TRUNCATED, contract.WINDOWS)
 _SCORES: Final = (contract.PROBABILITIES, contract.LOGITS)
 
 
-def model_configs(info: ClassifierInfo, *, needs_vnni: bool) -> dict[str, ModelConfig]:
+@dataclass(frozen=True)
+class WarmUp:
+    """One text that the network runs before it counts as ready."""
+
+    tokens: int
+
+    @property
+    def file(self) -> str:
+        """Name of the file with the text's positions: 0, 1, 2 and so on as INT32."""
+        return f"{contract.POSITION_IDS}_{self.tokens}"
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """How Triton serves the network, which depends on what its graph was made for."""
+
+    backend: str
+    kind: int  # of the instances, a value of ModelInstanceGroup.Kind
+    merged_rows: int  # that Triton merges into a batch
+    warmups: tuple[WarmUp, ...]  # in this order
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def model_configs(info: ClassifierInfo, network: NetworkConfig) -> dict[str, ModelConfig]:
     """The configs of one classifier, model name -> config.
 
     Args:
         info: what the ensemble tells clients.
-        needs_vnni: whether x86 CPUs without VNNI would get wrong answers from the network.
+        network: how the network is served.
     """
-    bert = _bert(info)
-    if needs_vnni:
-        # For the pip-only server, which warns where a CPU has none.
-        bert.parameters["cpu_feature"].string_value = "vnni"
-    configs = (_ensemble(info), _tokenizer(info), bert)
+    configs = (_ensemble(info), _tokenizer(info), _bert(info, network))
     return {config.name: config for config in configs}
 
 
@@ -93,15 +108,15 @@ def _tokenizer(info: ClassifierInfo) -> ModelConfig:
     for name in _TOKEN_INPUTS:
         config.output.add(name=name, data_type=model_config_pb2.TYPE_INT32, dims=[-1])
     _add_token_report(config)
-    config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
+    config.instance_group.add(count=1, kind=KIND_CPU)
     _add_queue(config)
     config.parameters["max_length"].string_value = str(info.max_length)
     return config
 
 
-def _bert(info: ClassifierInfo) -> ModelConfig:
+def _bert(info: ClassifierInfo, network: NetworkConfig) -> ModelConfig:
     config = ModelConfig(
-        name=info.name + contract.BERT_SUFFIX, backend="onnxruntime", max_batch_size=info.max_batch_size
+        name=info.name + contract.BERT_SUFFIX, backend=network.backend, max_batch_size=info.max_batch_size
     )
     for name in _TOKEN_INPUTS:
         # Ragged: Triton hands over the tokens of all requests of a batch as one row without padding.
@@ -109,33 +124,24 @@ def _bert(info: ClassifierInfo) -> ModelConfig:
     _add_scores(config, info)
     for output in config.output:
         output.label_filename = LABELS_FILE
-    config.instance_group.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
+    config.instance_group.add(count=1, kind=network.kind)
     _add_queue(config)
-    config.dynamic_batching.preferred_batch_size.append(MERGED_ROWS)
-    config.parameters["micro_batch_elements"].string_value = str(MICRO_BATCH_TOKENS)
-    for tokens in warmup_lengths(info):
-        _add_warmup(config, tokens)
+    config.dynamic_batching.preferred_batch_size.append(network.merged_rows)
+    for key, value in network.parameters.items():
+        config.parameters[key].string_value = value
+    for warmup in network.warmups:
+        _add_warmup(config, warmup)
     return config
 
 
-def warmup_lengths(info: ClassifierInfo) -> tuple[int, ...]:
-    """Tokens of the texts that the network runs once before it counts as ready."""
-    return (min(SHORT_WARMUP_TOKENS, info.max_length), info.max_length)
-
-
-def warmup_file(tokens: int) -> str:
-    """Name of the file with the positions of a warm-up text: 0, 1, 2 and so on as INT32."""
-    return f"{contract.POSITION_IDS}_{tokens}"
-
-
-def _add_warmup(config: ModelConfig, tokens: int) -> None:
-    sample = config.model_warmup.add(name=f"{tokens} tokens", batch_size=1)
+def _add_warmup(config: ModelConfig, warmup: WarmUp) -> None:
+    sample = config.model_warmup.add(name=f"{warmup.tokens} tokens", batch_size=1)
     for name in _TOKEN_INPUTS:
         sample.inputs[name].data_type = model_config_pb2.TYPE_INT32
-        sample.inputs[name].dims.append(tokens)
+        sample.inputs[name].dims.append(warmup.tokens)
         sample.inputs[name].zero_data = True
     # Positions of zero would make every token a text of its own.
-    sample.inputs[contract.POSITION_IDS].input_data_file = warmup_file(tokens)
+    sample.inputs[contract.POSITION_IDS].input_data_file = warmup.file
 
 
 def _add_queue(config: ModelConfig) -> None:

@@ -1,0 +1,55 @@
+"""Graphs for CPUs, in int8 or fp32, and how Triton serves them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bertriton_export.graph_request import WrittenGraph
+from bertriton_export.int8_graph import write_fp32_graph, write_int8_graph
+from bertriton_export.model_config import KIND_CPU, NetworkConfig, WarmUp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bertriton.contract import ClassifierInfo
+    from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.graph_request import GraphRequest
+
+PRECISIONS: Final = ("int8", "fp32")
+
+# Rows that Triton merges into a batch of the network. On a CPU more make no text faster, and what came first
+# would wait for what came last.
+MERGED_ROWS: Final = 16
+# The pip-only server runs no more tokens than this at once; larger requests take turns with others.
+MICRO_BATCH_TOKENS: Final = 2048
+SHORT_WARMUP_TOKENS: Final = 16
+
+
+def write_cpu_graph(
+    checkpoint: Checkpoint, folder: Path, request: GraphRequest, on_stage: Callable[[str], object]
+) -> WrittenGraph:
+    """Write the graph in the precision asked for; of int8, it is the fp32 twin that meets the reference.
+
+    Raises:
+        OptionError, VerificationError, Int8GateError: as `int8_graph` does.
+    """
+    if request.int8:
+        verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage)
+        return WrittenGraph(verification, "fp32 logits", comparison)
+    return WrittenGraph(write_fp32_graph(checkpoint, folder, on_stage)[1], "fp32 logits")
+
+
+def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
+    """How Triton serves the graph."""
+    parameters = {"micro_batch_elements": str(MICRO_BATCH_TOKENS)}
+    if request.int8 and request.int8.vnni:
+        # For the pip-only server, which warns where a CPU has none.
+        parameters["cpu_feature"] = "vnni"
+    return NetworkConfig(
+        backend="onnxruntime",
+        kind=KIND_CPU,
+        merged_rows=MERGED_ROWS,
+        warmups=(WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length)), WarmUp(info.max_length)),
+        parameters=parameters,
+    )

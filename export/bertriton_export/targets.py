@@ -1,0 +1,59 @@
+"""What a graph can be made for: one entry a target, and one module that writes its graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from bertriton_export import cpu_target
+from bertriton_export.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bertriton.contract import ClassifierInfo
+    from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.graph_request import GraphRequest, WrittenGraph
+    from bertriton_export.model_config import NetworkConfig
+
+    Stage = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of machine to serve on."""
+
+    summary: str  # for people
+    precisions: tuple[str, ...]  # of its graphs, the default first
+    # Writes the graph and all that belongs to it into the folder of its version, and checks it.
+    write_graph: Callable[[Checkpoint, Path, GraphRequest, Stage], WrittenGraph]
+    # How the config of the network differs from target to target.
+    network: Callable[[ClassifierInfo, GraphRequest], NetworkConfig]
+
+
+TARGETS: Final = {
+    "cpu": Target(
+        "CPUs", cpu_target.PRECISIONS, write_graph=cpu_target.write_cpu_graph, network=cpu_target.cpu_network
+    ),
+}
+DEFAULT_TARGET: Final = "cpu"
+ALL_PRECISIONS: Final = sorted({name for target in TARGETS.values() for name in target.precisions})
+
+
+def checked_target(target: str, precision: str | None) -> tuple[Target, str]:
+    """A target by its name, and the precision asked for or its default.
+
+    Raises:
+        OptionError: there is no such target, or it has no such precision.
+    """
+    if target not in TARGETS:
+        raise OptionError(f"target {target!r}: expected one of {', '.join(TARGETS)}")
+    precisions = TARGETS[target].precisions
+    if precision is None:
+        return TARGETS[target], precisions[0]
+    if precision not in precisions:
+        raise OptionError(
+            f"precision {precision!r} for target {target}: expected one of {', '.join(precisions)}"
+        )
+    return TARGETS[target], precision
