@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from bertriton import contract
-from bertriton_export.bert_graph import encoder_linears, write_bert_graph
+from bertriton_export.bert_graph import encoder_linears
 from bertriton_export.errors import Int8GateError
 from bertriton_export.graph_session import GraphSession
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Encoding
 
-    from bertriton_export.bert_graph import GraphOptions
+    from bertriton_export.bert_graph import GraphOptions, GraphWriter
     from bertriton_export.checkpoint import Checkpoint
 
     Stage = Callable[[str], object]
@@ -70,8 +70,9 @@ def require_int8_close_to_fp32(
     fp32_and_int8: tuple[Path, Path],
     options: GraphOptions,
     on_stage: Stage,
+    write: GraphWriter,
 ) -> Int8Comparison:
-    """Compare the two graphs on tokenised texts.
+    """Compare the two graphs on tokenised texts; `write` wrote the int8 one with `options`.
 
     Raises:
         Int8GateError: the int8 graph is too far off; names the layers that hurt most.
@@ -80,7 +81,7 @@ def require_int8_close_to_fp32(
     comparison = _compare(checkpoint, int8, fp32)
     if not comparison.is_close:
         part = slice(TEXTS_TO_BLAME_ON)
-        layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage)
+        layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage, write)
         raise Int8GateError(str(comparison), layers)
     return comparison
 
@@ -118,6 +119,7 @@ def _layers_to_blame(
     fp32: NDArray[np.float32],
     options: GraphOptions,
     on_stage: Stage,
+    write: GraphWriter,
 ) -> tuple[str, ...]:
     """The layers that move probabilities most when each alone is int8, worst first."""
     linears = frozenset(encoder_linears(checkpoint.config))
@@ -128,7 +130,7 @@ def _layers_to_blame(
         alone = frozenset(name for name in linears if name.startswith(f"bert.{layer}."))
         only_this = replace(options, keep_fp32=options.keep_fp32 | (linears - alone))
         with tempfile.TemporaryDirectory() as folder:
-            file = write_bert_graph(checkpoint, Path(folder), only_this)
+            file = write(checkpoint, Path(folder), only_this)
             int8 = GraphSession(file).probabilities(encodings)
         layer_to_difference[layer] = _compare(checkpoint, int8, fp32).mean_difference
     by_difference = sorted(layer_to_difference, key=layer_to_difference.__getitem__, reverse=True)

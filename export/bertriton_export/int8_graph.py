@@ -21,8 +21,12 @@ from bertriton_export.smoothing import input_maxima, smoothing_factors
 from bertriton_export.verify import Verification, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bertriton_export.bert_graph import GraphWriter
     from bertriton_export.checkpoint import Checkpoint
 
 # Channels show which of them run large on few texts already; the comparison uses all.
@@ -54,9 +58,15 @@ def write_fp32_graph(
 
 
 def write_int8_graph(
-    checkpoint: Checkpoint, folder: Path, request: Int8Request, on_stage: Callable[[str], object]
+    checkpoint: Checkpoint,
+    folder: Path,
+    request: Int8Request,
+    on_stage: Callable[[str], object],
+    write: GraphWriter = write_bert_graph,
 ) -> tuple[Verification, Int8Comparison]:
     """Write the int8 graph and hold it to its fp32 twin, and that one to the reference.
+
+    The twin is a CPU's graph, whatever `write` writes.
 
     Raises:
         OptionError: a layer to keep in fp32 does not exist.
@@ -69,13 +79,24 @@ def write_int8_graph(
         fp32_file, verification = write_fp32_graph(checkpoint, Path(twin), on_stage)
         on_stage("building the int8 graph")
         observed = encodings[::TEXTS_PER_OBSERVED_TEXT][:MAX_OBSERVED_TEXTS]
-        smoothed = [name for name in encoder_linears(checkpoint.config) if not is_after_activation(name)]
-        factors = smoothing_factors(checkpoint.weights, input_maxima(fp32_file, smoothed, observed))
+        maxima = input_maxima(fp32_file, encoder_linears(checkpoint.config), observed)
         levels = FULL_WEIGHT_LEVELS if request.vnni else REDUCED_WEIGHT_LEVELS
-        options = GraphOptions(Int8Options(levels, factors), kept)
-        file = write_bert_graph(checkpoint, folder, options)
-        comparison = require_int8_close_to_fp32(checkpoint, encodings, (fp32_file, file), options, on_stage)
+        options = GraphOptions(_int8_options(checkpoint, maxima, levels), kept)
+        file = write(checkpoint, folder, options)
+        comparison = require_int8_close_to_fp32(
+            checkpoint, encodings, (fp32_file, file), options, on_stage, write
+        )
     return verification, comparison
+
+
+def _int8_options(
+    checkpoint: Checkpoint, maxima: Mapping[str, NDArray[np.float32]], levels: int
+) -> Int8Options:
+    """Smoothing and largest inputs from what every input channel of every layer came to."""
+    smoothed = {name: maximum for name, maximum in maxima.items() if not is_after_activation(name)}
+    factors = smoothing_factors(checkpoint.weights, smoothed)
+    largest = {name: float((maximum / factors.get(name, 1)).max()) for name, maximum in maxima.items()}
+    return Int8Options(levels, factors, largest)
 
 
 def _linears_of(checkpoint: Checkpoint, layers: Sequence[str]) -> frozenset[str]:
