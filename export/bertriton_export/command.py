@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -19,6 +19,13 @@ from bertriton_export.targets import ALL_PRECISIONS, DEFAULT_TARGET, TARGETS
 
 if TYPE_CHECKING:
     from bertriton_export.exporter import ExportReport
+
+_TARGETS: Final = "; ".join(
+    f"{name}: {target.summary}, {' or '.join(target.precisions)}" for name, target in TARGETS.items()
+)
+_DEFAULT_PRECISIONS: Final = ", ".join(
+    f"{target.precisions[0]} for {name}" for name, target in TARGETS.items()
+)
 
 
 @click.command(name="export")
@@ -66,14 +73,14 @@ if TYPE_CHECKING:
     type=click.Choice(tuple(TARGETS)),
     default=DEFAULT_TARGET,
     show_default=True,
-    help="What the graph is made for.",
+    help=f"What the graph is made for: {_TARGETS}.",
 )
 @click.option(
     "--precision",
     envvar="BERTRITON_PRECISION",
     show_envvar=True,
     type=click.Choice(ALL_PRECISIONS),
-    help="Of the encoder's linear layers [default for cpu: int8, refused if it decides otherwise than fp32].",
+    help=f"Of the encoder [default: {_DEFAULT_PRECISIONS}]; int8 must decide as fp32 does.",
 )
 @click.option(
     "--keep-fp32",

@@ -26,7 +26,16 @@ OPSET_TO_IR_VERSION: Final = {OPSET: 8, 19: 9}
 
 CONTRIB_DOMAIN: Final = "com.microsoft"
 # https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
-CONTRIB_OPS: Final = frozenset({"BiasGelu", "FastGelu", "MatMulIntegerToFloat", "MultiHeadAttention"})
+CONTRIB_OPS: Final = frozenset(
+    {
+        "BiasGelu",
+        "FastGelu",
+        "MatMulIntegerToFloat",
+        "MultiHeadAttention",
+        "PackedMultiHeadAttention",
+        "SkipLayerNormalization",
+    }
+)
 
 # A mapping of a file must start on a page.
 WEIGHT_ALIGNMENT_BYTES: Final = 4096

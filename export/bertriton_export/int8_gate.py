@@ -70,6 +70,7 @@ def require_int8_close_to_fp32(
     fp32_and_int8: tuple[Path, Path],
     options: GraphOptions,
     on_stage: Stage,
+    *,
     write: GraphWriter,
 ) -> Int8Comparison:
     """Compare the two graphs on tokenised texts; `write` wrote the int8 one with `options`.
@@ -81,7 +82,7 @@ def require_int8_close_to_fp32(
     comparison = _compare(checkpoint, int8, fp32)
     if not comparison.is_close:
         part = slice(TEXTS_TO_BLAME_ON)
-        layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage, write)
+        layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage, write=write)
         raise Int8GateError(str(comparison), layers)
     return comparison
 
@@ -119,6 +120,7 @@ def _layers_to_blame(
     fp32: NDArray[np.float32],
     options: GraphOptions,
     on_stage: Stage,
+    *,
     write: GraphWriter,
 ) -> tuple[str, ...]:
     """The layers that move probabilities most when each alone is int8, worst first."""

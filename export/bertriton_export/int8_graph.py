@@ -84,7 +84,7 @@ def write_int8_graph(
         options = GraphOptions(_int8_options(checkpoint, maxima, levels), kept)
         file = write(checkpoint, folder, options)
         comparison = require_int8_close_to_fp32(
-            checkpoint, encodings, (fp32_file, file), options, on_stage, write
+            checkpoint, encodings, (fp32_file, file), options, on_stage, write=write
         )
     return verification, comparison
 

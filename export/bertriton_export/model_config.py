@@ -33,6 +33,7 @@ LABELS_FILE: Final = "labels.txt"
 TOKENIZER_FILE: Final = "tokenizer.json"
 
 KIND_CPU: Final = model_config_pb2.ModelInstanceGroup.KIND_CPU
+KIND_GPU: Final = model_config_pb2.ModelInstanceGroup.KIND_GPU
 
 _TOKEN_INPUTS: Final = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
 _TOKEN_REPORT: Final = (contract.TOKEN_COUNT, contract.TRUNCATED, contract.WINDOWS)
@@ -41,14 +42,20 @@ _SCORES: Final = (contract.PROBABILITIES, contract.LOGITS)
 
 @dataclass(frozen=True)
 class WarmUp:
-    """One text that the network runs before it counts as ready."""
+    """A batch of equal texts that the network runs before it counts as ready."""
 
-    tokens: int
+    tokens: int  # of each text
+    texts: int = 1
 
     @property
     def file(self) -> str:
-        """Name of the file with the text's positions: 0, 1, 2 and so on as INT32."""
+        """Name of the file with a text's positions: 0, 1, 2 and so on as INT32."""
         return f"{contract.POSITION_IDS}_{self.tokens}"
+
+    @property
+    def name(self) -> str:
+        """What the config calls it."""
+        return f"{self.tokens} tokens" if self.texts == 1 else f"{self.texts} texts of {self.tokens} tokens"
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,7 @@ class NetworkConfig:
     merged_rows: int  # that Triton merges into a batch
     warmups: tuple[WarmUp, ...]  # in this order
     parameters: Mapping[str, str] = field(default_factory=dict)
+    cuda_options: Mapping[str, str] = field(default_factory=dict)  # of ONNX Runtime's CUDA provider
 
 
 def model_configs(info: ClassifierInfo, network: NetworkConfig) -> dict[str, ModelConfig]:
@@ -129,13 +137,16 @@ def _bert(info: ClassifierInfo, network: NetworkConfig) -> ModelConfig:
     config.dynamic_batching.preferred_batch_size.append(network.merged_rows)
     for key, value in network.parameters.items():
         config.parameters[key].string_value = value
+    if network.cuda_options:
+        accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+        accelerators.add(name="cuda", parameters=network.cuda_options)
     for warmup in network.warmups:
         _add_warmup(config, warmup)
     return config
 
 
 def _add_warmup(config: ModelConfig, warmup: WarmUp) -> None:
-    sample = config.model_warmup.add(name=f"{warmup.tokens} tokens", batch_size=1)
+    sample = config.model_warmup.add(name=warmup.name, batch_size=warmup.texts)
     for name in _TOKEN_INPUTS:
         sample.inputs[name].data_type = model_config_pb2.TYPE_INT32
         sample.inputs[name].dims.append(warmup.tokens)

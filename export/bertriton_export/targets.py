@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export import cpu_target
+from bertriton_export import cpu_target, cuda_target
 from bertriton_export.errors import OptionError
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ class Target:
 TARGETS: Final = {
     "cpu": Target(
         "CPUs", cpu_target.PRECISIONS, write_graph=cpu_target.write_cpu_graph, network=cpu_target.cpu_network
+    ),
+    "cuda": Target(
+        "NVIDIA GPUs, by ONNX Runtime's CUDA kernels",
+        cuda_target.PRECISIONS,
+        write_graph=cuda_target.write_cuda_graph,
+        network=cuda_target.cuda_network,
     ),
 }
 DEFAULT_TARGET: Final = "cpu"

@@ -15,7 +15,7 @@ below, and the head is fp32, since it costs nothing.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnx
@@ -31,7 +31,8 @@ from bertriton_export.bert_graph import (
 )
 from bertriton_export.graph_builder import OPSET, GraphBuilder, WeightFile
 from bertriton_export.heads import HEADS
-from bertriton_export.tensorrt_linear import QdqLinear, TypedLinear, in_precision
+from bertriton_export.linear import to_float
+from bertriton_export.tensorrt_linear import PaddedLinear, QdqLinear
 from bertriton_export.tensorrt_operators import require_supported_by_tensorrt
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bertriton_export.checkpoint import Checkpoint
-    from bertriton_export.tensorrt_linear import FloatType
+    from bertriton_export.linear import Float
 
 # The first whose QuantizeLinear has fp16 scales: an older one would make int8 products pass fp32 on.
 INT8_OPSET: Final = 19
@@ -49,16 +50,13 @@ INT8_OPSET: Final = 19
 PADDING_SCORE: Final = -30_000.0
 
 
-def write_tensorrt_graph(
-    checkpoint: Checkpoint, folder: Path, options: GraphOptions, dtype: FloatType = np.float16
-) -> Path:
+def write_tensorrt_graph(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
     """Write the graph and its weights into a folder and return the graph's file.
 
     Args:
         checkpoint: to write.
         folder: to write into.
-        options: int8, and which layers stay out of it.
-        dtype: of everything that is neither int8 nor always fp32.
+        options: precision, int8, and which layers stay out of it; the graph has an attention of its own.
 
     Raises:
         UnsupportedModelError: TensorRT reads no such graph, or a weight is beyond the precision.
@@ -66,7 +64,7 @@ def write_tensorrt_graph(
     file = folder / ONNX_FILE
     opset = INT8_OPSET if options.int8 else OPSET
     with closing(WeightFile(folder / WEIGHTS_FILE)) as weight_file:
-        graph = _TensorrtGraph(checkpoint, GraphBuilder(weight_file, opset), options, dtype).build()
+        graph = _TensorrtGraph(checkpoint, GraphBuilder(weight_file, opset), options).build()
     onnx.save_model(graph, file)
     onnx.checker.check_model(file)
     require_supported_by_tensorrt(file)
@@ -76,19 +74,17 @@ def write_tensorrt_graph(
 class _TensorrtGraph:
     """One method a block, named as in the checkpoint, in the order of computation."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions, dtype: FloatType
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:
         self._config = checkpoint.config
         self._weights = checkpoint.weights
         self._problem_type = checkpoint.problem_type
         self._g = g
-        self._dtype = dtype
-        self._linear_of_dtype = TypedLinear(g, checkpoint.weights, dtype)
-        self._fp32 = TypedLinear(g, checkpoint.weights, np.float32)
-        self._name_to_linear: dict[str, TypedLinear] = {}
+        self._dtype = options.dtype
+        self._float = PaddedLinear(g, checkpoint.weights, options.dtype)
+        self._fp32 = PaddedLinear(g, checkpoint.weights, np.float32)
+        self._name_to_linear: dict[str, PaddedLinear] = {}
         if options.int8:
-            int8 = QdqLinear(g, checkpoint.weights, dtype, options.int8)
+            int8 = QdqLinear(g, checkpoint.weights, options.dtype, options.int8)
             quantised = set(encoder_linears(self._config)) - options.keep_fp32
             self._name_to_linear = dict.fromkeys(quantised, int8)
 
@@ -131,7 +127,7 @@ class _TensorrtGraph:
     def _rows(self, name: str, index: str, table: NDArray[np.float32] | None = None) -> str:
         """Rows of an embedding table, FLOAT [R, L, H]."""
         table = self._weights[name] if table is None else table
-        weight = self._g.weight(name, in_precision(name, table, self._dtype))
+        weight = self._g.weight(name, to_float(name, table, self._dtype))
         return self._widened(self._g.op("Gather", weight, index, axis=0))
 
     def _places(self, ids: str, positions: str) -> str:
@@ -189,7 +185,7 @@ class _TensorrtGraph:
         with g.scope("classifier"):
             return self._fp32_linear("classifier", pooled)
 
-    def _activated(self, activation: str, x: str, dtype: FloatType) -> str:
+    def _activated(self, activation: str, x: str, dtype: Float) -> str:
         """An activation function, GELU in the form that TensorRT knows."""
         if activation in ("relu", "tanh"):
             return self._g.op(activation.capitalize(), x)
@@ -222,7 +218,7 @@ class _TensorrtGraph:
     def _widened(self, value: str) -> str:
         return self._cast(value, np.float32)
 
-    def _cast(self, value: str, dtype: FloatType) -> str:
+    def _cast(self, value: str, dtype: Float) -> str:
         """From or to fp32; nothing where all is fp32."""
         if self._dtype is np.float32:
             return value
@@ -231,9 +227,8 @@ class _TensorrtGraph:
     def _linear(self, name: str, hidden: str) -> str:
         return self._linear_for(name).with_bias(name, hidden, self._weights[f"{name}.bias"])
 
-    def _linear_for(self, name: str) -> TypedLinear:
-        return self._name_to_linear.get(name, self._linear_of_dtype)
+    def _linear_for(self, name: str) -> PaddedLinear:
+        return self._name_to_linear.get(name, self._float)
 
     def _fp32_linear(self, name: str, hidden: str) -> str:
-        bias: Any = self._weights[f"{name}.bias"]
-        return self._fp32.with_bias(name, hidden, bias)
+        return self._fp32.with_bias(name, hidden, self._weights[f"{name}.bias"])

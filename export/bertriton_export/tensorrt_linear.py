@@ -7,12 +7,12 @@ output channel, activations with one per tensor, zero points all 0
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bertriton_export.errors import UnsupportedModelError
 from bertriton_export.int8_linear import FULL_WEIGHT_LEVELS, SIGNED_LEVELS, quantise_weight
+from bertriton_export.linear import FloatLinear, to_float
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,47 +20,20 @@ if TYPE_CHECKING:
     from bertriton_export.checkpoint import Weights
     from bertriton_export.graph_builder import GraphBuilder
     from bertriton_export.int8_linear import Int8Options
-
-    FloatType = type[np.float16 | np.float32]
-
-
-def in_precision(name: str, array: NDArray[Any], dtype: FloatType) -> NDArray[Any]:
-    """A weight in the graph's precision.
-
-    Raises:
-        UnsupportedModelError: a value is too large for it.
-    """
-    with np.errstate(over="ignore"):
-        converted = array.astype(dtype)
-    if not np.isfinite(converted).all():
-        raise UnsupportedModelError(
-            f"tensor {name!r}: a value of {np.abs(array).max():.3g} is beyond {np.dtype(dtype).name}: "
-            "export with --precision fp32"
-        )
-    return converted
+    from bertriton_export.linear import Float
 
 
-class TypedLinear:
-    """Linear layers in one floating-point precision, on activations of the same [rows, tokens, inputs]."""
-
-    def __init__(self, g: GraphBuilder, weights: Weights, dtype: FloatType) -> None:
-        self._g = g
-        self._weights = weights
-        self._dtype = dtype
-
-    def product(self, name: str, hidden: str) -> str:
-        """The layer without its bias."""
-        weight = f"{name}.weight"
-        kernel = in_precision(weight, self._weights[weight].T, self._dtype)
-        return self._g.op("MatMul", hidden, self._g.weight(weight, kernel))
+class PaddedLinear(FloatLinear):
+    """Linear layers in fp16 or fp32, on activations [rows, tokens, inputs], which are too many for Gemm."""
 
     def with_bias(self, name: str, hidden: str, bias: NDArray[np.float32]) -> str:
         """The layer with a bias."""
-        bias = in_precision(f"{name}.bias", bias, self._dtype)
-        return self._g.op("Add", self.product(name, hidden), self._g.weight(f"{name}.bias", bias))
+        bias_name = f"{name}.bias"
+        bias_value = self._g.weight(bias_name, to_float(bias_name, bias, self._dtype))
+        return self._g.op("Add", self.product(name, hidden), bias_value)
 
 
-class QdqLinear(TypedLinear):
+class QdqLinear(PaddedLinear):
     """The same in int8; what several layers read is quantised once.
 
     Args:
@@ -70,7 +43,7 @@ class QdqLinear(TypedLinear):
         options: smoothing, and the largest inputs seen, of every layer.
     """
 
-    def __init__(self, g: GraphBuilder, weights: Weights, dtype: FloatType, options: Int8Options) -> None:
+    def __init__(self, g: GraphBuilder, weights: Weights, dtype: Float, options: Int8Options) -> None:
         super().__init__(g, weights, dtype)
         self._options = options
         self._hidden_to_quantised: dict[str, str] = {}
@@ -83,9 +56,7 @@ class QdqLinear(TypedLinear):
         )
         values = g.weight(f"{name}.weight.int8", weight.values)
         scales = g.weight(f"{name}.weight.scale", weight.scales)
-        return g.op(
-            "MatMul", self._quantised(name, hidden), g.op("DequantizeLinear", values, scales, axis=1)
-        )
+        return g.op("MatMul", self._quantised(name, hidden), g.op("DequantizeLinear", values, scales, axis=1))
 
     def _quantised(self, name: str, hidden: str) -> str:
         """What the layer reads, rounded to int8; the first layer to read it decides for all."""
@@ -93,8 +64,9 @@ class QdqLinear(TypedLinear):
             g = self._g
             smooth = hidden
             if name in self._options.smoothing:
-                inverse = in_precision(name, 1 / self._options.smoothing[name], self._dtype)
-                smooth = g.op("Mul", hidden, g.weight(f"{name}.inverse_smoothing", inverse))
+                inverse = f"{name}.inverse_smoothing"
+                factor = to_float(inverse, np.reciprocal(self._options.smoothing[name]), self._dtype)
+                smooth = g.op("Mul", hidden, g.weight(inverse, factor))
             smallest = float(np.finfo(self._dtype).smallest_normal)
             scale = g.constant(max(self._options.maxima[name] / SIGNED_LEVELS, smallest), self._dtype)
             zero_point = g.constant(0, np.int8)

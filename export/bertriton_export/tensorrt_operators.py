@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # ONNX's types -> what the parser's documentation calls them.
-_TYPE_TO_NAME: Final = {
+_TYPE_TO_NAME: Final[dict[int, str]] = {
     TensorProto.FLOAT: "FP32",
     TensorProto.FLOAT16: "FP16",
     TensorProto.BFLOAT16: "BF16",
@@ -67,8 +67,7 @@ def _problem(
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     if operator not in supported:
         return f"no operator {operator}"
-    type_ = name_to_type[node.input[0]]
-    name = _TYPE_TO_NAME.get(type_, TensorProto.DataType.Name(type_))
+    name = _TYPE_TO_NAME[name_to_type[node.input[0]]]
     types = supported[operator]
     return "" if name in types else f"{operator} of {', '.join(sorted(types))}, not of {name}"
 

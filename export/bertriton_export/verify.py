@@ -43,6 +43,11 @@ def sample_texts() -> list[str]:
 def verify(checkpoint: Checkpoint, onnx_file: Path, tolerance: float = FP32_TOLERANCE) -> Verification:
     """Compare the graph's logits with the reference's, all texts in one batch.
 
+    Args:
+        checkpoint: what the graph was made from.
+        onnx_file: the graph, of operators that ONNX Runtime has on CPUs.
+        tolerance: largest |logit difference| allowed.
+
     Raises:
         VerificationError: they differ by more than the tolerance.
     """

@@ -22,6 +22,8 @@ _OK: Final = 200
 _READY: Final = "READY"
 _LOADING: Final = "LOADING"
 _FAILED: Final = "UNAVAILABLE"
+_NO_GPU: Final = "has kind KIND_GPU but no GPUs are available"  # what Triton says
+_NO_GPU_ADVICE: Final = "; serve it on a machine with one, or export it again with --target cpu"
 _UNLOADED: Final = "unloaded"  # the reason given for a model that was taken out on purpose
 
 
@@ -108,9 +110,14 @@ def ready_models(endpoint: HttpEndpoint) -> tuple[str, ...]:
 def _failures(
     process: ServerProcess, states: list[ModelState], expected_models: Collection[str]
 ) -> dict[str, str]:
-    failed = {state.name: state.reason for state in states if state.has_failed}
+    failed = {state.name: _advised(state.reason) for state in states if state.has_failed}
     # Triton calls itself ready with models whose config it could not read: it only mentions them in its log.
     alive = {state.name for state in states if state.state in (_READY, _LOADING)}
     for model in set(expected_models) - alive - failed.keys():
         failed[model] = process.log.refusal_of(model) or "Triton did not load it and does not say why"
     return failed
+
+
+def _advised(reason: str) -> str:
+    """Triton's words, with what to do where they do not say it."""
+    return reason + _NO_GPU_ADVICE if _NO_GPU in reason else reason

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
     from bertriton_server import Runtime
 
+# What CUDA alone has a kernel for.
+PACKED = """<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>
+packed (float[t, 8] x, int32[b, s] offset, int32[c] cumulative) => (float[t, 8] y) {
+    y = com.microsoft.PackedMultiHeadAttention <num_heads = 2> (x, x, x, , offset, cumulative)
+}
+"""
 THREE_EACH = "three (float[b, 3] x) => (float[b, 3] y) { y = Add(x, x) }"
 TWO_INPUTS = "two (float[b, n] x, float[b, n] z) => (float[b, n] y) { y = Add(x, z) }"
 ADD_WEIGHTS = "sum (float[2] x) => (float[2] y) <float[2] w = {10, 20}> { y = Add(x, w) }"
@@ -130,6 +136,37 @@ def test_a_cpu_without_what_the_network_needs_is_warned_of(server: LocalServer) 
     warnings = [line for line in server.log_path.read_text().splitlines() if line.startswith("W")]
 
     assert any("this CPU has no vnni_of_tomorrow" in line for line in warnings)
+
+
+def test_a_network_that_only_a_gpu_can_run_is_refused_with_what_to_do(
+    make_server: Callable[..., LocalServer], repository: Repository
+) -> None:
+    inputs = [
+        tensor("x", "FP32", -1, 8),
+        tensor("offset", "INT32", -1, -1),
+        tensor("cumulative", "INT32", -1),
+    ]
+    config = {"max_batch_size": 0, "input": inputs, "output": [tensor("y", "FP32", -1, 8)]}
+    folder = repository.add("on_a_cpu", **config)
+    onnx.save(onnx.parser.parse_model(PACKED), folder / "1" / "model.onnx")
+
+    with pytest.raises(ModelsNotReadyError) as caught:
+        make_server().start()
+
+    reason = caught.value.reasons["on_a_cpu"]
+    assert "cannot run PackedMultiHeadAttention; a network made for GPUs" in reason
+    assert "export it again with --target cpu" in reason
+
+
+def test_a_gpu_instance_is_refused_with_what_to_do_where_there_is_no_gpu(
+    make_server: Callable[..., LocalServer], repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.add("on_a_gpu", instance_group=[{"kind": "KIND_GPU", "count": 1}])
+
+    # A machine with a GPU cannot refuse for want of one; the server hides it from Triton.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ModelsNotReadyError, match="no GPUs are available; serve it on a machine with one"):
+        make_server().start()
 
 
 def test_configs_that_are_not_the_networks_are_refused_at_load(

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
+from onnxruntime.capi import onnxruntime_pybind11_state
 
 # Triton loads this file by its path and does not look beside it.
 sys.path.insert(0, os.fspath(Path(__file__).parent))
@@ -43,6 +44,7 @@ LEVEL_TO_OPTIMIZATION = {
 FEATURE_TO_FLAGS = {"vnni": {"avx512_vnni", "avx_vnni", "amx_int8"}}
 CUDA_KEYS = {"gpu_mem_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "do_copy_in_default_stream"}
 INITIALIZERS_KEY = "session.use_device_allocator_for_initializers"
+NO_KERNEL = onnxruntime_pybind11_state.NotImplemented
 SHRINKAGE_KEY = "memory.enable_memory_arena_shrinkage"
 
 
@@ -208,12 +210,26 @@ def load_session(config: Entry, parameters: dict[str, str], args: dict[str, str]
     if not path.is_file():
         raise pb_utils.TritonModelException(f"{path} does not exist")
     providers = choose_providers(config, parameters, args)
-    # By path and not by content: external data lies beside the file.
-    session = ort.InferenceSession(os.fspath(path), make_session_options(config, parameters), providers)
+    options = make_session_options(config, parameters)
+    try:
+        # By path and not by content: external data lies beside the file.
+        session = ort.InferenceSession(os.fspath(path), options, providers)
+    except NO_KERNEL as exc:
+        raise pb_utils.TritonModelException(no_kernel_message(path, str(exc))) from exc
     if len(session.get_providers()) < len(providers):
         pb_utils.Logger.log_warn(f"{path}: CUDA could not be set up, it runs on the CPU")
     pb_utils.Logger.log_info(f"{path}: onnxruntime {ort.__version__}, {session.get_providers()}")
     return session
+
+
+def no_kernel_message(path: Path, error: str) -> str:
+    """What to do where ONNX Runtime knows an operator but cannot run it here."""
+    found = re.search(r" for (?:[\w.]+\.)?(\w+)\(", error)
+    return (
+        f"{path}: this onnxruntime, with {ort.get_available_providers()}, cannot run "
+        f"{found[1] if found else error}; a network made for GPUs (--target cuda) needs Triton's own "
+        "onnxruntime backend on a GPU, export it again with --target cpu to serve it here"
+    )
 
 
 def make_session_options(config: Entry, parameters: dict[str, str]) -> ort.SessionOptions:
