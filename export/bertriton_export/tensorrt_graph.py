@@ -92,7 +92,7 @@ class _TensorrtGraph:
         g, config = self._g, self._config
         names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
         ids, types, positions = (g.input(name, TensorProto.INT32, ["rows", "tokens"]) for name in names)
-        mask = self._mask(positions)  # (R, 1, 1, L)
+        mask = self._mask(types, positions)  # (R, 1, 1, L)
         hidden = self._embeddings(ids, types, positions)  # (R, L, H)
         for index in range(config.num_hidden_layers):
             with g.scope(f"layer.{index}"):
@@ -103,10 +103,14 @@ class _TensorrtGraph:
         g.output(contract.PROBABILITIES, probabilities, TensorProto.FLOAT, ["rows", config.num_labels])
         return g.build("bert")
 
-    def _mask(self, positions: str) -> str:
+    def _mask(self, types: str, positions: str) -> str:
         """What is added to attention's scores: nothing for a token, a large negative number for padding."""
         g = self._g
         with g.scope("mask"):
+            if not self._config.has_segments:
+                # TensorRT drops an input that nothing reads, and Triton then misses it. No type is below 0,
+                # so this changes no padding.
+                positions = g.op("Min", positions, types)
             is_padding = g.op("Equal", positions, g.constant(contract.PADDING_POSITION, np.int32))
             scores = (g.constant(value, self._dtype) for value in (PADDING_SCORE, 0.0))
             return g.op("Unsqueeze", g.op("Where", is_padding, *scores), g.constant([1, 2]))

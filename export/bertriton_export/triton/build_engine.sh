@@ -55,17 +55,15 @@ require_files() {
     done
 }
 
-# TensorRT's version as trtexec writes it in its first line: v101300 is 10.13.0.
+# TensorRT's version, which trtexec writes into its first line as one number: v101300 is 10.13.0.
 tensorrt_version() {
-    local help
-    command -v trtexec >/dev/null ||
-        fail "trtexec is neither on PATH nor in /usr/src/tensorrt/bin; it comes with TensorRT"
+    local help number
+    command -v trtexec >/dev/null || fail "trtexec is neither on PATH nor in /usr/src/tensorrt/bin; it comes with TensorRT"
     help=$(trtexec --help 2>&1) || fail "trtexec --help fails: $help"
-    [[ $help =~ TensorRT\ v([0-9]+)([0-9]{2})([0-9]{2}) ]] ||
-        fail "trtexec --help does not tell TensorRT's version: ${help:0:200}"
-    ((BASH_REMATCH[1] >= oldest_tensorrt)) ||
-        fail "TensorRT ${BASH_REMATCH[1]} is too old, the graph needs $oldest_tensorrt or newer"
-    printf '%d.%d.%d\n' "${BASH_REMATCH[1]}" "10#${BASH_REMATCH[2]}" "10#${BASH_REMATCH[3]}"
+    [[ $help =~ TensorRT\ v([0-9]+) ]] || fail "trtexec --help does not tell TensorRT's version: ${help:0:200}"
+    number=$((10#${BASH_REMATCH[1]}))
+    ((number >= oldest_tensorrt * 10000)) || fail "TensorRT v$number is too old, the graph needs $oldest_tensorrt or newer"
+    printf '%d.%d.%d\n' $((number / 10000)) $((number / 100 % 100)) $((number % 100))
 }
 
 # Name and compute capability of the GPU that trtexec builds for, "NVIDIA L4, 8.9".
