@@ -37,6 +37,11 @@ Written by `make bench`; whoever runs it on another machine gets that machine's 
 - BERT-base has random weights, which does for time. Accuracy is that of the embedded model.
 """
 
+_GPUS = """\
+Nothing on this page has been run on a GPU yet: `python benchmarks/gpu.py`, whose first lines say what to
+install, measures agreement, packed against padded batches and the share of the device's peak on any machine
+that has one."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -91,3 +96,4 @@ def _lines(results: Results) -> Iterator[str]:
         )
     if results.memory:
         yield from ("", "## Memory", "", "![resident memory](benchmarks/memory.png)")
+    yield from ("", "## GPUs", "", _GPUS)

@@ -92,7 +92,8 @@ def export(
         problem_type: what the logits mean, instead of what the checkpoint says, one of `heads.HEADS`.
         threshold: probability from which a label counts, for multi_label_classification.
         target: what the graph is made for, one of `targets.TARGETS`.
-        precision: of the encoder's linear layers; default: the target's first.
+        precision: int8 is about the encoder's linear layers, fp16 about embeddings and encoder; default: the
+            target's first.
         keep_fp32: linear layers that stay fp32 in an int8 graph, as `encoder.layer.3` or
             `encoder.layer.3.output.dense`.
         vnni: False makes int8 weights of seven bits, for x86 CPUs without the VNNI instructions.

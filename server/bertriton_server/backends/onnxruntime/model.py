@@ -43,6 +43,11 @@ LEVEL_TO_OPTIMIZATION = {
 # What a CPU must have one of; any other feature goes by its own name.
 FEATURE_TO_FLAGS = {"vnni": {"avx512_vnni", "avx_vnni", "amx_int8"}}
 CUDA_KEYS = {"gpu_mem_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "do_copy_in_default_stream"}
+# What is a number in Triton's config is a name in ONNX Runtime's options.
+CUDA_NUMBER_TO_NAME = {
+    "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
+    "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
+}
 INITIALIZERS_KEY = "session.use_device_allocator_for_initializers"
 NO_KERNEL = onnxruntime_pybind11_state.NotImplemented
 SHRINKAGE_KEY = "memory.enable_memory_arena_shrinkage"
@@ -272,7 +277,8 @@ def choose_providers(config: Entry, parameters: dict[str, str], args: dict[str, 
     for accelerator in accelerators(config).get("gpu_execution_accelerator", []):
         if accelerator["name"] == "cuda":
             cuda.update(accelerator.get("parameters", {}))
-    cuda.update((key, parameters[key]) for key in CUDA_KEYS & parameters.keys())
+    for key in CUDA_KEYS & parameters.keys():
+        cuda[key] = CUDA_NUMBER_TO_NAME.get(key, {}).get(parameters[key], parameters[key])
     return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
 
 
