@@ -87,6 +87,33 @@ def require_int8_close_to_fp32(
     return comparison
 
 
+def closest_to_fp32(
+    checkpoint: Checkpoint,
+    encodings: Sequence[Encoding],
+    fp32_file: Path,
+    candidates: Sequence[GraphOptions],
+    *,
+    write: GraphWriter,
+) -> GraphOptions:
+    """Those options whose int8 graph moves probabilities least, on average over tokenised texts."""
+    if len(candidates) == 1:
+        return candidates[0]
+    fp32 = GraphSession(fp32_file).probabilities(encodings)
+
+    def mean_difference(options: GraphOptions) -> float:
+        return _compare(checkpoint, _written(checkpoint, encodings, options, write), fp32).mean_difference
+
+    return min(candidates, key=mean_difference)
+
+
+def _written(
+    checkpoint: Checkpoint, encodings: Sequence[Encoding], options: GraphOptions, write: GraphWriter
+) -> NDArray[np.float32]:
+    """What a graph of these options answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        return GraphSession(write(checkpoint, Path(folder), options)).probabilities(encodings)
+
+
 def _probabilities(file: Path, encodings: Sequence[Encoding], on_stage: Stage) -> NDArray[np.float32]:
     def tell(share: float) -> None:
         on_stage(f"comparing int8 with fp32 on {len(encodings)} texts: {share:.0%}")
@@ -131,9 +158,7 @@ def _layers_to_blame(
         on_stage(f"looking for the layers to blame: {layer}")
         alone = frozenset(name for name in linears if name.startswith(f"bert.{layer}."))
         only_this = replace(options, keep_fp32=options.keep_fp32 | (linears - alone))
-        with tempfile.TemporaryDirectory() as folder:
-            file = write(checkpoint, Path(folder), only_this)
-            int8 = GraphSession(file).probabilities(encodings)
+        int8 = _written(checkpoint, encodings, only_this, write)
         layer_to_difference[layer] = _compare(checkpoint, int8, fp32).mean_difference
     by_difference = sorted(layer_to_difference, key=layer_to_difference.__getitem__, reverse=True)
     return tuple(by_difference[:BLAMED_LAYERS])

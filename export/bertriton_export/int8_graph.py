@@ -15,7 +15,7 @@ from bertriton_export.bert_graph import (
 )
 from bertriton_export.errors import OptionError
 from bertriton_export.graph_session import encode
-from bertriton_export.int8_gate import Int8Comparison, require_int8_close_to_fp32
+from bertriton_export.int8_gate import Int8Comparison, closest_to_fp32, require_int8_close_to_fp32
 from bertriton_export.int8_linear import FULL_WEIGHT_LEVELS, REDUCED_WEIGHT_LEVELS, Int8Options
 from bertriton_export.smoothing import STRENGTH, input_maxima, smoothing_factors
 from bertriton_export.verify import Verification, verify
@@ -48,7 +48,7 @@ class Int8Kind:
     """How an int8 graph is written, which differs from target to target."""
 
     write: GraphWriter = write_bert_graph
-    smoothing_strength: float = STRENGTH
+    smoothing_strengths: tuple[float, ...] = (STRENGTH,)  # the best of these is taken
 
 
 def write_fp32_graph(
@@ -90,7 +90,11 @@ def write_int8_graph(
         observed = encodings[::TEXTS_PER_OBSERVED_TEXT][:MAX_OBSERVED_TEXTS]
         maxima = input_maxima(fp32_file, encoder_linears(checkpoint.config), observed)
         levels = FULL_WEIGHT_LEVELS if request.vnni else REDUCED_WEIGHT_LEVELS
-        options = GraphOptions(_int8_options(checkpoint, maxima, levels, kind.smoothing_strength), kept)
+        candidates = [
+            GraphOptions(_int8_options(checkpoint, maxima, levels, strength), kept)
+            for strength in kind.smoothing_strengths
+        ]
+        options = closest_to_fp32(checkpoint, observed, fp32_file, candidates, write=kind.write)
         file = kind.write(checkpoint, folder, options)
         comparison = require_int8_close_to_fp32(
             checkpoint, encodings, (fp32_file, file), options, on_stage, write=kind.write

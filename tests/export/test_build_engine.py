@@ -121,7 +121,7 @@ def test_first_build_puts_an_engine_for_every_profile_in_place(machine: Machine)
     start = arguments.index("--profile=0")
     assert profiles == arguments[start : start + len(profiles)]
     assert {"--skipInference", "--stronglyTyped"} <= set(arguments)
-    assert f"--timingCacheFile={machine.cache}/NVIDIA-L4--8.9-10.13.0.timing" in arguments
+    assert f"--timingCacheFile={machine.cache}/10.13.0-NVIDIA-L4--8.9.timing" in arguments
 
 
 def test_second_build_comes_from_the_cache(machine: Machine) -> None:
