@@ -66,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 @pytest.fixture(scope="module")
 def client(server: LocalServer) -> Iterator[Client]:
-    with Client(server.grpc_url) as client:
+    with Client(server.grpc_url, timeout=600) as client:
         yield client
 
 
@@ -173,7 +173,7 @@ def test_padded_answers_are_those_of_transformers(client: Client, name: str) -> 
     answers = json.loads(golden.read_text(encoding="utf-8"))
     texts = [text if isinstance(text, str) else tuple(text) for text in (one["text"] for one in answers)]
 
-    found = client.classify(texts, model=f"{name}-padded")
+    found = [client.classify(text, model=f"{name}-padded") for text in texts]
 
     for one, answer in zip(found, answers, strict=True):
         np.testing.assert_allclose(one.logits, answer["logits"], rtol=0, atol=TOLERANCE)

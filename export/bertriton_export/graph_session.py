@@ -27,8 +27,7 @@ class GraphSession:
 
     def __init__(self, onnx_file: Path) -> None:
         self._session = open_session(onnx_file)
-        is_packed = len(self._session.get_inputs()[0].shape) == 1
-        self._inputs = packed_inputs if is_packed else padded_inputs
+        self._is_padded = len(self._session.get_inputs()[0].shape) > 1
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Logits [texts, labels], all texts in one batch."""
@@ -40,14 +39,15 @@ class GraphSession:
         """Probabilities [texts, labels], in batches; `on_progress` gets the share done."""
         parts = []
         done = 0
-        for batch in _batches(encodings):
+        for batch in _batches(encodings, is_padded=self._is_padded):
             parts.append(self._run(contract.PROBABILITIES, batch))
             done += len(batch)
             on_progress(done / len(encodings))
         return np.concatenate(parts)
 
     def _run(self, output: str, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
-        return np.asarray(self._session.run([output], self._inputs(encodings))[0])
+        inputs = padded_inputs if self._is_padded else packed_inputs
+        return np.asarray(self._session.run([output], inputs(encodings))[0])
 
 
 def open_session(onnx_file: Path) -> onnxruntime.InferenceSession:
@@ -98,13 +98,14 @@ def _packed(rows: Sequence[Sequence[int]]) -> NDArray[np.int32]:
     return np.concatenate([np.asarray(row, np.int32) for row in rows])
 
 
-def _batches(encodings: Sequence[Encoding]) -> Iterator[list[Encoding]]:
+def _batches(encodings: Sequence[Encoding], *, is_padded: bool) -> Iterator[list[Encoding]]:
+    """Texts in batches of at most TOKENS_PER_RUN, padding counted, or of one text."""
     batch: list[Encoding] = []
-    tokens = 0
     for encoding in encodings:
-        if batch and tokens + len(encoding.ids) > TOKENS_PER_RUN:
+        lengths = [len(one.ids) for one in (*batch, encoding)]
+        tokens = max(lengths) * len(lengths) if is_padded else sum(lengths)
+        if batch and tokens > TOKENS_PER_RUN:
             yield batch
-            batch, tokens = [], 0
+            batch = []
         batch.append(encoding)
-        tokens += len(encoding.ids)
     yield batch

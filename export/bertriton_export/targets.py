@@ -51,7 +51,7 @@ TARGETS: Final = {
     "onnxruntime-tensorrt": Target(
         "NVIDIA GPUs, by ONNX Runtime with TensorRT",
         tensorrt_target.PRECISIONS,
-        write_graph=tensorrt_target.write_graph,
+        write_graph=tensorrt_target.write_onnxruntime_tensorrt_files,
         network=tensorrt_target.onnxruntime_tensorrt_network,
     ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import onnx
 from onnx import TensorProto
@@ -16,7 +16,6 @@ from onnx import TensorProto
 from bertriton_export.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 # ONNX's types -> what the parser's documentation calls them.
@@ -50,26 +49,25 @@ def require_supported_by_tensorrt(onnx_file: Path) -> None:
     """
     supported = supported_operators()
     model = onnx.load(onnx_file, load_external_data=False)
+    for node in model.graph.node:
+        if _operator(node) not in supported:
+            _refuse(onnx_file, node, f"no operator {_operator(node)}")
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     name_to_type = _types(inferred.graph)
     for node in model.graph.node:
-        problem = _problem(node, supported, name_to_type)
-        if problem:
-            raise UnsupportedModelError(
-                f"{onnx_file.name}: node {node.name!r}: TensorRT's ONNX parser reads {problem}"
-            )
+        types, found = supported[_operator(node)], _TYPE_TO_NAME[name_to_type[node.input[0]]]
+        if found not in types:
+            _refuse(onnx_file, node, f"{node.op_type} of {', '.join(sorted(types))}, not of {found}")
 
 
-def _problem(
-    node: onnx.NodeProto, supported: Mapping[str, frozenset[str]], name_to_type: Mapping[str, int]
-) -> str:
-    """What TensorRT does not read of a node, empty where there is nothing."""
-    operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-    if operator not in supported:
-        return f"no operator {operator}"
-    name = _TYPE_TO_NAME[name_to_type[node.input[0]]]
-    types = supported[operator]
-    return "" if name in types else f"{operator} of {', '.join(sorted(types))}, not of {name}"
+def _operator(node: onnx.NodeProto) -> str:
+    return f"{node.domain}.{node.op_type}" if node.domain else str(node.op_type)
+
+
+def _refuse(onnx_file: Path, node: onnx.NodeProto, what_is_read: str) -> NoReturn:
+    raise UnsupportedModelError(
+        f"{onnx_file.name}: node {node.name!r}: TensorRT's ONNX parser reads {what_is_read}"
+    )
 
 
 def _types(graph: onnx.GraphProto) -> dict[str, int]:

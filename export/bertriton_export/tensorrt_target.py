@@ -62,19 +62,31 @@ def write_tensorrt_files(
     """Write the graph and, beside the config, what makes an engine of it.
 
     Raises:
-        OptionError, UnsupportedModelError, VerificationError, Int8GateError: as `write_graph` does.
+        OptionError, UnsupportedModelError, VerificationError, Int8GateError: as `_write_graph` does.
     """
-    written = write_graph(checkpoint, folder, request, on_stage)
+    written = _write_graph(checkpoint, folder, request, on_stage)
     script = folder.parent / BUILD_SCRIPT
     with resources.as_file(resources.files("bertriton_export") / "triton" / BUILD_SCRIPT) as source:
         shutil.copyfile(source, script)
     script.chmod(0o755)
     arguments = trtexec_arguments(engine_profiles(padded_lengths(checkpoint.max_length)))
     (folder.parent / PROFILES_FILE).write_text("".join(f"{line}\n" for line in arguments), encoding="utf-8")
-    return written
+    return replace(written, facts={"target": "tensorrt"})
 
 
-def write_graph(
+def write_onnxruntime_tensorrt_files(
+    checkpoint: Checkpoint, folder: Path, request: GraphRequest, on_stage: Callable[[str], object]
+) -> WrittenGraph:
+    """Write the graph, of which ONNX Runtime makes an engine by itself.
+
+    Raises:
+        OptionError, UnsupportedModelError, VerificationError, Int8GateError: as `_write_graph` does.
+    """
+    written = _write_graph(checkpoint, folder, request, on_stage)
+    return replace(written, facts={"target": "onnxruntime-tensorrt"})
+
+
+def _write_graph(
     checkpoint: Checkpoint, folder: Path, request: GraphRequest, on_stage: Callable[[str], object]
 ) -> WrittenGraph:
     """Write the graph; the very file meets the reference in fp16 and fp32, and its fp32 twin in int8.

@@ -92,7 +92,7 @@ def test_manifest_has_the_hashes_of_script_and_profiles(tmp_path: Path) -> None:
 
     manifest = json.loads((tmp_path / "tiny" / "1" / "manifest.json").read_text(encoding="utf-8"))
     assert {"tiny_bert/build_engine.sh", "tiny_bert/engine_profiles.txt"} < set(manifest["sha256"])
-    assert manifest["precision"] == "fp16"
+    assert (manifest["target"], manifest["precision"]) == ("tensorrt", "fp16")
     script = tmp_path / "tiny_bert" / "build_engine.sh"
     assert script.stat().st_mode & 0o111 == 0o111
 
