@@ -70,7 +70,9 @@ def test_wheel_holds_the_packages_and_what_they_ship(wheel: Path) -> None:
     assert {
         "bertriton_export/triton/model.py",
         "bertriton_export/triton/rows.py",
+        "bertriton_export/triton/build_engine.sh",
         "bertriton_export/data/sample_reviews.txt",
+        "bertriton_export/data/tensorrt_operators.json",
         "bertriton_server/backends/onnxruntime/model.py",
     } <= names
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import onnx
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bertriton_export.bert import BertConfig
-    from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.checkpoint import Checkpoint, Weights
 
 ONNX_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "model.onnx.data"
@@ -73,6 +73,13 @@ class GraphOptions:
     is_fused: bool = False
 
 
+class GraphWriter(Protocol):
+    """Writes a checkpoint as a graph into a folder and returns the graph's file."""
+
+    def __call__(self, checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
+        """Write it as `options` say."""
+
+
 def write_bert_graph(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
     """Write the graph and its weights into a folder and return the graph's file."""
     file = folder / ONNX_FILE
@@ -87,6 +94,17 @@ def encoder_linears(config: BertConfig) -> list[str]:
     """Names of the linear layers that int8 applies to, in the order of computation."""
     layers = range(config.num_hidden_layers)
     return [f"bert.encoder.layer.{index}.{part}" for index in layers for part in _LINEARS_OF_A_LAYER]
+
+
+def position_table(config: BertConfig, weights: Weights) -> NDArray[np.float32]:
+    """The position embeddings [positions, H].
+
+    Where all tokens are of the first kind, that kind's embedding is part of every position's.
+    """
+    table = weights["bert.embeddings.position_embeddings.weight"]
+    if config.type_vocab_size and not config.has_segments:
+        table = table + weights["bert.embeddings.token_type_embeddings.weight"][0]
+    return table
 
 
 class _BertGraph:
@@ -151,11 +169,8 @@ class _BertGraph:
             return self._linear("bert.embeddings_project", hidden) if config.embedding_size else hidden
 
     def _position_table(self) -> str:
-        """Where all tokens are of the first kind, that kind's embedding is part of every position's."""
+        table = position_table(self._config, self._weights)
         name = "bert.embeddings.position_embeddings.weight"
-        table = self._weights[name]
-        if self._config.type_vocab_size and not self._config.has_segments:
-            table = table + self._weights["bert.embeddings.token_type_embeddings.weight"][0]
         return self._g.weight(name, to_float(name, table, self._options.dtype))
 
     def _places(self, ids: str, marked_positions: str) -> str:

@@ -49,7 +49,7 @@ def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
     return NetworkConfig(
         backend="onnxruntime",
         kind=KIND_CPU,
-        merged_rows=MERGED_ROWS,
+        merged_rows=(MERGED_ROWS,),
         warmups=(WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length)), WarmUp(info.max_length)),
         parameters=parameters,
     )

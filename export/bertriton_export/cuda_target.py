@@ -86,7 +86,7 @@ def cuda_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
     return NetworkConfig(
         backend="onnxruntime",
         kind=KIND_GPU,
-        merged_rows=MERGED_ROWS,
+        merged_rows=(MERGED_ROWS,),
         # The largest first, or memory taken for small batches lies between what a large one needs.
         warmups=(WarmUp(info.max_length, MERGED_ROWS), WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length))),
         # Memory's limits are not among the CUDA options, since Triton's backend overwrites them there where a
@@ -96,5 +96,5 @@ def cuda_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
             "arena_extend_strategy": _SAME_AS_REQUESTED,
             "enable_mem_pattern": "0",
         },
-        cuda_options=CUDA_OPTIONS,
+        accelerators={"cuda": CUDA_OPTIONS},
     )

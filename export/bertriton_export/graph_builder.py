@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # The newest that ONNX Runtime 1.20, TensorRT 10 and OpenVINO all read; LayerNormalization came with it.
 OPSET: Final = 17
-IR_VERSION: Final = 8
+# https://github.com/onnx/onnx/blob/main/docs/Versioning.md
+OPSET_TO_IR_VERSION: Final = {OPSET: 8, 19: 9}
 
 CONTRIB_DOMAIN: Final = "com.microsoft"
 # https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
@@ -81,8 +82,10 @@ class GraphBuilder:
         ...     y = g.op("Tanh", g.op("Gemm", x, g.weight("w", w), g.weight("b", b)))
     """
 
-    def __init__(self, weights: WeightFile) -> None:
+    def __init__(self, weights: WeightFile, opset: int = OPSET) -> None:
         self._weights = weights
+        self._opset = opset
+        self._domains = {""}
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[TensorProto] = []
         self._constants: dict[tuple[Any, ...], str] = {}
@@ -107,6 +110,7 @@ class GraphBuilder:
         name = self._unique("/".join(["", *self._scopes, op_type]))
         names = [f"{name}/output_{index}" for index in range(outputs)]
         domain = CONTRIB_DOMAIN if op_type in CONTRIB_OPS else ""
+        self._domains.add(domain)
         self._nodes.append(helper.make_node(op_type, inputs, names, name=name, domain=domain, **attributes))
         return names
 
@@ -216,9 +220,12 @@ class GraphBuilder:
     def build(self, name: str) -> onnx.ModelProto:
         """Put the collected nodes together into a model."""
         graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB_DOMAIN, 1)]
+        opsets = [helper.make_opsetid(name, 1 if name else self._opset) for name in sorted(self._domains)]
         return helper.make_model(
-            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="bertriton"
+            graph,
+            opset_imports=opsets,
+            ir_version=OPSET_TO_IR_VERSION[self._opset],
+            producer_name="bertriton",
         )
 
     def _unique(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Run an exported graph in ONNX Runtime, on tokenised texts packed as Triton packs them."""
+"""Run an exported graph in ONNX Runtime, on tokenised texts packed or padded as Triton hands them over."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class GraphSession:
 
     def __init__(self, onnx_file: Path) -> None:
         self._session = open_session(onnx_file)
+        self._is_padded = len(self._session.get_inputs()[0].shape) > 1
 
     def logits(self, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
         """Logits [texts, labels], all texts in one batch."""
@@ -38,14 +39,15 @@ class GraphSession:
         """Probabilities [texts, labels], in batches; `on_progress` gets the share done."""
         parts = []
         done = 0
-        for batch in _batches(encodings):
+        for batch in _batches(encodings, is_padded=self._is_padded):
             parts.append(self._run(contract.PROBABILITIES, batch))
             done += len(batch)
             on_progress(done / len(encodings))
         return np.concatenate(parts)
 
     def _run(self, output: str, encodings: Sequence[Encoding]) -> NDArray[np.float32]:
-        return np.asarray(self._session.run([output], packed_inputs(encodings))[0])
+        inputs = padded_inputs if self._is_padded else packed_inputs
+        return np.asarray(self._session.run([output], inputs(encodings))[0])
 
 
 def open_session(onnx_file: Path) -> onnxruntime.InferenceSession:
@@ -53,6 +55,8 @@ def open_session(onnx_file: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.enable_cpu_mem_arena = False
+    # Q/DQ pairs are computed as they are written, not by kernels that round otherwise on some CPUs.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     return onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
 
 
@@ -72,17 +76,36 @@ def packed_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[Any]]:
     }
 
 
+def padded_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[Any]]:
+    """A padded graph's inputs for tokenised texts: a row a text, each [R, longest] INT32."""
+    return {
+        contract.INPUT_IDS: _padded([encoding.ids for encoding in encodings], 0),
+        contract.TOKEN_TYPE_IDS: _padded([encoding.type_ids for encoding in encodings], 0),
+        contract.POSITION_IDS: _padded(
+            [range(len(encoding.ids)) for encoding in encodings], contract.PADDING_POSITION
+        ),
+    }
+
+
+def _padded(rows: Sequence[Sequence[int]], padding: int) -> NDArray[np.int32]:
+    array = np.full((len(rows), max(map(len, rows))), padding, np.int32)
+    for values, row in zip(rows, array, strict=True):
+        row[: len(values)] = values
+    return array
+
+
 def _packed(rows: Sequence[Sequence[int]]) -> NDArray[np.int32]:
     return np.concatenate([np.asarray(row, np.int32) for row in rows])
 
 
-def _batches(encodings: Sequence[Encoding]) -> Iterator[list[Encoding]]:
+def _batches(encodings: Sequence[Encoding], *, is_padded: bool) -> Iterator[list[Encoding]]:
+    """Texts in batches of at most TOKENS_PER_RUN, padding counted, or of one text."""
     batch: list[Encoding] = []
-    tokens = 0
     for encoding in encodings:
-        if batch and tokens + len(encoding.ids) > TOKENS_PER_RUN:
+        lengths = [len(one.ids) for one in (*batch, encoding)]
+        tokens = max(lengths) * len(lengths) if is_padded else sum(lengths)
+        if batch and tokens > TOKENS_PER_RUN:
             yield batch
-            batch, tokens = [], 0
+            batch = []
         batch.append(encoding)
-        tokens += len(encoding.ids)
     yield batch

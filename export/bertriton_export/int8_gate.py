@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from bertriton import contract
-from bertriton_export.bert_graph import encoder_linears, write_bert_graph
+from bertriton_export.bert_graph import encoder_linears
 from bertriton_export.errors import Int8GateError
 from bertriton_export.graph_session import GraphSession
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Encoding
 
-    from bertriton_export.bert_graph import GraphOptions
+    from bertriton_export.bert_graph import GraphOptions, GraphWriter
     from bertriton_export.checkpoint import Checkpoint
 
     Stage = Callable[[str], object]
@@ -70,8 +70,10 @@ def require_int8_close_to_fp32(
     fp32_and_int8: tuple[Path, Path],
     options: GraphOptions,
     on_stage: Stage,
+    *,
+    write: GraphWriter,
 ) -> Int8Comparison:
-    """Compare the two graphs on tokenised texts.
+    """Compare the two graphs on tokenised texts; `write` wrote the int8 one with `options`.
 
     Raises:
         Int8GateError: the int8 graph is too far off; names the layers that hurt most.
@@ -80,9 +82,36 @@ def require_int8_close_to_fp32(
     comparison = _compare(checkpoint, int8, fp32)
     if not comparison.is_close:
         part = slice(TEXTS_TO_BLAME_ON)
-        layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage)
+        layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage, write=write)
         raise Int8GateError(str(comparison), layers)
     return comparison
+
+
+def closest_to_fp32(
+    checkpoint: Checkpoint,
+    encodings: Sequence[Encoding],
+    fp32_file: Path,
+    candidates: Sequence[GraphOptions],
+    *,
+    write: GraphWriter,
+) -> GraphOptions:
+    """Those options whose int8 graph moves probabilities least, on average over tokenised texts."""
+    if len(candidates) == 1:
+        return candidates[0]
+    fp32 = GraphSession(fp32_file).probabilities(encodings)
+
+    def mean_difference(options: GraphOptions) -> float:
+        return _compare(checkpoint, _written(checkpoint, encodings, options, write), fp32).mean_difference
+
+    return min(candidates, key=mean_difference)
+
+
+def _written(
+    checkpoint: Checkpoint, encodings: Sequence[Encoding], options: GraphOptions, write: GraphWriter
+) -> NDArray[np.float32]:
+    """What a graph of these options answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        return GraphSession(write(checkpoint, Path(folder), options)).probabilities(encodings)
 
 
 def _probabilities(file: Path, encodings: Sequence[Encoding], on_stage: Stage) -> NDArray[np.float32]:
@@ -118,6 +147,8 @@ def _layers_to_blame(
     fp32: NDArray[np.float32],
     options: GraphOptions,
     on_stage: Stage,
+    *,
+    write: GraphWriter,
 ) -> tuple[str, ...]:
     """The layers that move probabilities most when each alone is int8, worst first."""
     linears = frozenset(encoder_linears(checkpoint.config))
@@ -127,9 +158,7 @@ def _layers_to_blame(
         on_stage(f"looking for the layers to blame: {layer}")
         alone = frozenset(name for name in linears if name.startswith(f"bert.{layer}."))
         only_this = replace(options, keep_fp32=options.keep_fp32 | (linears - alone))
-        with tempfile.TemporaryDirectory() as folder:
-            file = write_bert_graph(checkpoint, Path(folder), only_this)
-            int8 = GraphSession(file).probabilities(encodings)
+        int8 = _written(checkpoint, encodings, only_this, write)
         layer_to_difference[layer] = _compare(checkpoint, int8, fp32).mean_difference
     by_difference = sorted(layer_to_difference, key=layer_to_difference.__getitem__, reverse=True)
     return tuple(by_difference[:BLAMED_LAYERS])

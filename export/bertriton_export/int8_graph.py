@@ -15,14 +15,18 @@ from bertriton_export.bert_graph import (
 )
 from bertriton_export.errors import OptionError
 from bertriton_export.graph_session import encode
-from bertriton_export.int8_gate import Int8Comparison, require_int8_close_to_fp32
+from bertriton_export.int8_gate import Int8Comparison, closest_to_fp32, require_int8_close_to_fp32
 from bertriton_export.int8_linear import FULL_WEIGHT_LEVELS, REDUCED_WEIGHT_LEVELS, Int8Options
-from bertriton_export.smoothing import input_maxima, smoothing_factors
+from bertriton_export.smoothing import STRENGTH, input_maxima, smoothing_factors
 from bertriton_export.verify import Verification, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bertriton_export.bert_graph import GraphWriter
     from bertriton_export.checkpoint import Checkpoint
 
 # Channels show which of them run large on few texts already; the comparison uses all.
@@ -37,6 +41,14 @@ class Int8Request:
     texts: Sequence[str]  # to smooth by and to compare with fp32 on
     keep_fp32: Sequence[str] = ()  # layers that stay fp32, as `encoder.layer.3`
     vnni: bool = True  # False: weights of seven bits, for x86 CPUs without VNNI
+
+
+@dataclass(frozen=True)
+class Int8Kind:
+    """How an int8 graph is written, which differs from target to target."""
+
+    write: GraphWriter = write_bert_graph
+    smoothing_strengths: tuple[float, ...] = (STRENGTH,)  # the best of these is taken
 
 
 def write_fp32_graph(
@@ -54,28 +66,50 @@ def write_fp32_graph(
 
 
 def write_int8_graph(
-    checkpoint: Checkpoint, folder: Path, request: Int8Request, on_stage: Callable[[str], object]
+    checkpoint: Checkpoint,
+    folder: Path,
+    request: Int8Request,
+    on_stage: Callable[[str], object],
+    kind: Int8Kind | None = None,
 ) -> tuple[Verification, Int8Comparison]:
     """Write the int8 graph and hold it to its fp32 twin, and that one to the reference.
+
+    The twin is a CPU's graph, whatever kind the int8 graph is of; default: a CPU's as well.
 
     Raises:
         OptionError: a layer to keep in fp32 does not exist.
         VerificationError: the twin is too far off the reference.
         Int8GateError: the int8 graph is too far off its twin.
     """
+    kind = kind or Int8Kind()
     kept = _linears_of(checkpoint, request.keep_fp32)
     encodings = encode(checkpoint, request.texts)
     with tempfile.TemporaryDirectory(dir=folder) as twin:
         fp32_file, verification = write_fp32_graph(checkpoint, Path(twin), on_stage)
         on_stage("building the int8 graph")
         observed = encodings[::TEXTS_PER_OBSERVED_TEXT][:MAX_OBSERVED_TEXTS]
-        smoothed = [name for name in encoder_linears(checkpoint.config) if not is_after_activation(name)]
-        factors = smoothing_factors(checkpoint.weights, input_maxima(fp32_file, smoothed, observed))
+        maxima = input_maxima(fp32_file, encoder_linears(checkpoint.config), observed)
         levels = FULL_WEIGHT_LEVELS if request.vnni else REDUCED_WEIGHT_LEVELS
-        options = GraphOptions(Int8Options(levels, factors), kept)
-        file = write_bert_graph(checkpoint, folder, options)
-        comparison = require_int8_close_to_fp32(checkpoint, encodings, (fp32_file, file), options, on_stage)
+        candidates = [
+            GraphOptions(_int8_options(checkpoint, maxima, levels, strength), kept)
+            for strength in kind.smoothing_strengths
+        ]
+        options = closest_to_fp32(checkpoint, observed, fp32_file, candidates, write=kind.write)
+        file = kind.write(checkpoint, folder, options)
+        comparison = require_int8_close_to_fp32(
+            checkpoint, encodings, (fp32_file, file), options, on_stage, write=kind.write
+        )
     return verification, comparison
+
+
+def _int8_options(
+    checkpoint: Checkpoint, maxima: Mapping[str, NDArray[np.float32]], levels: int, strength: float
+) -> Int8Options:
+    """Smoothing and largest inputs from what every input channel of every layer came to."""
+    smoothed = {name: maximum for name, maximum in maxima.items() if not is_after_activation(name)}
+    factors = smoothing_factors(checkpoint.weights, smoothed, strength)
+    largest = {name: float((maximum / factors.get(name, 1)).max()) for name, maximum in maxima.items()}
+    return Int8Options(levels, factors, largest)
 
 
 def _linears_of(checkpoint: Checkpoint, layers: Sequence[str]) -> frozenset[str]:

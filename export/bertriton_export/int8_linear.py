@@ -52,6 +52,8 @@ class Int8Options:
     weight_levels: int = FULL_WEIGHT_LEVELS
     # Layer -> factor per input channel, for those that are smoothed; layers that share an input share it.
     smoothing: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    # Layer -> largest |value| of its smoothed input on real text, for scales that are the same for all texts.
+    maxima: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,17 @@ class QuantisedWeight:
     """A linear layer's weight in int8."""
 
     values: NDArray[np.int8]  # [inputs, outputs]
-    scales: NDArray[np.float32]  # [outputs]
+    scales: NDArray[np.floating]  # [outputs]
 
 
-def quantise_weight(weight: NDArray[np.float32], levels: int) -> QuantisedWeight:
+def quantise_weight(
+    weight: NDArray[np.float32], levels: int, scale_dtype: type[np.floating] = np.float32
+) -> QuantisedWeight:
     """Quantise a weight [outputs, inputs] symmetrically, with one scale per output channel."""
     maxima = np.maximum(np.abs(weight).max(axis=1), SMALLEST_MAXIMUM)
-    scales = (maxima / levels).astype(np.float32)
-    values = np.rint(weight / scales[:, None]).astype(np.int8)
+    smallest_scale = np.finfo(scale_dtype).smallest_normal  # below it, scales would be rounded too
+    scales = np.maximum(maxima / levels, smallest_scale).astype(scale_dtype)
+    values = np.rint(weight / scales[:, None].astype(np.float32)).astype(np.int8)
     return QuantisedWeight(np.ascontiguousarray(values.T), scales)
 
 

@@ -64,10 +64,14 @@ class NetworkConfig:
 
     backend: str
     kind: int  # of the instances, a value of ModelInstanceGroup.Kind
-    merged_rows: int  # that Triton merges into a batch
+    merged_rows: tuple[int, ...]  # sizes of batches that Triton prefers to make
     warmups: tuple[WarmUp, ...]  # in this order
     parameters: Mapping[str, str] = field(default_factory=dict)
-    cuda_options: Mapping[str, str] = field(default_factory=dict)  # of ONNX Runtime's CUDA provider
+    accelerators: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of ONNX Runtime -> options
+    # Lengths that the tokenizer pads rows to, shortest first; none: tokens go to the network without padding.
+    padded_lengths: tuple[int, ...] = ()
+    model_file: str = ""  # in place of the backend's own
+    profiles: tuple[str, ...] = ()  # of a TensorRT engine, which the instances use
 
 
 def model_configs(info: ClassifierInfo, network: NetworkConfig) -> dict[str, ModelConfig]:
@@ -77,7 +81,7 @@ def model_configs(info: ClassifierInfo, network: NetworkConfig) -> dict[str, Mod
         info: what the ensemble tells clients.
         network: how the network is served.
     """
-    configs = (_ensemble(info), _tokenizer(info), _bert(info, network))
+    configs = (_ensemble(info), _tokenizer(info, network), _bert(info, network))
     return {config.name: config for config in configs}
 
 
@@ -106,7 +110,7 @@ def _ensemble(info: ClassifierInfo) -> ModelConfig:
     return config
 
 
-def _tokenizer(info: ClassifierInfo) -> ModelConfig:
+def _tokenizer(info: ClassifierInfo, network: NetworkConfig) -> ModelConfig:
     config = ModelConfig(
         name=info.name + contract.TOKENIZER_SUFFIX, backend="python", max_batch_size=info.max_batch_size
     )
@@ -119,27 +123,33 @@ def _tokenizer(info: ClassifierInfo) -> ModelConfig:
     config.instance_group.add(count=1, kind=KIND_CPU)
     _add_queue(config)
     config.parameters["max_length"].string_value = str(info.max_length)
+    if network.padded_lengths:
+        config.parameters["padded_lengths"].string_value = ",".join(map(str, network.padded_lengths))
     return config
 
 
 def _bert(info: ClassifierInfo, network: NetworkConfig) -> ModelConfig:
     config = ModelConfig(
-        name=info.name + contract.BERT_SUFFIX, backend=network.backend, max_batch_size=info.max_batch_size
+        name=info.name + contract.BERT_SUFFIX,
+        backend=network.backend,
+        max_batch_size=info.max_batch_size,
+        default_model_filename=network.model_file,
     )
     for name in _TOKEN_INPUTS:
+        tokens = config.input.add(name=name, data_type=model_config_pb2.TYPE_INT32, dims=[-1])
         # Ragged: Triton hands over the tokens of all requests of a batch as one row without padding.
-        config.input.add(name=name, data_type=model_config_pb2.TYPE_INT32, dims=[-1], allow_ragged_batch=True)
+        tokens.allow_ragged_batch = not network.padded_lengths
     _add_scores(config, info)
     for output in config.output:
         output.label_filename = LABELS_FILE
-    config.instance_group.add(count=1, kind=network.kind)
+    config.instance_group.add(count=1, kind=network.kind, profile=network.profiles)
     _add_queue(config)
-    config.dynamic_batching.preferred_batch_size.append(network.merged_rows)
+    config.dynamic_batching.preferred_batch_size.extend(network.merged_rows)
     for key, value in network.parameters.items():
         config.parameters[key].string_value = value
-    if network.cuda_options:
+    for name, options in network.accelerators.items():
         accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
-        accelerators.add(name="cuda", parameters=network.cuda_options)
+        accelerators.add(name=name, parameters=options)
     for warmup in network.warmups:
         _add_warmup(config, warmup)
     return config

@@ -55,7 +55,7 @@ def input_maxima(
 
 
 def smoothing_factors(
-    weights: Weights, maxima: dict[str, NDArray[np.float32]]
+    weights: Weights, maxima: dict[str, NDArray[np.float32]], strength: float = STRENGTH
 ) -> dict[str, NDArray[np.float32]]:
     """A factor for every input channel of every layer; query, key and value read one input, so share it."""
     factors = {}
@@ -63,7 +63,7 @@ def smoothing_factors(
         weight_maximum = np.max(
             [_largest_weights(weights, other) for other in _readers_of_the_same(name)], axis=0
         )
-        factor = maximum**STRENGTH / np.maximum(weight_maximum, SMALLEST_FACTOR) ** (1 - STRENGTH)
+        factor = maximum**strength / np.maximum(weight_maximum, SMALLEST_FACTOR) ** (1 - strength)
         factors[name] = np.maximum(factor, SMALLEST_FACTOR).astype(np.float32)
     return factors
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export import cpu_target, cuda_target
+from bertriton_export import cpu_target, cuda_target, tensorrt_target
 from bertriton_export.errors import OptionError
 
 if TYPE_CHECKING:
@@ -41,6 +41,18 @@ TARGETS: Final = {
         cuda_target.PRECISIONS,
         write_graph=cuda_target.write_cuda_graph,
         network=cuda_target.cuda_network,
+    ),
+    "tensorrt": Target(
+        "NVIDIA GPUs, by a TensorRT engine",
+        tensorrt_target.PRECISIONS,
+        write_graph=tensorrt_target.write_tensorrt_files,
+        network=tensorrt_target.tensorrt_network,
+    ),
+    "onnxruntime-tensorrt": Target(
+        "NVIDIA GPUs, by ONNX Runtime with TensorRT",
+        tensorrt_target.PRECISIONS,
+        write_graph=tensorrt_target.write_onnxruntime_tensorrt_files,
+        network=tensorrt_target.onnxruntime_tensorrt_network,
     ),
 }
 DEFAULT_TARGET: Final = "cpu"

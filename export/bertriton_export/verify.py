@@ -41,7 +41,7 @@ def sample_texts() -> list[str]:
 
 
 def verify(checkpoint: Checkpoint, onnx_file: Path, tolerance: float = FP32_TOLERANCE) -> Verification:
-    """Compare the graph's logits with the reference's, all texts in one packed batch.
+    """Compare the graph's logits with the reference's, all texts in one batch.
 
     Args:
         checkpoint: what the graph was made from.

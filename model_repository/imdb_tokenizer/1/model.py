@@ -31,10 +31,11 @@ def result_or_refusal(function: Any, *arguments: Any) -> Any:
         return pb_utils.InferenceResponse(error=error)
 
 
-def response(rows: list[tuple[Any, ...]]) -> Any:
+def response(rows: list[tuple[Any, ...]], padded_lengths: list[int]) -> Any:
     """The answer to one request, [rows, tokens] and [rows, 1]; position -1 marks padding."""
     lengths = np.array([[len(row[0])] for row in rows])
-    is_token = np.arange(lengths.max()) < lengths
+    longest = int(lengths.max())
+    is_token = np.arange(next((size for size in padded_lengths if size >= longest), longest)) < lengths
     names = ("input_ids", "token_type_ids", "position_ids", "token_count", "truncated", "windows")
     *tokens, counts, truncated, windows = zip(*rows, strict=True)
     arrays: list[Any] = [np.full(is_token.shape, fill, np.int32) for fill in (0, 0, -1)]
@@ -50,7 +51,11 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the tokenizer that lies beside this file."""
-        self.max_length = int(json.loads(args["model_config"])["parameters"]["max_length"]["string_value"])
+        parameters = json.loads(args["model_config"])["parameters"]
+        self.max_length = int(parameters["max_length"]["string_value"])
+        # Where the network computes padding: few lengths, so that requests of equal ones share its batches.
+        sizes = parameters.get("padded_lengths", {}).get("string_value", "")
+        self.padded_lengths = [int(size) for size in sizes.split(",") if size]
         self.tokenizer = Tokenizer.from_file(str(Path(__file__).with_name("tokenizer.json")))
         self.frames = {texts: Frame(self.tokenizer, texts) for texts in (1, 2)}
 
@@ -79,6 +84,8 @@ class TritonPythonModel:
             if type(value) not in (int, str) or value not in allowed:
                 expected = f"{allowed[0]} to {allowed[-1]}" if name in ("max_length", "stride") else allowed
                 raise ValueError(f"{name}: expected {expected}, found {value!r}")
+        if self.padded_lengths and options.truncation == "windows":
+            raise ValueError(f"truncation: this network joins no windows, expected one of {TRUNCATIONS[:-1]}")
         return options
 
     def answer(self, work: Any, encodings: Any) -> Any:
@@ -86,4 +93,5 @@ class TritonPythonModel:
         if not isinstance(work, tuple):
             return work
         texts = [[next(encodings).ids for _ in row] for row in work[0]]
-        return response([self.frames[len(row)].around(row, work[1], len(texts)) for row in texts])
+        rows = [self.frames[len(row)].around(row, work[1], len(texts)) for row in texts]
+        return response(rows, self.padded_lengths)
