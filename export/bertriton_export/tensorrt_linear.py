@@ -2,7 +2,7 @@
 
 TensorRT multiplies in int8 where both factors come out of a DequantizeLinear: weights with one scale per
 output channel, activations with one per tensor, zero points all 0
-(https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/work-quantized-types.html).
+(https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/quantized-types-explicit-quantization.html).
 """
 
 from __future__ import annotations
