@@ -86,7 +86,7 @@ def main() -> None:
         tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        tokenizer.save(str(base / "tokenizer.json"))
+        (base / "tokenizer.json").write_text(tokenizer.to_str(pretty=False), encoding="utf-8")
         reviews = split(read_reviews(arguments.reviews, tokenizer), recipe.validation_reviews)
         model = load_model(base)
         train(model, reviews, recipe, partial(save, base=base, out=Path(arguments.out), recipe=recipe))
@@ -304,6 +304,7 @@ def save(model: BertForSequenceClassification, name: str, base: Path, out: Path,
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config = {**model.config.to_dict(), "architectures": ["BertForSequenceClassification"]}
     config |= {"dtype": "float16", "attention_probs_dropout_prob": 0.1}
+    del config["_name_or_path"]  # a temporary folder of this run
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     for file in TOKENIZER_FILES:
