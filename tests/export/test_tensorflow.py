@@ -61,7 +61,7 @@ def test_h5_weights_are_those_of_safetensors_bit_for_bit(three_labels: Path, for
     (three_labels / "model.safetensors").rename(three_labels / "put-away")
     found = read_checkpoint(three_labels)
 
-    assert {"format": "Keras"} == found.source
+    assert {"format": "Keras", "architecture": "BertForSequenceClassification"} == found.source
     (three_labels / "put-away").rename(three_labels / "model.safetensors")
     assert_same_weights(read_checkpoint(three_labels), found)
 
