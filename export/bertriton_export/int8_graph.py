@@ -17,7 +17,7 @@ from bertriton_export.errors import OptionError
 from bertriton_export.graph_session import encode
 from bertriton_export.int8_gate import Int8Comparison, closest_to_fp32, require_int8_close_to_fp32
 from bertriton_export.int8_linear import FULL_WEIGHT_LEVELS, REDUCED_WEIGHT_LEVELS, Int8Options
-from bertriton_export.smoothing import STRENGTH, input_maxima, smoothing_factors
+from bertriton_export.smoothing import STATIC_STRENGTHS, STRENGTH, input_maxima, smoothing_factors
 from bertriton_export.verify import Verification, verify
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
     from bertriton_export.bert_graph import GraphWriter
     from bertriton_export.checkpoint import Checkpoint
+
+# LayerNorm bounds what these read, and one scale spares their wide output two passes: for the tokens' scales,
+# and for the bias.
+CPU_STATIC_LINEARS: Final = (".intermediate.dense",)
+ALL_LINEARS: Final = (".query", ".key", ".value", ".dense")
 
 # Channels show which of them run large on few texts already; the comparison uses all.
 TEXTS_PER_OBSERVED_TEXT: Final = 4
@@ -48,7 +53,8 @@ class Int8Kind:
     """How an int8 graph is written, which differs from target to target."""
 
     write: GraphWriter = write_bert_graph
-    smoothing_strengths: tuple[float, ...] = (STRENGTH,)  # the best of these is taken
+    # Ends of the names of linear layers whose input has one scale for all tokens.
+    static_linears: tuple[str, ...] = CPU_STATIC_LINEARS
 
 
 def write_fp32_graph(
@@ -91,8 +97,8 @@ def write_int8_graph(
         maxima = input_maxima(fp32_file, encoder_linears(checkpoint.config), observed)
         levels = FULL_WEIGHT_LEVELS if request.vnni else REDUCED_WEIGHT_LEVELS
         candidates = [
-            GraphOptions(_int8_options(checkpoint, maxima, levels, strength), kept)
-            for strength in kind.smoothing_strengths
+            GraphOptions(_int8_options(checkpoint, maxima, levels, kind.static_linears, strength), kept)
+            for strength in STATIC_STRENGTHS
         ]
         options = closest_to_fp32(checkpoint, observed, fp32_file, candidates, write=kind.write)
         file = kind.write(checkpoint, folder, options)
@@ -103,12 +109,22 @@ def write_int8_graph(
 
 
 def _int8_options(
-    checkpoint: Checkpoint, maxima: Mapping[str, NDArray[np.float32]], levels: int, strength: float
+    checkpoint: Checkpoint,
+    maxima: Mapping[str, NDArray[np.float32]],
+    levels: int,
+    static_linears: tuple[str, ...],
+    static_strength: float,
 ) -> Int8Options:
     """Smoothing and largest inputs from what every input channel of every layer came to."""
-    smoothed = {name: maximum for name, maximum in maxima.items() if not is_after_activation(name)}
-    factors = smoothing_factors(checkpoint.weights, smoothed, strength)
-    largest = {name: float((maximum / factors.get(name, 1)).max()) for name, maximum in maxima.items()}
+    static = {name: maximum for name, maximum in maxima.items() if name.endswith(static_linears)}
+    others = {name: maximum for name, maximum in maxima.items() if name not in static}
+    factors = {
+        name: factor
+        for group, strength in ((static, static_strength), (others, STRENGTH))
+        for name, factor in smoothing_factors(checkpoint.weights, group, strength).items()
+        if not is_after_activation(name)
+    }
+    largest = {name: float((maximum / factors.get(name, 1)).max()) for name, maximum in static.items()}
     return Int8Options(levels, factors, largest)
 
 

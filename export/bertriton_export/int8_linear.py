@@ -45,6 +45,10 @@ ACTIVATION_TO_MINIMUM: Final = {"gelu": -0.1701, "gelu_tanh": -0.1701, "relu": 0
 LEVELS_BELOW_ZERO: Final = 24
 
 
+# Where all tokens have one scale, it reaches so far beyond the largest value that real text showed.
+STATIC_HEADROOM: Final = 1.1
+
+
 @dataclass(frozen=True)
 class Int8Options:
     """How linear layers are quantised."""
@@ -52,7 +56,7 @@ class Int8Options:
     weight_levels: int = FULL_WEIGHT_LEVELS
     # Layer -> factor per input channel, for those that are smoothed; layers that share an input share it.
     smoothing: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    # Layer -> largest |value| of its smoothed input on real text, for scales that are the same for all texts.
+    # Layer -> largest |value| of its smoothed input on real text, for those with one scale for all tokens.
     maxima: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -77,11 +81,12 @@ def quantise_weight(
 
 @dataclass(frozen=True)
 class _Tokens:
-    """Quantised activations: names of graph values."""
+    """Quantised activations."""
 
-    values: str  # UINT8 [T, inputs]
-    scales: str  # FLOAT [T, 1]
+    values: str  # of the graph, UINT8 [T, inputs]
     zero_point: int
+    scales: str = ""  # of the graph, FLOAT [T, 1]; none: all tokens have the same
+    scale: float = 1.0  # of all tokens
 
 
 class Int8Linear:
@@ -105,23 +110,30 @@ class Int8Linear:
 
     def product(self, name: str, hidden: str) -> str:
         """The layer without its bias."""
-        g, tokens, weight = self._g, self._tokens(name, hidden), self._weight(name)
-        product = g.op(
-            "MatMulIntegerToFloat",
-            tokens.values,
-            g.weight(f"{name}.weight.int8", weight.values),
-            g.constant(1.0, np.float32),
-            g.weight(f"{name}.weight.scale", weight.scales),
-            g.constant(tokens.zero_point, np.uint8),
-            g.weight(f"{name}.weight.zero_point", np.zeros(len(weight.scales), np.int8)),
-        )
-        return g.op("Mul", product, tokens.scales)
+        tokens = self._tokens(name, hidden)
+        product = self._multiplied(name, tokens)
+        return self._g.op("Mul", product, tokens.scales) if tokens.scales else product
 
     def with_bias(self, name: str, hidden: str, bias: NDArray[np.float32]) -> str:
         """The layer with a bias."""
+        g, tokens = self._g, self._tokens(name, hidden)
+        if not tokens.scales:
+            return self._multiplied(name, tokens, g.weight(f"{name}.bias", bias))
         # As a row: ONNX Runtime fuses a bias of rank 1 with the GELU behind it, by a slower kernel.
-        row = self._g.weight(f"{name}.bias", bias[None, :])
-        return self._g.op("Add", self.product(name, hidden), row)
+        return g.op("Add", self.product(name, hidden), g.weight(f"{name}.bias", bias[None, :]))
+
+    def _multiplied(self, name: str, tokens: _Tokens, *bias: str) -> str:
+        g, weight = self._g, self._weight(name)
+        return g.op(
+            "MatMulIntegerToFloat",
+            tokens.values,
+            g.weight(f"{name}.weight.int8", weight.values),
+            g.constant(tokens.scale, np.float32),
+            g.weight(f"{name}.weight.scale", weight.scales),
+            g.constant(tokens.zero_point, np.uint8),
+            g.weight(f"{name}.weight.zero_point", np.zeros(len(weight.scales), np.int8)),
+            *bias,
+        )
 
     def _weight(self, name: str) -> QuantisedWeight:
         weight = self._weights[f"{name}.weight"] * self._options.smoothing.get(name, np.float32(1))
@@ -130,19 +142,35 @@ class Int8Linear:
     def _tokens(self, name: str, hidden: str) -> _Tokens:
         """What the layer reads, quantised; the first layer to read it decides for all."""
         if hidden not in self._hidden_to_tokens:
-            quantise = self._from_minimum if name in self._minima else self._signed
-            self._hidden_to_tokens[hidden] = quantise(name, hidden)
+            self._hidden_to_tokens[hidden] = self._quantised(name, hidden)
         return self._hidden_to_tokens[hidden]
 
-    def _signed(self, name: str, hidden: str) -> _Tokens:
-        """Tokens on both sides of zero, smoothed."""
-        g, smooth = self._g, hidden
-        if name in self._options.smoothing:
-            inverse = g.weight(f"{name}.inverse_smoothing", 1 / self._options.smoothing[name])
-            smooth = g.op("Mul", hidden, inverse)
-        maxima = g.op("ReduceMax", g.op("Abs", smooth), axes=[1], keepdims=0)  # (T)
+    def _quantised(self, name: str, hidden: str) -> _Tokens:
+        if name in self._minima:
+            return self._from_minimum(name, hidden)
+        smooth = self._smoothed(name, hidden)
+        if name in self._options.maxima:
+            return self._by_one_scale(smooth, self._options.maxima[name] * STATIC_HEADROOM)
+        return self._signed(smooth)
+
+    def _smoothed(self, name: str, hidden: str) -> str:
+        if name not in self._options.smoothing:
+            return hidden
+        inverse = self._g.weight(f"{name}.inverse_smoothing", 1 / self._options.smoothing[name])
+        return self._g.op("Mul", hidden, inverse)
+
+    def _by_one_scale(self, hidden: str, largest: float) -> _Tokens:
+        """Tokens on both sides of zero; what goes beyond the largest value is taken for it."""
+        g, scale = self._g, max(largest, SMALLEST_MAXIMUM) / SIGNED_LEVELS
+        zero_point = g.constant(SIGNED_ZERO_POINT, np.uint8)
+        values = g.op("QuantizeLinear", hidden, g.constant(scale, np.float32), zero_point)
+        return _Tokens(values, SIGNED_ZERO_POINT, scale=scale)
+
+    def _signed(self, hidden: str) -> _Tokens:
+        """Tokens on both sides of zero."""
+        maxima = self._g.op("ReduceMax", self._g.op("Abs", hidden), axes=[1], keepdims=0)  # (T)
         return self._quantise(
-            smooth, maxima, SMALLEST_MAXIMUM / SIGNED_LEVELS, SIGNED_LEVELS, SIGNED_ZERO_POINT
+            hidden, maxima, SMALLEST_MAXIMUM / SIGNED_LEVELS, SIGNED_LEVELS, SIGNED_ZERO_POINT
         )
 
     def _from_minimum(self, name: str, hidden: str) -> _Tokens:
@@ -163,4 +191,4 @@ class Int8Linear:
         zero_points = g.op("Expand", g.constant(zero_point, np.uint8), g.op("Shape", scales))  # (T)
         # With an axis, this one operator divides, rounds and saturates every token by its own scale.
         values = g.op("QuantizeLinear", hidden, scales, zero_points, axis=0)
-        return _Tokens(values, g.op("Unsqueeze", scales, g.constant([1])), zero_point)
+        return _Tokens(values, zero_point, g.op("Unsqueeze", scales, g.constant([1])))

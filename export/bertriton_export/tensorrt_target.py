@@ -18,7 +18,7 @@ from bertriton_export.bert_graph import GraphOptions, encoder_linears, is_after_
 from bertriton_export.cuda_target import PRECISION_TO_TOLERANCE
 from bertriton_export.errors import OptionError
 from bertriton_export.graph_request import WrittenGraph
-from bertriton_export.int8_graph import Int8Kind, write_int8_graph
+from bertriton_export.int8_graph import ALL_LINEARS, Int8Kind, write_int8_graph
 from bertriton_export.model_config import KIND_GPU, NetworkConfig, WarmUp
 from bertriton_export.tensorrt_graph import write_tensorrt_graph
 from bertriton_export.tensorrt_profiles import (
@@ -46,11 +46,6 @@ PROFILES_FILE: Final = "engine_profiles.txt"  # trtexec's arguments, one a line
 
 # Batches that Triton prefers, not measured: a GPU gains by rows for as long as short texts leave it idle.
 MERGED_ROWS: Final = (16, 32, 64)
-
-# Of SmoothQuant, more than on CPUs: one scale for a whole tensor suffers more from unequal channels than one
-# a token. On the embedded checkpoint 0.5 moved probabilities by 0.0067 on average, and 0.65 to 0.9 by 0.0035
-# to 0.0056, now more and now less, so the best of three is taken.
-SMOOTHING_STRENGTHS: Final = (0.65, 0.75, 0.85)
 
 # Where ONNX Runtime keeps engines: below the store of docker/Dockerfile, which outlives a container.
 ENGINE_CACHE_FOLDER: Final = "/var/cache/bertriton/onnxruntime-tensorrt"
@@ -98,7 +93,7 @@ def _write_graph(
         Int8GateError: the int8 graph decides otherwise than its fp32 twin.
     """
     if request.int8:
-        kind = Int8Kind(_write_int8, SMOOTHING_STRENGTHS)
+        kind = Int8Kind(_write_int8, ALL_LINEARS)
         verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage, kind)
         return WrittenGraph(verification, "fp32 logits of a graph for CPUs", comparison)
     dtype = np.float16 if request.precision == "fp16" else np.float32

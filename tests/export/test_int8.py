@@ -114,11 +114,20 @@ def test_every_linear_layer_of_the_encoder_is_int8(exported_imdb: Path) -> None:
     assert len(multiplications) == len(encoder_linears(read_checkpoint(EMBEDDED).config))
 
 
-def test_random_network_fails_the_gate_and_nothing_is_written(three_labels: Path, tmp_path: Path) -> None:
+def test_one_scale_for_all_tokens_is_where_layernorm_bounds_them(exported_imdb: Path) -> None:
+    model = onnx.load(exported_imdb / "imdb_bert" / "1" / "model.onnx", load_external_data=False)
+
+    # The last input, a bias, can only be added where no scale of each token is still to be multiplied with.
+    whole = [node.name for node in model.graph.node if len(node.input) == 7]
+    assert len(whole) == read_checkpoint(EMBEDDED).config.num_hidden_layers
+    assert all("/intermediate/" in name for name in whole)
+
+
+def test_random_network_fails_the_gate_and_nothing_is_written(cased: Path, tmp_path: Path) -> None:
     with pytest.raises(
         Int8GateError, match=r"keep them with --keep-fp32, or export with --precision fp32"
     ) as caught:
-        export(three_labels, repository=tmp_path / "repository")
+        export(cased, repository=tmp_path / "repository")
 
     assert sorted(caught.value.layers) == ["encoder.layer.0", "encoder.layer.1"]
     assert list((tmp_path / "repository").iterdir()) == []

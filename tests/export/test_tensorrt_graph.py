@@ -25,12 +25,11 @@ from bertriton_export.checkpoint import LazyTensor, Weights
 from bertriton_export.cuda_target import FP16_TOLERANCE
 from bertriton_export.graph_session import GraphSession, encode, padded_inputs
 from bertriton_export.heads import with_head
-from bertriton_export.int8_graph import Int8Kind, Int8Request, write_int8_graph
+from bertriton_export.int8_graph import ALL_LINEARS, Int8Kind, Int8Request, write_int8_graph
 from bertriton_export.readers import read_checkpoint
 from bertriton_export.reference import reference_logits
 from bertriton_export.tensorrt_graph import write_tensorrt_graph
 from bertriton_export.tensorrt_operators import require_supported_by_tensorrt, supported_operators
-from bertriton_export.tensorrt_target import SMOOTHING_STRENGTHS
 from bertriton_export.verify import FP32_TOLERANCE, sample_texts, verify
 
 if TYPE_CHECKING:
@@ -246,7 +245,7 @@ def write_int8(checkpoint: Checkpoint, folder: Path, texts: list[str]) -> Path:
     def write_fp16(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
         return write_tensorrt_graph(checkpoint, folder, replace(options, dtype=np.float16))
 
-    kind = Int8Kind(write_fp16, SMOOTHING_STRENGTHS)
+    kind = Int8Kind(write_fp16, ALL_LINEARS)
     write_int8_graph(checkpoint, folder, Int8Request(texts), lambda _: None, kind)
     return folder / "model.onnx"
 
