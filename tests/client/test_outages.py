@@ -195,9 +195,10 @@ def test_at_the_deadline_every_unanswered_text_gets_the_error(
     os.kill(stoppable_server.pid, signal.SIGCONT)
 
     kinds = [type(answer) for answer in answers]
+    # Of the requests in flight any may be the last that is answered: no order is claimed, only that all is told.
     answered = kinds.count(Classification)
     assert 0 < answered < count
-    assert kinds == [Classification] * answered + [DeadlineError] * (count - answered)
+    assert kinds.count(DeadlineError) == count - answered
     assert elapsed_s < 2 * (1 + DEADLINE_TOLERANCE)
 
 
@@ -227,7 +228,7 @@ def test_a_full_queue_refuses_at_once(small_queue_server: LocalServer) -> None:
         async with AsyncClient(small_queue_server.grpc_url, retry=RetryPolicy(max_attempts=1)) as client:
             await client.labels
             crowd = [asyncio.ensure_future(client.classify("good " * 500)) for _ in range(300)]
-            await asyncio.sleep(0.2)
+            await asyncio.wait(crowd, return_when=asyncio.FIRST_EXCEPTION)
             refusals = [task.exception() for task in crowd if task.done() and task.exception()]
             await asyncio.gather(*crowd, return_exceptions=True)
         errors = [error for error in refusals if isinstance(error, OverloadedError)]
