@@ -195,7 +195,7 @@ def test_at_the_deadline_every_unanswered_text_gets_the_error(
     os.kill(stoppable_server.pid, signal.SIGCONT)
 
     kinds = [type(answer) for answer in answers]
-    # Of the requests in flight any may be the last that is answered: no order is claimed, only that all is told.
+    # Of the requests in flight any may be the last that is answered: no order is claimed.
     answered = kinds.count(Classification)
     assert 0 < answered < count
     assert kinds.count(DeadlineError) == count - answered
