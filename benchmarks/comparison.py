@@ -177,6 +177,8 @@ class Contest:
         found.add(SHORT_IN_PROCESS, self.in_process.p50_ms(self.short_text, SHORT_REQUESTS))
 
     def _rate(self, target: Target, text_set: TextSet, precision: str) -> float:
+        # Every turn begins with one that does not count: while others have theirs, pages grow cold.
+        self._measure(target, text_set, IN_FLIGHT, TEXTS)
         requests = requests_for(self.seconds, self.rates[precision], IN_FLIGHT)
         # Whole passes over the texts, so that every round sees the same.
         requests = -(-requests // TEXTS) * TEXTS
@@ -197,6 +199,7 @@ class Contest:
         """The first round tries all batch sizes, the others the one that was best in it."""
         if name in found.best_batch:
             batches = (found.best_batch[name],)
+        seconds(batches[-1])  # does not count, as in `_rate`
         batch_to_rate = {batch: self.tokens / seconds(batch) for batch in batches}
         found.best_batch[name] = max(batch_to_rate, key=batch_to_rate.__getitem__)
         found.add(name, max(batch_to_rate.values()))

@@ -31,7 +31,8 @@ Written by `make bench`; whoever runs it on another machine gets that machine's 
 - Requests come from NVIDIA's perf_analyzer over gRPC, one text each. Its own record of every request is what
   the figures are made of: tokens as the network reads them, after truncation and without padding. The time
   before every slot has had an answer is left out, and so is the time after the last request was sent.
-- Contenders are up at once and take turns. A ratio is the median of the ratios of the rounds.
+- Contenders are up at once and take turns, each after a turn of its own that does not count. A ratio is the
+  median of the ratios of the rounds.
 - The Hugging Face pipeline gets the same texts as a list, in the best of its batch sizes. ONNX Runtime in
   process gets them tokenised already, with the server's number of threads, in the best of its batch sizes.
 - BERT-base has random weights, which does for time. Accuracy is that of the embedded model.

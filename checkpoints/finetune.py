@@ -48,7 +48,7 @@ MAX_CSV_FIELD_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run does; the defaults made the embedded checkpoint."""
+    """What a run does; the defaults made the embedded checkpoint, after their second epoch."""
 
     seed: int = 0
     # Tokens a review, one entry an epoch: the first and the last half of longer ones, as
