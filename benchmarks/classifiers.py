@@ -41,6 +41,6 @@ def bert_base(folder: Path) -> Classifier:
     repositories = {precision: folder / f"base-{precision}" for precision in PRECISIONS}
     for precision, repository in repositories.items():
         # Random weights decide nothing, so there is nothing for int8 to agree with but on one text.
-        texts = sample_texts()[:1]
+        texts = [" ".join(sample_texts())]
         export(checkpoint, name=NAME, repository=repository, precision=precision, validation_texts=texts)
     return Classifier("BERT-base shape", checkpoint, repositories)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # LayerNorm bounds what these read, and one scale spares their wide output two passes: for the tokens' scales,
 # and for the bias.
 CPU_STATIC_LINEARS: Final = (".intermediate.dense",)
+CPU_MIN_STATIC_TOKENS: Final = 500
 ALL_LINEARS: Final = (".query", ".key", ".value", ".dense")
 
 # Channels show which of them run large on few texts already; the comparison uses all.
@@ -55,6 +56,8 @@ class Int8Kind:
     write: GraphWriter = write_bert_graph
     # Ends of the names of linear layers whose input has one scale for all tokens.
     static_linears: tuple[str, ...] = CPU_STATIC_LINEARS
+    # Seen on fewer tokens, the largest value says too little, and all layers have a scale per token.
+    min_static_tokens: int = CPU_MIN_STATIC_TOKENS
 
 
 def write_fp32_graph(
@@ -96,9 +99,11 @@ def write_int8_graph(
         observed = encodings[::TEXTS_PER_OBSERVED_TEXT][:MAX_OBSERVED_TEXTS]
         maxima = input_maxima(fp32_file, encoder_linears(checkpoint.config), observed)
         levels = FULL_WEIGHT_LEVELS if request.vnni else REDUCED_WEIGHT_LEVELS
+        is_enough = sum(len(encoding.ids) for encoding in observed) >= kind.min_static_tokens
+        static_linears = kind.static_linears if is_enough else ()
         candidates = [
-            GraphOptions(_int8_options(checkpoint, maxima, levels, kind.static_linears, strength), kept)
-            for strength in STATIC_STRENGTHS
+            GraphOptions(_int8_options(checkpoint, maxima, levels, static_linears, strength), kept)
+            for strength in (STATIC_STRENGTHS if static_linears else (STRENGTH,))
         ]
         options = closest_to_fp32(checkpoint, observed, fp32_file, candidates, write=kind.write)
         file = kind.write(checkpoint, folder, options)

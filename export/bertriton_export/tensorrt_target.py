@@ -93,7 +93,7 @@ def _write_graph(
         Int8GateError: the int8 graph decides otherwise than its fp32 twin.
     """
     if request.int8:
-        kind = Int8Kind(_write_int8, ALL_LINEARS)
+        kind = Int8Kind(_write_int8, ALL_LINEARS, min_static_tokens=0)
         verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage, kind)
         return WrittenGraph(verification, "fp32 logits of a graph for CPUs", comparison)
     dtype = np.float16 if request.precision == "fp16" else np.float32

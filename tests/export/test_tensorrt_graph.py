@@ -245,7 +245,7 @@ def write_int8(checkpoint: Checkpoint, folder: Path, texts: list[str]) -> Path:
     def write_fp16(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
         return write_tensorrt_graph(checkpoint, folder, replace(options, dtype=np.float16))
 
-    kind = Int8Kind(write_fp16, ALL_LINEARS)
+    kind = Int8Kind(write_fp16, ALL_LINEARS, min_static_tokens=0)
     write_int8_graph(checkpoint, folder, Int8Request(texts), lambda _: None, kind)
     return folder / "model.onnx"
 
