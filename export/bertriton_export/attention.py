@@ -1,7 +1,8 @@
 """How the tokens of a window attend to each other: one class a way, chosen by the graph's options.
 
-Each takes queries, keys and values [T, H] of all windows and gives their contexts [T, H]. Scores are divided
-by the square root of the head's size, as all these operators do by default.
+Each takes queries, keys and values [T, H] of all windows and gives their contexts [T, H]. In the last layer the
+contexts of first tokens [W, H] are enough, since the classifier reads no others. Scores are divided by the
+square root of the head's size, as all these operators do by default.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import numpy as np
 from onnx import TensorProto, helper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bertriton_export.bert import BertConfig
     from bertriton_export.graph_builder import GraphBuilder
     from bertriton_export.linear import Float
@@ -26,6 +29,12 @@ class Attention(Protocol):
     def context(self, query: str, key: str, value: str) -> str:
         """Emit one layer's attention."""
 
+    def queries_of_first(self, hidden: str, firsts: str) -> str:
+        """What the queries for `context_of_first` are made from: all tokens, or the first of each window."""
+
+    def context_of_first(self, query: str, key: str, value: str) -> str:
+        """Emit the last layer's attention, for the first token of each window."""
+
 
 class LoopAttention:
     """Window by window: short of a kernel for ragged rows, the unmasked one is the fast one on a CPU."""
@@ -39,14 +48,31 @@ class LoopAttention:
 
     def context(self, query: str, key: str, value: str) -> str:
         """Emit a loop over the windows."""
+        return self._loop(self._part, query, key, value)
+
+    def queries_of_first(self, hidden: str, firsts: str) -> str:
+        """Nobody else's are needed."""
+        del hidden
+        return firsts
+
+    def context_of_first(self, query: str, key: str, value: str) -> str:
+        """Emit a loop over the windows in which one token of each asks."""
+
+        def own(index: str, queries: str) -> str:
+            return self._g.op(
+                "Gather", queries, self._g.op("Unsqueeze", index, self._g.constant([0])), axis=1
+            )
+
+        return self._loop(own, query, key, value)
+
+    def _loop(self, own: Callable[[str, str], str], *queries_keys_values: str) -> str:
+        """Emit the loop; `own` gives a window's queries (1, L or 1, H) among those of all."""
         g = self._g
         # A leading dimension of one text lets the loop cut and attend without reshaping.
-        wholes = [g.op("Unsqueeze", part, g.constant([0])) for part in (query, key, value)]  # (1, T, H) each
+        queries, *others = (g.op("Unsqueeze", part, g.constant([0])) for part in queries_keys_values)
 
         def attend(index: str, contexts: str) -> str:
-            bounds = (self._windows.starts, self._windows.ends)
-            start, end = (g.op("Gather", bound, index, axis=0) for bound in bounds)
-            parts = [g.op("Slice", whole, start, end, g.constant([1])) for whole in wholes]  # (1, L, H) each
+            parts = [own(index, queries), *(self._part(index, other) for other in others)]
             context = g.op("MultiHeadAttention", *parts, num_heads=self._heads)
             return g.op("SequenceInsert", contexts, context)
 
@@ -57,7 +83,13 @@ class LoopAttention:
             helper.make_sequence_type_proto(one_window),
             attend,
         )
-        return g.op("Squeeze", g.op("ConcatFromSequence", contexts, axis=1), g.constant([0]))  # (T, H)
+        return g.op("Squeeze", g.op("ConcatFromSequence", contexts, axis=1), g.constant([0]))
+
+    def _part(self, index: str, whole: str) -> str:
+        """One window (1, L, H) of all (1, T, H)."""
+        g, bounds = self._g, (self._windows.starts, self._windows.ends)
+        start, end = (g.op("Gather", bound, index, axis=0) for bound in bounds)
+        return g.op("Slice", whole, start, end, g.constant([1]))
 
 
 class PackedAttention:
@@ -73,6 +105,7 @@ class PackedAttention:
         del dtype  # that of queries, keys and values
         self._g = g
         self._heads = config.num_attention_heads
+        self._windows = windows
         with g.scope("packing"):
             self._token_offset = self._offsets(windows)
             ends = g.op("Squeeze", windows.ends, g.constant([1]))  # (W)
@@ -100,3 +133,12 @@ class PackedAttention:
         no_bias = ""
         inputs = (query, key, value, no_bias, self._token_offset, self._cumulative)
         return self._g.op("PackedMultiHeadAttention", *inputs, num_heads=self._heads)
+
+    def queries_of_first(self, hidden: str, firsts: str) -> str:
+        """The kernel takes as many queries as keys."""
+        del firsts
+        return hidden
+
+    def context_of_first(self, query: str, key: str, value: str) -> str:
+        """Emit the operator for all tokens, and take those of the first."""
+        return self._windows.firsts(self._g, self.context(query, key, value))

@@ -7,6 +7,8 @@ Mostly a text is one window; where a long one is several (W windows in all), its
     input_ids [T] ──┐
     token_type_ids ─┼─ embeddings ─ layer 0 … layer N-1 ─ pooler ─ classifier ─ logits, probabilities [R, C]
     position_ids  ──┘                  a window's tokens attend to each other
+
+The classifier reads the first token of each window, so the last layer computes no other.
 """
 
 from __future__ import annotations
@@ -132,10 +134,13 @@ class _BertGraph:
         windows = find_windows(g, marked_positions)
         attention = self._options.attention(g, config, windows, self._options.dtype)
         hidden = self._embeddings(ids, types, marked_positions)  # (T, H)
-        for index in range(config.num_hidden_layers):
+        last = config.num_hidden_layers - 1
+        for index in range(last):
             with g.scope(f"layer.{index}"):
                 hidden = self._layer(f"bert.encoder.layer.{index}", hidden, attention)  # (T, H)
-        pooled = self._pooler(hidden, windows)  # (W, H)
+        with g.scope(f"layer.{last}"):
+            firsts = self._last_layer(f"bert.encoder.layer.{last}", hidden, attention, windows)  # (W, H)
+        pooled = self._pooler(firsts)  # (W, H)
         with g.scope("classifier"):
             logits = self._linear("classifier", pooled)  # (W, C)
             probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (W, C)
@@ -191,9 +196,23 @@ class _BertGraph:
         return g.op("Add", g.op("Mul", count, is_word), g.constant(padding_id, np.int32))
 
     def _layer(self, name: str, hidden: str, attention: Attention) -> str:
+        with self._g.scope("attention"):
+            query, key, value = self._queries_keys_values(f"{name}.attention.self", hidden, hidden)
+            context = attention.context(query, key, value)
+        return self._behind_attention(name, context, hidden)
+
+    def _last_layer(self, name: str, hidden: str, attention: Attention, windows: Windows) -> str:
+        """A layer for the first token of each window, to which all others are keys and values."""
+        firsts = windows.firsts(self._g, hidden)
+        with self._g.scope("attention"):
+            asking = attention.queries_of_first(hidden, firsts)
+            query, key, value = self._queries_keys_values(f"{name}.attention.self", asking, hidden)
+            context = attention.context_of_first(query, key, value)
+        return self._behind_attention(name, context, firsts)
+
+    def _behind_attention(self, name: str, context: str, hidden: str) -> str:
         g = self._g
         with g.scope("attention"):
-            context = self._self_attention(f"{name}.attention.self", hidden, attention)
             bias = self._output_bias(f"{name}.attention")
             hidden = self._output(f"{name}.attention.output", context, hidden, bias)
         with g.scope("intermediate"):
@@ -210,12 +229,10 @@ class _BertGraph:
         from_values = weight @ self._weights[f"{attention}.self.value.bias"]
         return self._weights[f"{attention}.output.dense.bias"] + from_values
 
-    def _self_attention(self, name: str, hidden: str, attention: Attention) -> str:
-        query = self._linear(f"{name}.query", hidden)
+    def _queries_keys_values(self, name: str, asking: str, hidden: str) -> tuple[str, str, str]:
+        query = self._linear(f"{name}.query", asking)
         # A key's bias shifts all scores of a query alike, and softmax does not see it.
-        key = self._product(f"{name}.key", hidden)
-        value = self._product(f"{name}.value", hidden)
-        return attention.context(query, key, value)
+        return query, self._product(f"{name}.key", hidden), self._product(f"{name}.value", hidden)
 
     def _activated(self, activation: str, dense: str, hidden: str) -> str:
         """A linear layer and the activation function behind it."""
@@ -224,14 +241,12 @@ class _BertGraph:
             return self._g.op(fused, product, self._weight(f"{dense}.bias"))
         return self._g.op(_ACTIVATION_TO_OP[activation], self._linear(dense, hidden))
 
-    def _pooler(self, hidden: str, windows: Windows) -> str:
+    def _pooler(self, firsts: str) -> str:
         g = self._g
         with g.scope("pooler"):
-            starts = g.op("Squeeze", windows.starts, g.constant([1]))
-            first_tokens = g.op("Gather", hidden, starts, axis=0)  # (W, H)
             if self._options.dtype != np.float32:
-                first_tokens = g.op("Cast", first_tokens, to=TensorProto.FLOAT)
-            return self._activated(self._config.head_activation, "bert.pooler.dense", first_tokens)
+                firsts = g.op("Cast", firsts, to=TensorProto.FLOAT)
+            return self._activated(self._config.head_activation, "bert.pooler.dense", firsts)
 
     def _output(self, name: str, inner: str, skip: str, bias: NDArray[np.float32]) -> str:
         """A block's last linear layer, added to what came into the block, and LayerNorm."""

@@ -26,6 +26,10 @@ class Windows:
     ends: str  # INT64 [W, 1], exclusive
     marks: str  # INT32 [W], the contract's mark on each window's first token
 
+    def firsts(self, g: GraphBuilder, tokens: str) -> str:
+        """Of a tensor [T, ...] what belongs to the first token of each window, [W, ...]."""
+        return g.op("Gather", tokens, g.op("Squeeze", self.starts, g.constant([1])), axis=0)
+
 
 def find_windows(g: GraphBuilder, marked_positions: str) -> Windows:
     """A window starts at position 0 or at a mark, and ends where the next one starts."""

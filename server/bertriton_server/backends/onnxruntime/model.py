@@ -4,8 +4,7 @@ Triton loads this file for `backend: "onnxruntime"` when it finds no library of 
 get the same answers: the requests of a batch share one run, inputs with `allow_ragged_batch` are laid end to
 end, `batch_input` and `batch_output` mean the same. What it cannot honour it says in the log, at load.
 
-It does one thing more: with the parameter `micro_batch_elements`, large requests take turns, see
-micro_batches.py.
+It does one thing more: with the parameter `micro_batch_elements`, requests run side by side, see lanes.py.
 """
 
 from __future__ import annotations
@@ -14,17 +13,18 @@ import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 # Triton loads this file by its path and does not look beside it.
 sys.path.insert(0, os.fspath(Path(__file__).parent))
-from micro_batches import MICRO_BATCH_KEY, Turns, respond  # type: ignore[import-not-found]
+from lanes import MICRO_BATCH_KEY, Lanes, respond  # type: ignore[import-not-found]
+from sessions import accelerators, load_session, make_run_options, thread_count  # type: ignore[import-not-found]
 
 Array = Any  # of numpy
 Entry = dict[str, Any]  # an input, an output and the like of config.pbtxt
@@ -34,23 +34,8 @@ Response = Any  # pb_utils.InferenceResponse
 
 # The names of all other types differ by case alone.
 ONNX_TO_TRITON_NAME = {"float16": "FP16", "float": "FP32", "double": "FP64"}
-# `optimization.graph.level` as the C++ backend reads it; any other level means everything.
-LEVEL_TO_OPTIMIZATION = {
-    -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-    2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
-}
 # What a CPU must have one of; any other feature goes by its own name.
 FEATURE_TO_FLAGS = {"vnni": {"avx512_vnni", "avx_vnni", "amx_int8"}}
-CUDA_KEYS = {"gpu_mem_limit", "arena_extend_strategy", "cudnn_conv_algo_search", "do_copy_in_default_stream"}
-# What is a number in Triton's config is a name in ONNX Runtime's options.
-CUDA_NUMBER_TO_NAME = {
-    "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
-    "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
-}
-INITIALIZERS_KEY = "session.use_device_allocator_for_initializers"
-NO_KERNEL = onnxruntime_pybind11_state.NotImplemented
-SHRINKAGE_KEY = "memory.enable_memory_arena_shrinkage"
 
 
 class TritonPythonModel:
@@ -65,34 +50,41 @@ class TritonPythonModel:
         self.batch_inputs = config.get("batch_input", [])
         self.output_to_source = scatter_sources(config)
         self.is_batching = config.get("max_batch_size", 0) > 0
-        self.session = load_session(config, parameters, args)
+        self.session = load_session(config, parameters, args, thread_count(parameters))
         self.run_options = make_run_options(parameters)
         check_inputs(self.session, config)
         check_outputs(self.session, config)
         warn_of_what_is_not_honoured(config)
         if "cpu_feature" in parameters:
             warn_of_a_cpu_without(parameters["cpu_feature"])
-        self.turns = self.make_turns(parameters)
+        self.lanes = self.make_lanes(config, parameters, args)
 
     def execute(self, requests: list[Request]) -> list[Response] | None:
-        """Answer all requests with one run, or in turns where together they are too large for one."""
-        if self.turns and self.turns.take(requests):
+        """Answer all requests with one run, or side by side where the model has lanes and that is better."""
+        if self.lanes and self.lanes.take(requests):
             return None
         return self.answer(requests)
 
     def finalize(self) -> None:
-        """Finish what waits for its turn."""
-        if self.turns:
-            self.turns.stop()
+        """Finish what waits for a lane."""
+        if self.lanes:
+            self.lanes.stop()
 
-    def make_turns(self, parameters: dict[str, str]) -> Turns | None:
-        """What lets large requests take turns, where the config asks for it."""
+    def make_lanes(self, config: Entry, parameters: dict[str, str], args: dict[str, str]) -> Lanes | None:
+        """A lane for every thread, where the config asks for micro-batches."""
         if MICRO_BATCH_KEY not in parameters:
             return None
         if self.batch_inputs or self.output_to_source or not self.is_batching:
             message = f"{MICRO_BATCH_KEY} needs max_batch_size, and neither batch_input nor batch_output"
             raise pb_utils.TritonModelException(message)
-        return Turns(self.read_inputs, self.run, list(self.outputs), int(parameters[MICRO_BATCH_KEY]))
+        session = load_session(config, parameters, args, threads=1)
+        return Lanes(
+            self.read_inputs,
+            partial(self.run, session),
+            list(self.outputs),
+            elements=int(parameters[MICRO_BATCH_KEY]),
+            count=thread_count(parameters),
+        )
 
     def answer(self, requests: list[Request]) -> list[Response]:
         """The responses to requests; should their run fail, each runs alone, so that only bad ones fail."""
@@ -116,12 +108,14 @@ class TritonPythonModel:
         rows = [next(iter(named.values())).shape[0] for named in tensors] if self.is_batching else [1]
         wanted = [request.requested_output_names() for request in requests]
         names = [name for name in self.outputs if any(name in of_one for of_one in wanted)]
-        answers = self.run(names, tensors, rows)
+        answers = self.run(self.session, names, tensors, rows)
         return [respond(answer, of_one) for answer, of_one in zip(answers, wanted, strict=True)]
 
-    def run(self, names: list[str], tensors: list[Named], rows: list[int]) -> list[Named]:
+    def run(
+        self, session: ort.InferenceSession, names: list[str], tensors: list[Named], rows: list[int]
+    ) -> list[Named]:
         """Run the network once and give each request its part of the outputs."""
-        arrays = self.session.run(names, self.make_feed(tensors, rows), self.run_options)
+        arrays = session.run(names, self.make_feed(tensors, rows), self.run_options)
         parts = [self.split(*named, tensors, rows) for named in zip(names, arrays, strict=True)]
         return [dict(zip(names, values, strict=True)) for values in zip(*parts, strict=True)]
 
@@ -206,85 +200,6 @@ def from_triton(array: Array) -> Array:
 def to_triton(array: Array) -> Array:
     """The way back of `from_triton`."""
     return np.vectorize(str.encode, otypes=[object])(array) if array.dtype == np.object_ else array
-
-
-def load_session(config: Entry, parameters: dict[str, str], args: dict[str, str]) -> ort.InferenceSession:
-    """ONNX Runtime's session for the model file."""
-    folder = Path(args["model_repository"]) / args["model_version"]
-    path = folder / (config.get("default_model_filename") or "model.onnx")
-    if not path.is_file():
-        raise pb_utils.TritonModelException(f"{path} does not exist")
-    providers = choose_providers(config, parameters, args)
-    options = make_session_options(config, parameters)
-    try:
-        # By path and not by content: external data lies beside the file.
-        session = ort.InferenceSession(os.fspath(path), options, providers)
-    except NO_KERNEL as exc:
-        raise pb_utils.TritonModelException(no_kernel_message(path, str(exc))) from exc
-    if len(session.get_providers()) < len(providers):
-        pb_utils.Logger.log_warn(f"{path}: CUDA could not be set up, it runs on the CPU")
-    pb_utils.Logger.log_info(f"{path}: onnxruntime {ort.__version__}, {session.get_providers()}")
-    return session
-
-
-def no_kernel_message(path: Path, error: str) -> str:
-    """What to do where ONNX Runtime knows an operator but cannot run it here."""
-    found = re.search(r" for (?:[\w.]+\.)?(\w+)\(", error)
-    return (
-        f"{path}: this onnxruntime, with {ort.get_available_providers()}, cannot run "
-        f"{found[1] if found else error}; a network made for GPUs (--target cuda) needs Triton's own "
-        "onnxruntime backend on a GPU, export it again with --target cpu to serve it here"
-    )
-
-
-def make_session_options(config: Entry, parameters: dict[str, str]) -> ort.SessionOptions:
-    """What the config says of threads, memory and optimisation; ONNX Runtime's defaults for the rest."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = int(parameters.get("intra_op_thread_count", 0))
-    options.inter_op_num_threads = int(parameters.get("inter_op_thread_count", 0))
-    if parameters.get("execution_mode", "0") == "1":
-        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
-    options.enable_cpu_mem_arena = parameters.get("enable_mem_arena", "1") == "1"
-    options.enable_mem_pattern = parameters.get("enable_mem_pattern", "1") == "1"
-    level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
-    if level in LEVEL_TO_OPTIMIZATION:
-        options.graph_optimization_level = LEVEL_TO_OPTIMIZATION[level]
-    if INITIALIZERS_KEY in parameters:
-        options.add_session_config_entry(INITIALIZERS_KEY, parameters[INITIALIZERS_KEY])
-    for library in config.get("model_operations", {}).get("op_library_filename", []):
-        options.register_custom_ops_library(library)
-    return options
-
-
-def make_run_options(parameters: dict[str, str]) -> ort.RunOptions:
-    """What the config says of each run."""
-    options = ort.RunOptions()
-    if SHRINKAGE_KEY in parameters:
-        options.add_run_config_entry(SHRINKAGE_KEY, parameters[SHRINKAGE_KEY])
-    return options
-
-
-def choose_providers(config: Entry, parameters: dict[str, str], args: dict[str, str]) -> list[Any]:
-    """CUDA for a GPU instance where ONNX Runtime has it, else the CPU."""
-    if args["model_instance_kind"] != "GPU":
-        return ["CPUExecutionProvider"]
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        pb_utils.Logger.log_warn(
-            "a KIND_GPU instance runs on the CPU: this onnxruntime is built without CUDA"
-        )
-        return ["CPUExecutionProvider"]
-    cuda = {"device_id": args["model_instance_device_id"]}
-    for accelerator in accelerators(config).get("gpu_execution_accelerator", []):
-        if accelerator["name"] == "cuda":
-            cuda.update(accelerator.get("parameters", {}))
-    for key in CUDA_KEYS & parameters.keys():
-        cuda[key] = CUDA_NUMBER_TO_NAME.get(key, {}).get(parameters[key], parameters[key])
-    return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
-
-
-def accelerators(config: Entry) -> dict[str, list[Entry]]:
-    """`optimization.execution_accelerators`: the field's name -> what was asked for."""
-    return config.get("optimization", {}).get("execution_accelerators") or {}
 
 
 def warn_of_what_is_not_honoured(config: Entry) -> None:
