@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
 from bertriton import contract
+from bertriton_bench.analyzer_run import run_analyzer
 from bertriton_bench.errors import MeasurementError
 from bertriton_bench.profile_export import Request, StepTime, percentile, read_requests, read_steps
 
@@ -21,10 +24,7 @@ if TYPE_CHECKING:
     from bertriton_bench.perf_analyzer import PerfAnalyzer
 
 MIN_REQUESTS_PER_SLOT: Final = 4  # of those in flight; fewer leave nothing between ramp and tail
-TIMEOUT_S: Final = 900.0  # for one run of perf_analyzer
-
-_OUTPUT_TAIL_LINES: Final = 3
-_USAGE: Final = "Usage:"
+STATISTICS_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def measure(
         profile, report = Path(workspace) / "profile.json", Path(workspace) / "report.csv"
         data = Path(workspace) / "texts.json"
         data.write_text(json.dumps(input_data(texts)), encoding="utf-8")
-        _run(
+        run_analyzer(
             target.analyzer,
             *("-m", target.model, "-u", target.url, "-i", "grpc"),
             *("--input-data", data.name, "--shape", f"{contract.TEXT}:1"),
@@ -87,6 +87,7 @@ def measure(
             # A bare name: the steps' files get their models' names in front of it.
             *("-f", report.name, "--profile-export-file", profile.name),
             folder=Path(workspace),
+            count_answers=partial(_count_answers, target),
         )
         steps = read_steps(report, target.model)
         return summarise(name, concurrency, read_requests(profile), steps, target.max_length)
@@ -143,28 +144,10 @@ def summarise(
     )
 
 
-def _run(analyzer: PerfAnalyzer, *arguments: str, folder: Path) -> None:
+def _count_answers(target: Target) -> int:
     try:
-        done = subprocess.run(  # noqa: S603 - the perf_analyzer that was found
-            [analyzer.executable.absolute(), *arguments],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            env=analyzer.environment(os.environ),
-            errors="replace",
-            text=True,
-            timeout=TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise MeasurementError(f"perf_analyzer had no result after {TIMEOUT_S:g} s") from exc
-    except OSError as exc:
-        raise MeasurementError(f"cannot start {analyzer.executable}: {exc}") from exc
-    if done.returncode:
-        raise MeasurementError(f"perf_analyzer exited with {done.returncode}", _last_words(done.stdout))
-
-
-def _last_words(output: str) -> list[str]:
-    # After an error in its arguments it prints pages of usage.
-    lines = [line.strip() for line in output.partition(_USAGE)[0].splitlines() if line.strip()]
-    return lines[-_OUTPUT_TAIL_LINES:]
+        with InferenceServerClient(target.url) as triton:
+            found = triton.get_inference_statistics(target.model, client_timeout=STATISTICS_TIMEOUT_S)
+    except InferenceServerException as exc:
+        raise MeasurementError(f"{target.url} no longer says what it has answered: {exc}") from exc
+    return sum(version.inference_count for version in found.model_stats)

@@ -1,8 +1,8 @@
 """How the tokens of a window attend to each other: one class a way, chosen by the graph's options.
 
-Each takes queries, keys and values [T, H] of all windows and gives their contexts [T, H]. In the last layer the
-contexts of first tokens [W, H] are enough, since the classifier reads no others. Scores are divided by the
-square root of the head's size, as all these operators do by default.
+Each takes queries, keys and values [T, H] of all windows and gives their contexts [T, H]. In the last layer
+the contexts of first tokens [W, H] are enough, since the classifier reads no others. Scores are divided by
+the square root of the head's size, as all these operators do by default.
 """
 
 from __future__ import annotations

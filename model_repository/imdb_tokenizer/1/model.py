@@ -63,7 +63,7 @@ class TritonPythonModel:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
         batch = [result_or_refusal(self.read, request) for request in requests]
         texts = [text for work in batch if isinstance(work, tuple) for row in work[0] for text in row]
-        encodings = iter(self.tokenizer.encode_batch(texts, add_special_tokens=False))
+        encodings = iter(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
         return [result_or_refusal(self.answer, work, encodings) for work in batch]
 
     def read(self, request: Any) -> tuple[list[list[str]], Options]:

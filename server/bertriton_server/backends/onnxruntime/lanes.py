@@ -1,12 +1,12 @@
 """Requests side by side: under load each core runs a micro-batch of its own, on one thread.
 
-Threads that share a run wait for one another at every operator, and for the one whose core is wanted elsewhere,
-by the tokenizer for instance. Runs of one thread wait for nobody and get more done together. What arrives alone,
-or would leave cores without work, is left to one run on all threads.
+Threads that share a run wait for one another at every operator, and for the one whose core is wanted
+elsewhere, by the tokenizer for instance. Runs of one thread wait for nobody and get more done together. What
+arrives alone, or would leave cores without work, is left to one run on all threads.
 
-A large request runs in pieces, and pieces of different requests take turns: it neither needs memory for all of
-its rows at once, nor makes others wait until it is done. Size is counted in elements of the first input, which
-for a text classifier are tokens.
+A large request runs in pieces, and pieces of different requests take turns: it neither needs memory for all
+of its rows at once, nor makes others wait until it is done. Size is counted in elements of the first input,
+which for a text classifier are tokens.
 """
 
 from __future__ import annotations
@@ -150,9 +150,10 @@ class Lanes:
         return min(pieces, default=2) > 1 and sum(pieces) <= MAX_WAITING_PIECES
 
     def cut(self, named: Named) -> deque[Named]:
-        """The rows of a request in pieces that each fit a micro-batch, or hold one row."""
+        """The rows of a request in pieces that fit a micro-batch and go round the lanes, or hold one row."""
         rows = row_count(named)
-        step = max(1, self.elements * rows // max(1, size(named)))
+        fitting = self.elements * rows // max(1, size(named))
+        step = max(1, min(fitting, -(-rows // len(self.threads))))
         starts = range(0, rows, step)
         return deque({name: array[start : start + step] for name, array in named.items()} for start in starts)
 

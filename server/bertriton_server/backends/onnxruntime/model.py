@@ -15,16 +15,18 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
 
 # Triton loads this file by its path and does not look beside it.
 sys.path.insert(0, os.fspath(Path(__file__).parent))
 from lanes import MICRO_BATCH_KEY, Lanes, respond  # type: ignore[import-not-found]
 from sessions import accelerators, load_session, make_run_options, thread_count  # type: ignore[import-not-found]
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 Array = Any  # of numpy
 Entry = dict[str, Any]  # an input, an output and the like of config.pbtxt

@@ -1,4 +1,4 @@
-"""Requests larger than a micro-batch run in pieces and take turns with others."""
+"""Requests run side by side in lanes, large ones in pieces that take turns with others."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bertriton_server import Runtime
 
 MICRO_BATCH = 8
+LANES = 2
 FIRST_NUMBER_THAT_FAILS = 9999
 # Gives back its numbers, and beside each how many ran together; fails on large ones.
 ROWS_OF_THE_RUN = """
@@ -44,14 +45,17 @@ CONFIG: dict[str, Any] = {
         {"name": "y", "data_type": "TYPE_INT32", "dims": [1]},
         {"name": "size", "data_type": "TYPE_INT32", "dims": [1]},
     ],
-    "parameters": {"micro_batch_elements": {"string_value": str(MICRO_BATCH)}},
+    "parameters": {
+        "micro_batch_elements": {"string_value": str(MICRO_BATCH)},
+        "intra_op_thread_count": {"string_value": str(LANES)},
+    },
 }
 
 
 @pytest.fixture(scope="module")
 def client(module_repository: Repository, runtime: Runtime) -> Iterator[triton.InferenceServerClient]:
     batching = {"preferred_batch_size": [64], "max_queue_delay_microseconds": 100_000}
-    module_repository.add("turns", ROWS_OF_THE_RUN, **CONFIG, dynamic_batching=batching)
+    module_repository.add("lanes", ROWS_OF_THE_RUN, **CONFIG, dynamic_batching=batching)
     config = ServerConfig(module_repository.path, stop_grace_s=0)
     with (
         LocalServer(config, runtime=runtime) as server,
@@ -60,12 +64,17 @@ def client(module_repository: Repository, runtime: Runtime) -> Iterator[triton.I
         yield found
 
 
-def ask(client: triton.InferenceServerClient, values: list[int]) -> tuple[list[int], list[int]]:
-    """The numbers as they came back, and how many shared a run with each."""
+def infer(client: triton.InferenceServerClient, values: list[int], *outputs: str) -> triton.InferResult:
     array = np.array(values, np.int32)[:, None]
     tensor = triton.InferInput("x", array.shape, "INT32")
     tensor.set_data_from_numpy(array)
-    answer = client.infer("turns", [tensor], client_timeout=20)
+    wanted = [triton.InferRequestedOutput(name) for name in outputs] or None
+    return client.infer("lanes", [tensor], outputs=wanted, client_timeout=20)
+
+
+def ask(client: triton.InferenceServerClient, values: list[int]) -> tuple[list[int], list[int]]:
+    """The numbers as they came back, and how many shared a run with each."""
+    answer = infer(client, values)
     return answer.as_numpy("y")[:, 0].tolist(), answer.as_numpy("size")[:, 0].tolist()
 
 
@@ -77,8 +86,24 @@ def test_a_large_request_runs_in_pieces_and_comes_back_whole(client: triton.Infe
     assert len(set(sizes)) > 1  # the last piece is smaller
 
 
-def test_a_small_request_runs_at_once(client: triton.InferenceServerClient) -> None:
-    assert ask(client, [1, 2, 3]) == ([1, 2, 3], [3, 3, 3])
+def test_one_row_has_a_run_of_its_own(client: triton.InferenceServerClient) -> None:
+    assert ask(client, [1]) == ([1], [1])
+
+
+def test_a_request_alone_is_spread_over_the_lanes(client: triton.InferenceServerClient) -> None:
+    assert ask(client, [1, 2, 3, 4]) == ([1, 2, 3, 4], [2, 2, 2, 2])
+
+
+def test_every_request_gets_the_outputs_that_it_asked_for(client: triton.InferenceServerClient) -> None:
+    def names(outputs: tuple[str, ...]) -> set[str]:
+        answer = infer(client, list(range(30)), *outputs).get_response(as_json=True)
+        return {output["name"] for output in answer["outputs"]}
+
+    asked = [("y",), ("size",), ("y", "size")] * 10
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answered = list(pool.map(names, asked))
+
+    assert list(map(set, asked)) == answered
 
 
 def test_requests_of_all_sizes_get_their_own_rows(client: triton.InferenceServerClient) -> None:
@@ -95,7 +120,7 @@ def test_requests_of_all_sizes_get_their_own_rows(client: triton.InferenceServer
     assert max(size for _, sizes in answers for size in sizes) <= MICRO_BATCH
 
 
-def test_turns_are_refused_where_rows_do_not_stand_alone(
+def test_lanes_are_refused_where_rows_do_not_stand_alone(
     repository: Repository, make_server: Callable[..., LocalServer]
 ) -> None:
     count = {
@@ -105,13 +130,13 @@ def test_turns_are_refused_where_rows_do_not_stand_alone(
         "source_input": ["x"],
     }
     network = ROWS_OF_THE_RUN.replace("(int32[t] x)", "(int32[t] x, int32[r] n)")
-    repository.add("turns", network, **CONFIG, batch_input=[count])
+    repository.add("lanes", network, **CONFIG, batch_input=[count])
 
     with pytest.raises(ModelsNotReadyError, match="neither batch_input nor batch_output"), make_server():
         pass
 
 
-def test_a_request_that_fails_does_not_fail_those_it_shares_a_turn_with(
+def test_a_request_that_fails_does_not_fail_those_it_shares_a_run_with(
     client: triton.InferenceServerClient,
 ) -> None:
     with ThreadPoolExecutor(8) as pool:
