@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,11 +35,9 @@ class InProcess:
         )
         self.tokenizer.enable_truncation(MAX_LENGTH)
         network = repository / (name + contract.BERT_SUFFIX)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = configured_threads(network / "config.pbtxt")
-        self.session = onnxruntime.InferenceSession(
-            network / "1" / "model.onnx", options, providers=["CPUExecutionProvider"]
-        )
+        self.threads = configured_threads(network / "config.pbtxt") or os.cpu_count() or 1
+        self.session = open_session(network / "1" / "model.onnx", self.threads)
+        self.session_of_one_thread = open_session(network / "1" / "model.onnx", 1)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Texts as the network reads them."""
@@ -55,11 +55,23 @@ class InProcess:
         return np.asarray(self.session.run([contract.PROBABILITIES], packed_inputs(encodings))[0])
 
     def seconds(self, encodings: Sequence[Encoding], batch_size: int) -> float:
-        """How long all of them take, in batches."""
+        """How long all of them take, in batches one after the other, each on all threads."""
         started = time.perf_counter()
         for start in range(0, len(encodings), batch_size):
             self.probabilities(encodings[start : start + batch_size])
         return time.perf_counter() - started
+
+    def seconds_side_by_side(self, encodings: Sequence[Encoding], batch_size: int) -> float:
+        """How long all of them take, in as many batches at a time as there are threads, each on one."""
+
+        def run(start: int) -> None:
+            inputs = packed_inputs(encodings[start : start + batch_size])
+            self.session_of_one_thread.run([contract.PROBABILITIES], inputs)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            started = time.perf_counter()
+            list(pool.map(run, range(0, len(encodings), batch_size)))
+            return time.perf_counter() - started
 
     def p50_ms(self, text: str, runs: int) -> float:
         """Median of tokenising and classifying one text."""
@@ -77,6 +89,13 @@ class InProcess:
             if self.count_tokens([" ".join([*words, word])])[0] <= tokens:
                 words.append(word)
         return " ".join(words)
+
+
+def open_session(onnx_file: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A session on so many threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
 
 
 def configured_threads(config_file: Path) -> int:
