@@ -37,6 +37,8 @@ TEXTS = 64
 SHORT_TOKENS = 16
 SHORT_REQUESTS = 300
 HUGGING_FACE_BATCHES = (1, 8, 32)
+# Both: which is faster depends on the CPU.
+HUGGING_FACE_DTYPES = ("float32", "bfloat16")
 IN_PROCESS_BATCHES = (1, 4, 8, 16)
 WARM_UP_REQUESTS = 32
 PASSES_SHARE = 0.4  # of a turn's time, for passes in process
@@ -48,7 +50,7 @@ TITLE_TO_REQUIRED_INT8_SPEEDUP = {"BERT-base shape": 2.3}
 ALLOWED_OVERHEAD_MS = 2.0
 
 # What takes turns, as it stands in the results.
-HUGGING_FACE = "Hugging Face pipeline"
+HUGGING_FACE = "Hugging Face pipeline, {dtype}"
 IN_PROCESS = "int8, in process"
 SIDE_BY_SIDE = "int8, in process, a batch on every core"
 INT8 = "int8, gRPC"
@@ -75,10 +77,10 @@ class HuggingFace:
     def __exit__(self, *error: object) -> None:
         self._process.communicate()
 
-    def seconds(self, batch_size: int) -> float:
+    def seconds(self, dtype: str, batch_size: int) -> float:
         """How long all texts take, tokenised and classified in batches."""
         assert self._process.stdin  # noqa: S101 - a pipe was asked for
-        print(batch_size, file=self._process.stdin, flush=True)
+        print(dtype, batch_size, file=self._process.stdin, flush=True)
         return float(self._answer())
 
     def _answer(self) -> str:
@@ -173,7 +175,9 @@ class Contest:
         found.add(INT8, self._rate(targets["int8"], self.mixed, "int8"))
         self._best_of(found, IN_PROCESS, IN_PROCESS_BATCHES, self._in_process_seconds)
         self._best_of(found, SIDE_BY_SIDE, IN_PROCESS_BATCHES, self._side_by_side_seconds)
-        self._best_of(found, HUGGING_FACE, HUGGING_FACE_BATCHES, hugging_face.seconds)
+        for dtype in HUGGING_FACE_DTYPES:
+            name, seconds = HUGGING_FACE.format(dtype=dtype), partial(hugging_face.seconds, dtype)
+            self._best_of(found, name, HUGGING_FACE_BATCHES, seconds)
         found.add(INT8_UNIFORM, self._rate(targets["int8"], self.uniform, "int8"))
         found.add(FP32, self._rate(targets["fp32"], self.mixed, "fp32"))
         short = self._measure_short(targets["int8"])
@@ -233,7 +237,10 @@ def figures(found: Rounds) -> list[Figure]:
 
     speedup, int8_speedup = TITLE_TO_REQUIRED_SPEEDUP[title], TITLE_TO_REQUIRED_INT8_SPEEDUP.get(title)
     return [
-        times("gRPC against the best Hugging Face pipeline", INT8, HUGGING_FACE, speedup),
+        *(
+            times(f"gRPC against the best {name}", INT8, name, speedup)
+            for name in (HUGGING_FACE.format(dtype=dtype) for dtype in HUGGING_FACE_DTYPES)
+        ),
         times("gRPC against in process, same int8 graph", INT8, IN_PROCESS, REQUIRED_OF_IN_PROCESS),
         times("gRPC against in process, a batch on every core", INT8, SIDE_BY_SIDE, None),
         times("mixed lengths against one length of the same mean", INT8, INT8_UNIFORM, REQUIRED_OF_UNIFORM),

@@ -37,7 +37,10 @@ class Attention(Protocol):
 
 
 class LoopAttention:
-    """Window by window: short of a kernel for ragged rows, the unmasked one is the fast one on a CPU."""
+    """Window by window: short of a kernel for ragged rows, the unmasked one is the fast one on a CPU.
+
+    One window alone needs no loop, which would copy its queries, keys, values and contexts.
+    """
 
     def __init__(self, g: GraphBuilder, config: BertConfig, windows: Windows, dtype: Float) -> None:
         self._g = g
@@ -45,6 +48,8 @@ class LoopAttention:
         self._hidden_size = config.hidden_size
         self._windows = windows
         self._element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        with g.scope("windows"):
+            self._is_alone = g.op("Equal", windows.count, g.constant(1))
 
     def context(self, query: str, key: str, value: str) -> str:
         """Emit a loop over the windows."""
@@ -69,12 +74,24 @@ class LoopAttention:
         """Emit the loop; `own` gives a window's queries (1, L or 1, H) among those of all."""
         g = self._g
         # A leading dimension of one text lets the loop cut and attend without reshaping.
-        queries, *others = (g.op("Unsqueeze", part, g.constant([0])) for part in queries_keys_values)
+        wholes = [g.op("Unsqueeze", part, g.constant([0])) for part in queries_keys_values]
+
+        def of_one() -> list[str]:
+            return [self._attended(*wholes)]
+
+        def of_several() -> list[str]:
+            return [self._joined(own, *wholes)]
+
+        of_all = helper.make_tensor_type_proto(self._element, [1, None, self._hidden_size])
+        return g.op("Squeeze", *g.branch(self._is_alone, of_one, of_several, [of_all]), g.constant([0]))
+
+    def _joined(self, own: Callable[[str, str], str], queries: str, *keys_values: str) -> str:
+        """Contexts of all windows, one after the other."""
+        g = self._g
 
         def attend(index: str, contexts: str) -> str:
-            parts = [own(index, queries), *(self._part(index, other) for other in others)]
-            context = g.op("MultiHeadAttention", *parts, num_heads=self._heads)
-            return g.op("SequenceInsert", contexts, context)
+            parts = [own(index, queries), *(self._part(index, whole) for whole in keys_values)]
+            return g.op("SequenceInsert", contexts, self._attended(*parts))
 
         one_window = helper.make_tensor_type_proto(self._element, [1, None, self._hidden_size])
         contexts = g.loop(
@@ -83,7 +100,10 @@ class LoopAttention:
             helper.make_sequence_type_proto(one_window),
             attend,
         )
-        return g.op("Squeeze", g.op("ConcatFromSequence", contexts, axis=1), g.constant([0]))
+        return g.op("ConcatFromSequence", contexts, axis=1)
+
+    def _attended(self, *queries_keys_values: str) -> str:
+        return self._g.op("MultiHeadAttention", *queries_keys_values, num_heads=self._heads)
 
     def _part(self, index: str, whole: str) -> str:
         """One window (1, L, H) of all (1, T, H)."""
