@@ -35,8 +35,8 @@ Written by `make bench`; whoever runs it on another machine gets that machine's 
   median of the ratios of the rounds.
 - The Hugging Face pipeline gets the same texts as a list, in the best of its batch sizes, once in float32 and
   once in bfloat16, which is the faster where the CPU multiplies it.
-- ONNX Runtime in process gets them tokenised already, in the best of its batch sizes: one batch after the other
-  on the server's number of threads, and a batch on every core, each on one thread.
+- ONNX Runtime in process gets them tokenised already, in the best of its batch sizes: one batch after the
+  other on the server's number of threads, and a batch on every core, each on one thread.
 - BERT-base has random weights, which does for time. Accuracy is that of the embedded model.
 """
 

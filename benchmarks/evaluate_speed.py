@@ -2,8 +2,8 @@
 
     python benchmarks/evaluate_speed.py --torch-python .venv-torch/bin/python --labelled FILE [--texts N]
 
-Both get the same reviews of the file. The pipeline has them as a list, in the best of its dtypes and batch sizes;
-its time is that of the predictions alone. Ours includes reading the file and writing the predictions.
+Both get the same reviews of the file. The pipeline has them as a list, in the best of its dtypes and batch
+sizes; its time is that of the predictions alone. Ours includes reading the file and writing the predictions.
 """
 
 from __future__ import annotations

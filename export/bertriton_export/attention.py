@@ -48,7 +48,7 @@ class LoopAttention:
         self._hidden_size = config.hidden_size
         self._windows = windows
         self._element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        with g.scope("windows"):
+        with g.scope("one_window"):
             self._is_alone = g.op("Equal", windows.count, g.constant(1))
 
     def context(self, query: str, key: str, value: str) -> str:

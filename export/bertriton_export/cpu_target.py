@@ -21,8 +21,9 @@ PRECISIONS: Final = ("int8", "fp32")
 # Rows that Triton merges into a batch of the network. On a CPU more make no text faster, and what came first
 # would wait for what came last.
 MERGED_ROWS: Final = 16
-# The pip-only server runs no more tokens than this at once on a core; larger requests take turns with others.
-MICRO_BATCH_TOKENS: Final = 1024
+# The pip-only server runs no more tokens than this at once on a core, enough for full speed; larger requests
+# run in pieces.
+MICRO_BATCH_TOKENS: Final = 512
 SHORT_WARMUP_TOKENS: Final = 16
 
 

@@ -39,7 +39,8 @@ def input_maxima(
 ) -> dict[str, NDArray[np.float32]]:
     """The largest |value| of every input channel of linear layers over texts, layer -> [inputs].
 
-    The layers are found in the fp32 graph by their weight's name.
+    The layers are found in the fp32 graph by their weight's name. In the last layer it computes first tokens
+    alone, but keys and values for all, and so it is for queries here: int8 may quantise for all three at once.
     """
     model = onnx.load(fp32_file, load_external_data=False)
     name_to_input = _inputs_of(model, set(linears))
@@ -54,7 +55,8 @@ def input_maxima(
     onnx.save_model(model, observed)
     maxima = open_session(observed).run(list(outputs.values()), packed_inputs(encodings))
     hidden_to_maxima = dict(zip(outputs, maxima, strict=True))
-    return {name: np.asarray(hidden_to_maxima[hidden]) for name, hidden in name_to_input.items()}
+    found = {name: np.asarray(hidden_to_maxima[hidden]) for name, hidden in name_to_input.items()}
+    return {name: np.max([found[other] for other in _readers_of_the_same(name)], axis=0) for name in found}
 
 
 def smoothing_factors(
