@@ -39,8 +39,8 @@ def input_maxima(
 ) -> dict[str, NDArray[np.float32]]:
     """The largest |value| of every input channel of linear layers over texts, layer -> [inputs].
 
-    The layers are found in the fp32 graph by their weight's name. In the last layer it computes first tokens
-    alone, but keys and values for all, and so it is for queries here: int8 may quantise for all three at once.
+    The layers are found in the fp32 graph by their weight's name. Its last layer has queries of first tokens
+    alone, but keys and values of all: those count for queries too, since int8 may quantise for all at once.
     """
     model = onnx.load(fp32_file, load_external_data=False)
     name_to_input = _inputs_of(model, set(linears))
