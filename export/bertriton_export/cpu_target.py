@@ -25,6 +25,7 @@ MERGED_ROWS: Final = 16
 # run in pieces.
 MICRO_BATCH_TOKENS: Final = 512
 SHORT_WARMUP_TOKENS: Final = 16
+LONG_WARMUP_TEXTS: Final = 8  # at once, so that several cores have had their longest run before any request
 
 
 def write_cpu_graph(
@@ -43,7 +44,11 @@ def write_cpu_graph(
 
 def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
     """How Triton serves the graph."""
-    parameters = {"micro_batch_elements": str(MICRO_BATCH_TOKENS)}
+    parameters = {
+        "micro_batch_elements": str(MICRO_BATCH_TOKENS),
+        # It keeps a plan for every number of tokens that comes, and memory would grow with them.
+        "enable_mem_pattern": "0",
+    }
     if request.int8 and request.int8.vnni:
         # For the pip-only server, which warns where a CPU has none.
         parameters["cpu_feature"] = "vnni"
@@ -51,6 +56,11 @@ def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
         backend="onnxruntime",
         kind=KIND_CPU,
         merged_rows=(MERGED_ROWS,),
-        warmups=(WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length)), WarmUp(info.max_length)),
+        warmups=(
+            WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length)),
+            WarmUp(info.max_length),
+            WarmUp(info.max_length, min(LONG_WARMUP_TEXTS, info.max_batch_size)),
+            WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length), info.max_batch_size),
+        ),
         parameters=parameters,
     )

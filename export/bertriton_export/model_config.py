@@ -121,7 +121,8 @@ def _tokenizer(info: ClassifierInfo, network: NetworkConfig) -> ModelConfig:
         config.output.add(name=name, data_type=model_config_pb2.TYPE_INT32, dims=[-1])
     _add_token_report(config)
     config.instance_group.add(count=1, kind=KIND_CPU)
-    _add_queue(config)
+    # No limits: those of the network's queue do, and any could cost 500 ms, see _add_queue.
+    config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
     config.parameters["max_length"].string_value = str(info.max_length)
     if network.padded_lengths:
         config.parameters["padded_lengths"].string_value = ",".join(map(str, network.padded_lengths))
@@ -166,6 +167,11 @@ def _add_warmup(config: ModelConfig, warmup: WarmUp) -> None:
 
 
 def _add_queue(config: ModelConfig) -> None:
+    """Limit the queue in length and time.
+
+    With any limit, Triton (2.51, and its sources of June 2026) has a request that finds the instance busy
+    wait until another comes or 500 ms are over. The pip-only server takes requests off before that matters.
+    """
     batching = config.dynamic_batching
     batching.max_queue_delay_microseconds = QUEUE_DELAY_US
     batching.default_queue_policy.max_queue_size = MAX_QUEUE_SIZE

@@ -32,9 +32,7 @@ def cores() -> Any:
     return module
 
 
-def test_two_cpus_of_one_core_count_once(
-    cores: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_two_cpus_of_one_core_count_once(cores: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for cpu, siblings in enumerate(("0,2", "1,3", "0,2", "1,3")):
         topology = tmp_path / f"cpu{cpu}" / "topology"
         topology.mkdir(parents=True)

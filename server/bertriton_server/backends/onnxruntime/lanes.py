@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Named = dict[str, Any]  # arrays by the name of their input or output
+if TYPE_CHECKING:
+    Run = Callable[[list[str], list[Named], list[int]], list[Named]]
 
 MICRO_BATCH_KEY = "micro_batch_elements"
-# Pieces of large requests that may wait for their turn while Triton already brings the next batch.
+# What may wait for a lane while Triton already brings the next batch; the rest stays in Triton's queue, where
+# its limits and time-outs apply. Some must wait here: with a queue policy, Triton 2.51 looks for an instance
+# that has become free only every 500 ms, or when another request comes.
+MAX_WAITING_REQUESTS = 8
 MAX_WAITING_PIECES = 32
 # How much longer than an even share of the work a row may take before the cores that wait for it are missed.
 MAX_UNEVENNESS = 1.25
@@ -88,7 +93,8 @@ class Lanes:
 
     Args:
         read_inputs: the arrays of a request; the first is the one whose elements count.
-        run: answers requests together, from output names, inputs and numbers of rows; all lanes call it.
+        run: answers requests together on one thread, from output names, inputs and numbers of rows.
+        run_alone: the same on all threads; while it runs, no lane does.
         outputs: names of all outputs.
         elements: how many make up a micro-batch.
         count: of lanes.
@@ -97,17 +103,21 @@ class Lanes:
     def __init__(
         self,
         read_inputs: Callable[[Any], Named],
-        run: Callable[[list[str], list[Named], list[int]], list[Named]],
+        run: Run,
+        run_alone: Run,
+        *,
         outputs: list[str],
         elements: int,
         count: int,
     ) -> None:
         self.read_inputs = read_inputs
         self.run = run
+        self.run_alone = run_alone
         self.outputs = outputs
         self.elements = elements
         self.waiting: deque[Work] = deque()
         self.idle = count
+        self.is_alone = False  # one run has all threads
         self.is_stopping = False
         lock = Lock()
         self.arrived = Condition(lock)
@@ -116,38 +126,29 @@ class Lanes:
         for thread in self.threads:
             thread.start()
 
-    def take(self, requests: list[Any]) -> bool:
-        """Have requests answered side by side; False, with nothing done, when one run for all is better.
-
-        Returns when all that is left are requests of several pieces, so that Triton brings the next batch.
-        Until then requests wait in Triton's queue, where its limits and time-outs apply.
-        """
-        tensors = [self.read_inputs(request) for request in requests]
+    def take(self, requests: list[Any]) -> None:
+        """Have requests answered, by response senders; returns when there is room for more."""
+        works = [
+            Work(request.get_response_sender(), request.requested_output_names(), self.cut(named))
+            for request, named in ((request, self.read_inputs(request)) for request in requests)
+        ]
         with self.arrived:
-            if self.is_free() and not self.can_share(tensors):
-                return False
-            for request, named in zip(requests, tensors, strict=True):
-                sender = request.get_response_sender()
-                self.waiting.append(Work(sender, request.requested_output_names(), self.cut(named)))
+            self.waiting.extend(works)
             self.arrived.notify_all()
             self.left.wait_for(self.has_room)
-        return True
-
-    def is_free(self) -> bool:
-        """Whether no lane runs or is about to."""
-        return not self.waiting and self.idle == len(self.threads)
-
-    def can_share(self, tensors: list[Named]) -> bool:
-        """Whether the rows of requests give every lane about as much to do."""
-        total = sum(map(size, tensors))
-        longest = max(size(named) / max(1, row_count(named)) for named in tensors)
-        is_one_row = sum(map(row_count, tensors)) <= 1
-        return not is_one_row and longest * len(self.threads) <= MAX_UNEVENNESS * total
 
     def has_room(self) -> bool:
-        """Whether only requests of several pieces are left, and not too many of those."""
-        pieces = [len(work.pieces) for work in self.waiting]
-        return min(pieces, default=2) > 1 and sum(pieces) <= MAX_WAITING_PIECES
+        """Whether so little waits that Triton may bring more."""
+        pieces = sum(len(work.pieces) for work in self.waiting)
+        return len(self.waiting) <= MAX_WAITING_REQUESTS and pieces <= MAX_WAITING_PIECES
+
+    def can_share(self) -> bool:
+        """Whether what waits gives every lane about as much to do."""
+        pieces = [named for work in self.waiting for named in work.pieces]
+        total = sum(map(size, pieces))
+        longest = max(size(named) / max(1, row_count(named)) for named in pieces)
+        is_one_row = sum(map(row_count, pieces)) <= 1
+        return not is_one_row and longest * len(self.threads) <= MAX_UNEVENNESS * total
 
     def cut(self, named: Named) -> deque[Named]:
         """The rows of a request in pieces that fit a micro-batch and go round the lanes, or hold one row."""
@@ -161,15 +162,20 @@ class Lanes:
         """What a lane does until it is stopped and nothing waits any more."""
         while True:
             with self.arrived:
-                self.arrived.wait_for(lambda: self.waiting or self.is_stopping)
+                self.arrived.wait_for(lambda: (self.waiting or self.is_stopping) and not self.is_alone)
+                if not self.waiting:
+                    return
+                self.is_alone = self.idle == len(self.threads) and not self.can_share()
+                run = self.run_alone if self.is_alone else self.run
                 pieces = self.next_micro_batch()
                 self.idle -= 1
                 self.left.notify_all()
-            if not pieces:
-                return
-            self.answer(pieces)
+            self.answer(pieces, run)
             with self.arrived:
                 self.idle += 1
+                if self.is_alone:
+                    self.is_alone = False
+                    self.arrived.notify_all()
 
     def next_micro_batch(self) -> list[Piece]:
         """What a lane runs next: its share of what waits, a piece of each request in turn.
@@ -177,7 +183,8 @@ class Lanes:
         What needs several runs is spread over them evenly: a small rest would use the machine badly.
         """
         total = sum(size(named) for work in self.waiting for named in work.pieces)
-        share = total / max(1, self.idle, -(-total // self.elements))
+        lanes = 1 if self.is_alone else self.idle
+        share = total / max(1, lanes, -(-total // self.elements))
         pieces: list[Piece] = []
         taken = 0
         while self.waiting and (not pieces or taken < share):
@@ -190,10 +197,10 @@ class Lanes:
                 self.waiting.append(work)
         return pieces
 
-    def answer(self, pieces: list[Piece]) -> None:
+    def answer(self, pieces: list[Piece], run: Run) -> None:
         """Run pieces together; should that fail, each alone, so that only bad ones fail."""
         try:
-            for piece, answer in zip(pieces, self.run_together(pieces), strict=True):
+            for piece, answer in zip(pieces, run_together(pieces, self.outputs, run), strict=True):
                 self.hand_over(piece, answer)
         except Exception as exc:  # noqa: BLE001 - whatever it was, it must not reach the neighbours
             if len(pieces) == 1:
@@ -201,13 +208,7 @@ class Lanes:
                 return
             pb_utils.Logger.log_warn(f"a batch of {len(pieces)} failed, each request runs alone: {exc}")
             for piece in pieces:
-                self.answer([piece])
-
-    def run_together(self, pieces: list[Piece]) -> list[Named]:
-        """One run: the answer to each piece."""
-        tensors = [piece.named for piece in pieces]
-        names = [name for name in self.outputs if any(name in piece.work.wanted for piece in pieces)]
-        return self.run(names, tensors, [row_count(named) for named in tensors])
+                self.answer([piece], run)
 
     def hand_over(self, piece: Piece, answer: Named) -> None:
         """Keep a piece's answer; its request is answered with the last."""
@@ -236,6 +237,13 @@ class Lanes:
             self.arrived.notify_all()
         for thread in self.threads:
             thread.join()
+
+
+def run_together(pieces: list[Piece], outputs: list[str], run: Run) -> list[Named]:
+    """One run: the answer to each piece, in all outputs that any of them wants."""
+    tensors = [piece.named for piece in pieces]
+    names = [name for name in outputs if any(name in piece.work.wanted for piece in pieces)]
+    return run(names, tensors, [row_count(named) for named in tensors])
 
 
 def size(named: Named) -> int:

@@ -62,10 +62,11 @@ class TritonPythonModel:
         self.lanes = self.make_lanes(config, parameters, args)
 
     def execute(self, requests: list[Request]) -> list[Response] | None:
-        """Answer all requests with one run, or side by side where the model has lanes and that is better."""
-        if self.lanes and self.lanes.take(requests):
-            return None
-        return self.answer(requests)
+        """Answer all requests with one run, or have it done side by side where the model has lanes."""
+        if not self.lanes:
+            return self.answer(requests)
+        self.lanes.take(requests)
+        return None
 
     def finalize(self) -> None:
         """Finish what waits for a lane."""
@@ -80,12 +81,15 @@ class TritonPythonModel:
             message = f"{MICRO_BATCH_KEY} needs max_batch_size, and neither batch_input nor batch_output"
             raise pb_utils.TritonModelException(message)
         session = load_session(config, parameters, args, threads=1)
+        elements, count = int(parameters[MICRO_BATCH_KEY]), thread_count(parameters)
+        pb_utils.Logger.log_info(f"{config['name']}: {count} lane(s) of {elements} elements")
         return Lanes(
             self.read_inputs,
             partial(self.run, session),
-            list(self.outputs),
-            elements=int(parameters[MICRO_BATCH_KEY]),
-            count=thread_count(parameters),
+            partial(self.run, self.session),
+            outputs=list(self.outputs),
+            elements=elements,
+            count=count,
         )
 
     def answer(self, requests: list[Request]) -> list[Response]:

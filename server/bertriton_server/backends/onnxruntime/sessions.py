@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ CUDA_KEYS = {"gpu_mem_limit", "arena_extend_strategy", "cudnn_conv_algo_search",
 CUDA_NUMBER_TO_NAME = {
     "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
     "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
+}
+# ONNX Runtime's own values, as it spells "default".
+ARENA_DEFAULTS = {
+    "max_mem": 0,
+    "arena_extend_strategy": -1,
+    "initial_chunk_size_bytes": -1,
+    "max_dead_bytes_per_chunk": -1,
+    "initial_growth_chunk_size_bytes": -1,
 }
 THREADS_KEY = "intra_op_thread_count"
 INITIALIZERS_KEY = "session.use_device_allocator_for_initializers"
@@ -76,6 +85,9 @@ def make_session_options(config: Entry, parameters: dict[str, str], threads: int
     if parameters.get("execution_mode", "0") == "1":
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     options.enable_cpu_mem_arena = parameters.get("enable_mem_arena", "1") == "1"
+    if options.enable_cpu_mem_arena:
+        share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     options.enable_mem_pattern = parameters.get("enable_mem_pattern", "1") == "1"
     level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
     if level in LEVEL_TO_OPTIMIZATION:
@@ -85,6 +97,13 @@ def make_session_options(config: Entry, parameters: dict[str, str], threads: int
     for library in config.get("model_operations", {}).get("op_library_filename", []):
         options.register_custom_ops_library(library)
     return options
+
+
+@cache
+def share_arena() -> None:
+    """Make one arena for all sessions of this process: what one has left, another can use."""
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg(ARENA_DEFAULTS))
 
 
 def make_run_options(parameters: dict[str, str]) -> ort.RunOptions:
