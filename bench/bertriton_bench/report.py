@@ -92,7 +92,8 @@ class Report:
             "",
             *markdown_table(RATE_HEADER, map(rate_row, self.measurements)),
             "",
-            "Time of a request in each step, on average:",
+            "Time of a request in each step, on average. The network of the pip-only server counts as done",
+            "when a core has taken the request; the tokenizer's share is of the median request:",
             "",
             *markdown_table(STEP_HEADER, map(step_row, self.measurements)),
         ]
