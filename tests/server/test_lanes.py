@@ -146,3 +146,20 @@ def test_a_request_that_fails_does_not_fail_those_it_shares_a_run_with(
     assert all(request.result()[0] == list(range(20)) for request in good)
     with pytest.raises(InferenceServerException, match="indices element out of data bounds"):
         bad.result()
+
+
+def test_a_large_request_that_fails_leaves_room_for_the_next(
+    repository: Repository, make_server: Callable[..., LocalServer]
+) -> None:
+    # Every row is a piece: more than may wait, and all of them go with the first refusal.
+    one_by_one = CONFIG | {
+        "parameters": CONFIG["parameters"] | {"micro_batch_elements": {"string_value": "1"}}
+    }
+    repository.add("lanes", ROWS_OF_THE_RUN, **one_by_one)
+
+    with make_server() as server, triton.InferenceServerClient(server.grpc_url) as client:
+        for _ in range(3):
+            with pytest.raises(InferenceServerException, match="indices element out of data bounds"):
+                ask(client, [FIRST_NUMBER_THAT_FAILS] * 64)
+
+        assert ask(client, [1])[0] == [1]

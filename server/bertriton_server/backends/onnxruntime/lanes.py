@@ -128,9 +128,10 @@ class Lanes:
 
     def take(self, requests: list[Any]) -> None:
         """Have requests answered, by response senders; returns when there is room for more."""
+        pieces = [self.cut(self.read_inputs(request)) for request in requests]
         works = [
-            Work(request.get_response_sender(), request.requested_output_names(), self.cut(named))
-            for request, named in ((request, self.read_inputs(request)) for request in requests)
+            Work(request.get_response_sender(), request.requested_output_names(), of_one)
+            for request, of_one in zip(requests, pieces, strict=True)
         ]
         with self.arrived:
             self.waiting.extend(works)
@@ -184,7 +185,7 @@ class Lanes:
         """
         total = sum(size(named) for work in self.waiting for named in work.pieces)
         lanes = 1 if self.is_alone else self.idle
-        share = total / max(1, lanes, -(-total // self.elements))
+        share = total / max(lanes, -(-total // self.elements))
         pieces: list[Piece] = []
         taken = 0
         while self.waiting and (not pieces or taken < share):
@@ -226,6 +227,7 @@ class Lanes:
             work.pieces.clear()
             if work in self.waiting:
                 self.waiting.remove(work)
+            self.left.notify_all()  # no lane may come by that would tell of the room
         if is_first:
             error = pb_utils.TritonError(f"onnxruntime: {reason}")
             work.finish(pb_utils.InferenceResponse(error=error))

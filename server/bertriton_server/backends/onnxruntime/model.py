@@ -80,8 +80,8 @@ class TritonPythonModel:
         if self.batch_inputs or self.output_to_source or not self.is_batching:
             message = f"{MICRO_BATCH_KEY} needs max_batch_size, and neither batch_input nor batch_output"
             raise pb_utils.TritonModelException(message)
-        session = load_session(config, parameters, args, threads=1)
         elements, count = int(parameters[MICRO_BATCH_KEY]), thread_count(parameters)
+        session = self.session if count == 1 else load_session(config, parameters, args, threads=1)
         pb_utils.Logger.log_info(f"{config['name']}: {count} lane(s) of {elements} elements")
         return Lanes(
             self.read_inputs,
