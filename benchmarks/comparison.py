@@ -50,7 +50,7 @@ TITLE_TO_REQUIRED_INT8_SPEEDUP = {"BERT-base shape": 2.3}
 ALLOWED_OVERHEAD_MS = 2.0
 
 # What takes turns, as it stands in the results.
-HUGGING_FACE = "Hugging Face pipeline, {dtype}"
+DTYPE_TO_HUGGING_FACE = {dtype: f"Hugging Face pipeline, {dtype}" for dtype in HUGGING_FACE_DTYPES}
 IN_PROCESS = "int8, in process"
 SIDE_BY_SIDE = "int8, in process, a batch on every core"
 INT8 = "int8, gRPC"
@@ -175,9 +175,8 @@ class Contest:
         found.add(INT8, self._rate(targets["int8"], self.mixed, "int8"))
         self._best_of(found, IN_PROCESS, IN_PROCESS_BATCHES, self._in_process_seconds)
         self._best_of(found, SIDE_BY_SIDE, IN_PROCESS_BATCHES, self._side_by_side_seconds)
-        for dtype in HUGGING_FACE_DTYPES:
-            name, seconds = HUGGING_FACE.format(dtype=dtype), partial(hugging_face.seconds, dtype)
-            self._best_of(found, name, HUGGING_FACE_BATCHES, seconds)
+        for dtype, name in DTYPE_TO_HUGGING_FACE.items():
+            self._best_of(found, name, HUGGING_FACE_BATCHES, partial(hugging_face.seconds, dtype))
         found.add(INT8_UNIFORM, self._rate(targets["int8"], self.uniform, "int8"))
         found.add(FP32, self._rate(targets["fp32"], self.mixed, "fp32"))
         short = self._measure_short(targets["int8"])
@@ -239,7 +238,7 @@ def figures(found: Rounds) -> list[Figure]:
     return [
         *(
             times(f"gRPC against the best {name}", INT8, name, speedup)
-            for name in (HUGGING_FACE.format(dtype=dtype) for dtype in HUGGING_FACE_DTYPES)
+            for name in DTYPE_TO_HUGGING_FACE.values()
         ),
         times("gRPC against in process, same int8 graph", INT8, IN_PROCESS, REQUIRED_OF_IN_PROCESS),
         times("gRPC against in process, a batch on every core", INT8, SIDE_BY_SIDE, None),
