@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from bertriton import contract
 from bertriton_export import Int8GateError, OptionError, export
 from bertriton_export.bert_graph import encoder_linears
-from bertriton_export.graph_session import GraphSession, encode, packed_inputs
+from bertriton_export.graph_session import GraphSession, encode, open_session, packed_inputs
 from bertriton_export.int8_gate import MAX_MEAN_DIFFERENCE, MIN_LABEL_AGREEMENT
 from bertriton_export.int8_linear import FULL_WEIGHT_LEVELS, REDUCED_WEIGHT_LEVELS, quantise_weight
 from bertriton_export.readers import read_checkpoint
@@ -202,6 +203,20 @@ def test_quantised_weights_are_off_by_half_a_step_at_most(levels: int) -> None:
 def test_reduced_weights_cannot_overflow_sixteen_bits() -> None:
     """Without VNNI, two products of an unsigned and a signed byte are added in 16 bits."""
     assert 2 * 255 * REDUCED_WEIGHT_LEVELS <= np.iinfo(np.int16).max < 2 * 255 * FULL_WEIGHT_LEVELS
+
+
+def test_a_graph_is_judged_by_exact_products(tmp_path: Path) -> None:
+    network = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        pairs (uint8[1, 4] x) => (int32[1, 1] y) <int8[4, 1] w = {127, 127, 127, 127}> {
+            y = MatMulInteger (x, w)
+        }"""
+    )
+    onnx.save(network, tmp_path / "model.onnx")
+
+    (found,) = open_session(tmp_path / "model.onnx").run(None, {"x": np.full((1, 4), 255, np.uint8)})
+
+    assert found == 4 * 255 * 127
 
 
 def test_query_key_and_value_share_their_smoothing(three_labels: Path) -> None:

@@ -30,6 +30,12 @@ packed (float[t, 8] x, int32[b, s] offset, int32[c] cumulative) => (float[t, 8] 
 THREE_EACH = "three (float[b, 3] x) => (float[b, 3] y) { y = Add(x, x) }"
 TWO_INPUTS = "two (float[b, n] x, float[b, n] z) => (float[b, n] y) { y = Add(x, z) }"
 ADD_WEIGHTS = "sum (float[2] x) => (float[2] y) <float[2] w = {10, 20}> { y = Add(x, w) }"
+# Pairs of these products leave 16 bits.
+EIGHT_BITS = """eight_bits (float[b, 4] x) => (float[b, 1] y) <int8[4, 1] w = {127, 127, 127, 127}> {
+    bytes = Cast <to = 2> (x)
+    sums = MatMulInteger (bytes, w)
+    y = Cast <to = 1> (sums)
+}"""
 SETTINGS = {
     "intra_op_thread_count": "2",
     "inter_op_thread_count": "2",
@@ -90,6 +96,13 @@ def server(runtime: Runtime, module_repository: Repository) -> Iterator[LocalSer
         settings = parameters({"intra_op_thread_count": count})
         module_repository.add(f"threads_{count}", parameters=settings)
     module_repository.add("no_such_cpu", parameters=parameters({"cpu_feature": "vnni_of_tomorrow"}))
+    module_repository.add(
+        "eight_bits",
+        EIGHT_BITS,
+        max_batch_size=0,
+        input=[tensor("x", "FP32", -1, 4)],
+        output=[tensor("y", "FP32", -1, 1)],
+    )
     add_external_data_model(module_repository)
     with LocalServer(ServerConfig(module_repository.path, stop_grace_s=0), runtime=runtime) as server:
         yield server
@@ -112,6 +125,10 @@ def test_a_model_with_all_settings_answers(server: LocalServer) -> None:
 
 def test_another_file_name_and_external_data_are_found(server: LocalServer) -> None:
     assert ask(server, "external", np.array([1, 2], dtype=np.float32)) == [11, 22]
+
+
+def test_products_of_eight_bits_are_exact_on_every_cpu(server: LocalServer) -> None:
+    assert ask(server, "eight_bits", np.full((1, 4), 255, dtype=np.float32)) == [[4 * 255 * 127]]
 
 
 def test_a_model_gets_the_threads_that_its_config_says(server: LocalServer) -> None:

@@ -224,8 +224,8 @@ def warn_of_a_cpu_without(feature: str) -> None:
     """Say in the log when the CPU lacks a feature that the network was made for."""
     if cpu_flags() and not cpu_flags() & FEATURE_TO_FLAGS.get(feature, {feature}):
         pb_utils.Logger.log_warn(
-            f"this CPU has no {feature}, which the network was made for: int8 sums can overflow and answers "
-            "be wrong; export it again with --no-vnni or --precision fp32"
+            f"this CPU has no {feature}, which the network was made for: it is slower here, with the same "
+            "answers; Triton's own onnxruntime backend needs an export with --no-vnni or --precision fp32"
         )
 
 
