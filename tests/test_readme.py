@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bertriton
-from bertriton_export.architectures import ARCHITECTURES
-from bertriton_export.heads import HEADS
-from bertriton_export.huggingface_weights import WEIGHT_FORMATS
-from bertriton_export.readers import READERS
+from bertriton_export.checkpoint import HEADS
+from bertriton_export.checkpoint.architectures import ARCHITECTURES
+from bertriton_export.reading.formats import READERS
+from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
 
 if TYPE_CHECKING:
     import pytest

@@ -6,10 +6,9 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bertriton._file_errors import FileFormatError
-from bertriton._file_readers import column, opened
+from bertriton._files import FileFormatError, column, opened
 from bertriton_bench.errors import TextFileError
-from bertriton_export.verify import sample_texts
+from bertriton_export.verification import sample_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,8 +7,7 @@ Example:
     'pos'
 """
 
-from bertriton._async_client import AsyncClient
-from bertriton._client import Client
+from bertriton._clients import AsyncClient, CallOptions, Client, ClientChanges
 from bertriton._config import Keepalive, RequestLimits, RetryPolicy, Tls
 from bertriton._errors import (
     AccessDeniedError,
@@ -29,7 +28,6 @@ from bertriton._errors import (
     WrongEventLoopError,
     WrongProcessError,
 )
-from bertriton._options import CallOptions, ClientChanges
 from bertriton._types import Classification, ServedClassifier, Text, Truncation
 from bertriton.contract import ClassifierInfo
 

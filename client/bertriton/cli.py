@@ -28,9 +28,9 @@ class _Entry:
 
 _COMMANDS: Final = {
     "bench": _Entry("bertriton_bench.command", "bench_command", "bench", "Measure a server under load."),
-    "classify": _Entry("bertriton._classify_command", "classify_command", "cli", "Classify texts or files."),
+    "classify": _Entry("bertriton._commands.classify", "classify_command", "cli", "Classify texts or files."),
     "completion": _Entry(
-        "bertriton._completion_command", "completion_command", "cli", "Complete in a shell."
+        "bertriton._commands.completion", "completion_command", "cli", "Complete in a shell."
     ),
     "evaluate": _Entry(
         "bertriton_evaluate.command", "evaluate_command", "evaluate", "Measure how accurate a model is."
@@ -38,8 +38,8 @@ _COMMANDS: Final = {
     "export": _Entry(
         "bertriton_export.command", "export_command", "export", "Turn a checkpoint into Triton models."
     ),
-    "health": _Entry("bertriton._server_commands", "health_command", "cli", "Say whether a server is ready."),
-    "models": _Entry("bertriton._server_commands", "models_command", "cli", "List a server's classifiers."),
+    "health": _Entry("bertriton._commands.server", "health_command", "cli", "Say whether a server is ready."),
+    "models": _Entry("bertriton._commands.server", "models_command", "cli", "List a server's classifiers."),
     "serve": _Entry(
         "bertriton_server.command", "serve_command", "serve", "Serve a model repository with Triton."
     ),

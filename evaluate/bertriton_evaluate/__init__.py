@@ -1,7 +1,5 @@
 """How accurate a served classifier is: a labelled file through the real server, and one report."""
 
-from bertriton_evaluate.card import update_card
-from bertriton_evaluate.comparison import Comparison, compare, mcnemar_p_value, require_comparable
 from bertriton_evaluate.errors import (
     ComparisonError,
     EvaluationError,
@@ -12,11 +10,17 @@ from bertriton_evaluate.errors import (
     UnsupportedModelError,
 )
 from bertriton_evaluate.evaluation import Evaluation, Plan, Speed, evaluate, predict
-from bertriton_evaluate.html import to_html
-from bertriton_evaluate.labelled import LabelledTexts
-from bertriton_evaluate.metrics import Metrics, metrics
-from bertriton_evaluate.predictions import Predictions, read_predictions
+from bertriton_evaluate.figures import (
+    Comparison,
+    Metrics,
+    compare,
+    mcnemar_p_value,
+    metrics,
+    require_comparable,
+)
+from bertriton_evaluate.pages import to_html, update_card
 from bertriton_evaluate.serving import served_checkpoint
+from bertriton_evaluate.texts import LabelledTexts, Predictions, read_predictions
 
 __all__ = [
     "Comparison",

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from bertriton import RequestLimits
-from bertriton._command_options import (
+from bertriton._commands import (
     call_options,
     connected,
     connection_options,
@@ -20,26 +20,27 @@ from bertriton._command_options import (
     option,
     reading_options,
 )
-from bertriton._file_progress import file_progress
-from bertriton._file_readers import SUFFIX_TO_READER
-from bertriton_evaluate.card import find_card, update_card
-from bertriton_evaluate.comparison import compare, require_comparable, require_same_labels
+from bertriton._files import SUFFIX_TO_READER, file_progress
 from bertriton_evaluate.errors import ReportError
 from bertriton_evaluate.evaluation import Plan, evaluate, predict, require_single_label
-from bertriton_evaluate.html import to_html
-from bertriton_evaluate.labelled import DEFAULT_LABEL_COLUMN, DEFAULT_TEXT_COLUMN, LabelledTexts
-from bertriton_evaluate.predictions import read_predictions
-from bertriton_evaluate.report import print_report
+from bertriton_evaluate.figures import compare, require_comparable, require_same_labels
+from bertriton_evaluate.pages import find_card, print_report, to_html, update_card
 from bertriton_evaluate.serving import served_checkpoint
+from bertriton_evaluate.texts import (
+    DEFAULT_LABEL_COLUMN,
+    DEFAULT_TEXT_COLUMN,
+    LabelledTexts,
+    read_predictions,
+)
 from bertriton_export.targets import DEFAULT_TARGET, TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bertriton import Client
-    from bertriton._file_job import Progress
+    from bertriton._files import Progress
     from bertriton_evaluate.evaluation import Evaluation
-    from bertriton_evaluate.predictions import Predictions
+    from bertriton_evaluate.texts import Predictions
 
 ResultT = TypeVar("ResultT")
 

@@ -15,21 +15,26 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from bertriton import ServiceError, contract
-from bertriton._file_errors import FileFormatError
-from bertriton._file_job import FileJob, description, run
-from bertriton._file_parts import parts_folder
-from bertriton._options import CallOptions
-from bertriton_evaluate.comparison import Comparison  # noqa: TC001  # dataclass fields
+from bertriton._clients import CallOptions
+from bertriton._files import FileFormatError, FileJob, description, parts_folder, run
 from bertriton_evaluate.errors import EvaluationError, ReportError, UnfinishedError, UnsupportedModelError
-from bertriton_evaluate.labelled import LabelledTexts  # noqa: TC001  # likewise
-from bertriton_evaluate.metrics import Metrics, metrics
-from bertriton_evaluate.predictions import Predictions, read_predictions, require_no_predictions
+from bertriton_evaluate.figures import (
+    Comparison,  # dataclass fields
+    Metrics,
+    metrics,
+)
+from bertriton_evaluate.texts import (
+    LabelledTexts,  # likewise
+    Predictions,
+    read_predictions,
+    require_no_predictions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bertriton import Client
-    from bertriton._file_job import Progress
+    from bertriton._files import Progress
     from bertriton.contract import ClassifierInfo
 
 KEPT_SUFFIX: Final = ".jsonl"

@@ -10,7 +10,8 @@ from bertriton_export.errors import (
     UnsupportedModelError,
     VerificationError,
 )
-from bertriton_export.exporter import ExportReport, export
+from bertriton_export.exporter import export
+from bertriton_export.repository import ExportReport
 
 __all__ = [
     "CheckpointError",

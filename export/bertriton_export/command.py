@@ -12,13 +12,13 @@ import click
 from rich.console import Console
 
 from bertriton import contract
+from bertriton_export.checkpoint import HEADS
 from bertriton_export.errors import ExportError
 from bertriton_export.exporter import DEFAULT_REPOSITORY, export
-from bertriton_export.heads import HEADS
 from bertriton_export.targets import ALL_PRECISIONS, DEFAULT_TARGET, TARGETS
 
 if TYPE_CHECKING:
-    from bertriton_export.exporter import ExportReport
+    from bertriton_export.repository import ExportReport
 
 _TARGETS: Final = "; ".join(
     f"{name}: {target.summary}, {' or '.join(target.precisions)}" for name, target in TARGETS.items()

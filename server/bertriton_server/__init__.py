@@ -1,6 +1,5 @@
 """tritonserver on this machine, without a container: found or installed, started, awaited, stopped."""
 
-from bertriton_server._pip_runtime import runtime_directory
 from bertriton_server.errors import (
     AddressUnavailableError,
     ModelsNotReadyError,
@@ -14,7 +13,7 @@ from bertriton_server.errors import (
     StartTimeoutError,
 )
 from bertriton_server.local_server import LocalServer, ServerConfig
-from bertriton_server.runtime import Runtime, find_runtime
+from bertriton_server.runtime import Runtime, find_runtime, runtime_directory
 from bertriton_server.security import Security
 
 __all__ = [

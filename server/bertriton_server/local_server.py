@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bertriton_server import _ports
-from bertriton_server._readiness import HttpEndpoint, ready_models, wait_until_ready
-from bertriton_server._server_process import ServerProcess
-from bertriton_server._warden import STOP_GRACE_S
 from bertriton_server.errors import RepositoryError, ServerError, ServerExitedError, StartError
+from bertriton_server.process import (
+    STOP_GRACE_S,
+    HttpEndpoint,
+    ServerProcess,
+    choose_ports,
+    ipv4_address,
+    is_free,
+    ready_models,
+    wait_until_ready,
+)
 from bertriton_server.runtime import Runtime, find_runtime
 from bertriton_server.security import Security
 
@@ -197,8 +203,8 @@ class LocalServer:
         """Start; return the error when another process took a port after it was found free."""
         config = self.config
         requested = {"http": config.http_port, "grpc": config.grpc_port, "metrics": config.metrics_port}
-        self._address = _ports.ipv4_address(config.host)
-        self._service_to_port = _ports.choose_ports(self._address, requested)
+        self._address = ipv4_address(config.host)
+        self._service_to_port = choose_ports(self._address, requested)
         process = ServerProcess(runtime, self._arguments(), self._log_stream)
         try:
             wait_until_ready(
@@ -220,7 +226,7 @@ class LocalServer:
         return [(self._reachable_host_of(service), self._port(service)) for service in services]
 
     def _has_lost_a_port(self) -> bool:
-        return not all(_ports.is_free(self._address, port) for port in self._service_to_port.values())
+        return not all(is_free(self._address, port) for port in self._service_to_port.values())
 
     def _arguments(self) -> list[str]:
         config = self.config

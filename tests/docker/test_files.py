@@ -13,9 +13,9 @@ import pytest
 from dockerfile_parse import DockerfileParser
 
 from bertriton_export.command import export_command
-from bertriton_server._interpreter import SUPPORTED_MINORS
-from bertriton_server._pip_runtime import TOKENIZERS_PIN
 from bertriton_server.command import GRPC_PORT, HTTP_PORT, METRICS_PORT, serve_command
+from bertriton_server.runtime.interpreter import SUPPORTED_MINORS
+from bertriton_server.runtime.pip_runtime import TOKENIZERS_PIN
 from bertriton_server.security import Security
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from bertriton_export import export
-from bertriton_export.graph_session import GraphSession
-from bertriton_export.readers import read_checkpoint
-from bertriton_export.reference import reference_logits
+from bertriton_export.reading import read_checkpoint
+from bertriton_export.verification import GraphSession, reference_logits
 
 TESTS = Path(__file__).parent.parent
 NAME_TO_CHECKPOINT = {

@@ -30,7 +30,7 @@ from transformers import (
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TINY = HERE.parent / "data" / "checkpoints"
-SAMPLE = ROOT / "export" / "bertriton_export" / "data" / "sample_reviews.txt"
+SAMPLE = ROOT / "export" / "bertriton_export" / "verification" / "sample_reviews.txt"
 
 SAMPLE_LINES = 60
 VOCABULARY_SIZE = 512

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from bertriton_export.command import export_command
-from bertriton_server._warden import _KILL_GRACE_S, STOP_GRACE_S
+from bertriton_server.process import STOP_GRACE_S
+from bertriton_server.process.warden import _KILL_GRACE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

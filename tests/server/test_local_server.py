@@ -20,9 +20,9 @@ from bertriton_server import (
     ServerError,
     ServerExitedError,
     StartTimeoutError,
-    _ports,
+    local_server,
 )
-from bertriton_server._ports import choose_ports
+from bertriton_server.process import choose_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ def test_a_free_port_lost_to_another_process_is_replaced(
             choices.append(choose_ports(host, requested))
             return choices[-1] if len(choices) > 1 else {**choices[-1], "http": stolen}
 
-        monkeypatch.setattr(_ports, "choose_ports", choose_the_stolen_port_first)
+        monkeypatch.setattr(local_server, "choose_ports", choose_the_stolen_port_first)
         with make_server() as server:
             assert server.http_port != stolen
             assert len(choices) == 2

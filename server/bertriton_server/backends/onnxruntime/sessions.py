@@ -89,8 +89,8 @@ def make_session_options(config: Entry, parameters: dict[str, str], threads: int
     if options.enable_cpu_mem_arena:
         share_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
-    # Without VNNI, x86 adds pairs of int8 products in 16 bits, which can overflow. This makes such CPUs multiply
-    # exactly, by a copy of the weights and 20 % more time for products; others do so anyway.
+    # Without VNNI, x86 adds pairs of int8 products in 16 bits, which can overflow. This makes such CPUs
+    # multiply exactly, by a copy of the weights and 20 % more time for products; others do so anyway.
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.enable_mem_pattern = parameters.get("enable_mem_pattern", "1") == "1"
     level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))

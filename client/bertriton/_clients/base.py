@@ -1,0 +1,255 @@
+"""What both clients share: settings, checks and the flows behind every method; nothing here waits."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import AsyncIterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tritonclient.grpc import service_pb2
+
+from bertriton._clients.cache import AnswerCache
+from bertriton._clients.call import ClassifyCall, Collaborators
+from bertriton._clients.directory import Directory
+from bertriton._clients.options import CallOptions, CheckedOptions, ClientChanges, valid_version
+from bertriton._config import (
+    API_KEY_HEADER,
+    CACHE_MAX_AGE_S,
+    DEFAULT_TIMEOUT_S,
+    DEFAULT_URL,
+    READY_TIMEOUT_S,
+    Keepalive,
+    RequestLimits,
+    RetryPolicy,
+    valid_timeout_s,
+)
+from bertriton._errors import (
+    AccessDeniedError,
+    InvalidOptionError,
+    InvalidTextError,
+    ServiceError,
+    WrongProcessError,
+)
+from bertriton._wire import Attempts, Endpoint, Sender, encoded_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from typing_extensions import Self, Unpack
+
+    from bertriton._config import Tls
+    from bertriton._types import ServedClassifier
+    from bertriton._wire import Flow
+    from bertriton.contract import ClassifierInfo
+
+_PROBE_RETRIES = RetryPolicy(max_attempts=1)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What `with_options` can change."""
+
+    model: str | None
+    version: str
+    timeout_s: float
+    limits: RequestLimits
+    sender: Sender
+
+
+class BaseClient:
+    """Settings of a client, and the decisions behind its methods.
+
+    Args:
+        url: `host:port` of Triton's gRPC endpoint, or a gRPC target; `dns:///name:port` spreads requests over
+            all addresses of the name.
+        model: the classifier to ask; may be left out where the server holds exactly one.
+        version: its version; left out, the server's policy decides, by default the newest.
+        timeout: seconds that each request may take, retries included; never endless.
+        retry: when a request that nobody took is sent again.
+        limits: how much is sent at once.
+        tls: encryption and the client's certificate; left out, the connection is plain.
+        token: sent as `authorization: Bearer TOKEN`.
+        api_key: the key that `bertriton serve --api-key` asks for.
+        headers: further gRPC metadata, sent with every request.
+        keepalive: pings that find a dead connection.
+        channel_args: gRPC channel arguments; they replace defaults of the same name only.
+        cache_size: answers kept for texts that come again; 0 keeps none.
+
+    Raises:
+        InvalidOptionError: a setting is out of its range.
+    """
+
+    def __init__(  # every setting of a client, all but the first two by name
+        self,
+        url: str = DEFAULT_URL,
+        model: str | None = None,
+        *,
+        version: int | str = "",
+        timeout: float = DEFAULT_TIMEOUT_S,
+        retry: RetryPolicy | None = None,
+        limits: RequestLimits | None = None,
+        tls: Tls | None = None,
+        token: str | None = None,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        keepalive: Keepalive | None = None,
+        channel_args: Mapping[str, int | str] | None = None,
+        cache_size: int = 0,
+    ) -> None:
+        self._url = url
+        self._settings = _Settings(
+            model=model,
+            version=valid_version(version),
+            timeout_s=valid_timeout_s(timeout),
+            limits=limits or RequestLimits(),
+            sender=Sender(retry or RetryPolicy(), url),
+        )
+        self._probe = Sender(_PROBE_RETRIES, url)
+        self._directory = Directory()
+        if cache_size < 0:
+            raise InvalidOptionError(f"cache_size: expected 0 or more, found {cache_size}")
+        self._cache = AnswerCache(cache_size, CACHE_MAX_AGE_S)
+        self._process_id = os.getpid()
+        self._endpoint = Endpoint(
+            url,
+            tls,
+            _all_headers(headers, token, api_key),
+            keepalive or Keepalive(),
+            channel_args or {},
+        )
+        self._connection = self._connect(self._endpoint)
+
+    def _connect(self, endpoint: Endpoint) -> Any:  # noqa: ANN401, ARG002  # each client has a type of its own
+        raise TypeError(f"{type(self).__name__} is abstract: use Client or AsyncClient")
+
+    def __repr__(self) -> str:
+        settings = self._settings
+        return (
+            f"{type(self).__name__}({self._url!r}, model={settings.model!r}, timeout={settings.timeout_s:g})"
+        )
+
+    def with_options(self, **changes: Unpack[ClientChanges]) -> Self:
+        """A client with other settings over the same connection; to close either is to close both.
+
+        Example:
+            >>> patient = client.with_options(timeout=120)
+        """
+        unknown = changes.keys() - ClientChanges.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"with_options() cannot change {', '.join(sorted(unknown))}")
+        old = self._settings
+        changed = copy.copy(self)
+        changed._settings = _Settings(  # noqa: SLF001  # a copy of this very object
+            model=changes.get("model", old.model),
+            version=valid_version(changes.get("version", old.version)),
+            timeout_s=valid_timeout_s(changes.get("timeout", old.timeout_s)),
+            limits=changes.get("limits", old.limits),
+            sender=Sender(changes["retry"], self._url) if "retry" in changes else old.sender,
+        )
+        return changed
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process_id:
+            raise WrongProcessError(
+                f"this client was made in process {self._process_id} and is used in {os.getpid()}: "
+                "make one after the fork"
+            )
+
+    def _checked(self, options: CallOptions) -> CheckedOptions:
+        unknown = options.keys() - CallOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"unexpected option {', '.join(sorted(unknown))}")
+        values: dict[str, Any] = {"model": self._settings.model, "version": self._settings.version, **options}
+        return CheckedOptions(**values)
+
+    def _call(self, options: CheckedOptions, *, keep_errors: bool, whole: bool) -> ClassifyCall:
+        """A call whose timeout bounds it as a whole, or else each of its requests."""
+        self._check_process()
+        timeout_s = options.timeout or self._settings.timeout_s
+        collaborators = Collaborators(
+            self._settings.sender, self._directory, self._cache, self._settings.limits, timeout_s
+        )
+        bound_s = timeout_s if whole and options.timeout else float("inf")
+        return ClassifyCall(collaborators, options, keep_errors=keep_errors, call_timeout_s=bound_s)
+
+    def _classify_flow(self, text: object, options: CallOptions, *, keep_errors: bool) -> Flow[None]:
+        texts = self._list_of(text, keep_errors=keep_errors)
+        if not texts:
+            return _empty_flow()
+        return self._call(self._checked(options), keep_errors=keep_errors, whole=True).results(iter(texts))
+
+    def _stream_flow(
+        self, texts: Iterable[object] | AsyncIterable[object], options: CallOptions, *, keep_errors: bool
+    ) -> Flow[None]:
+        if isinstance(texts, (str, bytes, tuple)):
+            raise InvalidTextError(f"text 0: expected an iterable of texts, found {type(texts).__name__}")
+        source = aiter(texts) if isinstance(texts, AsyncIterable) else iter(texts)
+        return self._call(self._checked(options), keep_errors=keep_errors, whole=False).results(source)
+
+    def _list_of(self, text: object, *, keep_errors: bool) -> list[object]:
+        if isinstance(text, (str, tuple)):
+            return [text]
+        if not isinstance(text, list):
+            raise InvalidTextError(
+                f"text 0: expected a string, a pair of strings or a list of them, found {type(text).__name__}"
+            )
+        if not keep_errors:
+            # Nothing is sent of a list that cannot be answered whole.
+            for index, item in enumerate(text):
+                encoded_text(item, index, self._settings.limits.text_bytes)
+        return text
+
+    def _info_flow(self) -> Flow[ClassifierInfo]:
+        self._check_process()
+        settings = self._settings
+        return (
+            yield from self._directory.find(
+                settings.sender, settings.model, settings.version, settings.timeout_s
+            )
+        )
+
+    def _labels_flow(self) -> Flow[tuple[str, ...]]:
+        return (yield from self._info_flow()).labels
+
+    def _models_flow(self) -> Flow[list[ServedClassifier]]:
+        self._check_process()
+        return (yield from self._directory.list(self._settings.sender, self._settings.timeout_s))
+
+    def _readiness_flow(self) -> Flow[bool]:
+        """Whether the model answers; without a model, whether the server's only classifier does."""
+        self._check_process()
+        timeout_s = min(self._settings.timeout_s, READY_TIMEOUT_S)
+        try:
+            info = yield from self._directory.find(
+                self._probe, self._settings.model, self._settings.version, timeout_s
+            )
+            question = service_pb2.ModelReadyRequest(name=info.name, version=self._settings.version)
+            attempts = Attempts(info.name, self._settings.version, "", timeout_s)
+            answer = yield from self._probe.ask(attempts, "ModelReady", question)
+        except AccessDeniedError:
+            raise
+        except ServiceError:
+            return False
+        return bool(answer.ready)
+
+
+def _empty_flow() -> Flow[None]:
+    """No steps at all."""
+    yield from ()
+
+
+def _all_headers(headers: Mapping[str, str] | None, token: str | None, api_key: str | None) -> dict[str, str]:
+    """The metadata of every request; credentials may be given once only."""
+    merged = {name.lower(): value for name, value in (headers or {}).items()}
+    for name, option, value in (
+        ("authorization", "token", None if token is None else f"Bearer {token}"),
+        (API_KEY_HEADER, "api_key", api_key),
+    ):
+        if value is None:
+            continue
+        if name in merged:
+            raise InvalidOptionError(f"{option}: the header {name!r} is given by headers already")
+        merged[name] = value
+    return merged

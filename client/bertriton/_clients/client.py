@@ -1,0 +1,166 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from bertriton._clients.base import BaseClient
+from bertriton._errors import BertritonError, InvalidTextError
+from bertriton._wire import Call, Emit, Failed, Pull, Run, Sleep, Start, SyncConnection, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from bertriton._clients.options import CallOptions
+    from bertriton._types import Classification, ServedClassifier, Text
+    from bertriton._wire import Endpoint, Flow, Step
+    from bertriton.contract import ClassifierInfo
+
+T = TypeVar("T")
+TextT = TypeVar("TextT", bound="Text")
+
+
+class Client(BaseClient):
+    """Classifies texts on a Triton server and waits for the answers; safe to share between threads.
+
+    The settings are those of `BaseClient`. Every error is a `BertritonError`.
+
+    Example:
+        >>> with Client("localhost:8001") as client:
+        ...     client.classify("What a lovely film.").label
+        'pos'
+    """
+
+    _connection: SyncConnection
+
+    def _connect(self, endpoint: Endpoint) -> SyncConnection:
+        return SyncConnection(endpoint)
+
+    @overload
+    def classify(
+        self, text: Text, *, return_exceptions: Literal[False] = ..., **options: Unpack[CallOptions]
+    ) -> Classification: ...
+    @overload
+    def classify(
+        self, text: list[TextT], *, return_exceptions: Literal[False] = ..., **options: Unpack[CallOptions]
+    ) -> list[Classification]: ...
+    @overload
+    def classify(
+        self, text: Text, *, return_exceptions: bool, **options: Unpack[CallOptions]
+    ) -> Classification | BertritonError: ...
+    @overload
+    def classify(
+        self, text: list[TextT], *, return_exceptions: bool, **options: Unpack[CallOptions]
+    ) -> list[Classification | BertritonError]: ...
+    def classify(self, text: Any, *, return_exceptions: bool = False, **options: Unpack[CallOptions]) -> Any:
+        """Classify one text, one pair of texts, or a list of them.
+
+        A list is sent in requests of the server's size, several at a time, and comes back in its own order.
+
+        Args:
+            text: a string, a tuple of two strings, or a list of either.
+            return_exceptions: give the error in the place of a text that failed instead of raising it.
+            options: see `CallOptions`; `timeout` bounds the whole call, the client's own each request.
+
+        Raises:
+            InvalidTextError: an input is not text, not UTF-8 or too long; `index` says which.
+            ServiceError: no answer, see the tree of `bertriton` errors.
+        """
+        results = list(self._results(self._classify_flow(text, options, keep_errors=return_exceptions)))
+        return results if isinstance(text, list) else results[0]
+
+    @overload
+    def classify_iter(
+        self,
+        texts: Iterable[Text],
+        *,
+        return_exceptions: Literal[False] = ...,
+        **options: Unpack[CallOptions],
+    ) -> Generator[Classification, None, None]: ...
+    @overload
+    def classify_iter(
+        self, texts: Iterable[Text], *, return_exceptions: bool, **options: Unpack[CallOptions]
+    ) -> Generator[Classification | BertritonError, None, None]: ...
+    def classify_iter(
+        self, texts: Iterable[Text], *, return_exceptions: bool = False, **options: Unpack[CallOptions]
+    ) -> Generator[Any, None, None]:
+        """Classify texts as they come and give the results as they are there, in the same order.
+
+        Memory stays bounded: no more of the input is read than `RequestLimits.in_flight` requests hold.
+        Leaving the loop early, or `close()` on what is returned, cancels what is under way.
+
+        Example:
+            >>> for answer in client.classify_iter(open("reviews.txt")):
+            ...     print(answer.label)
+        """
+        return self._results(self._stream_flow(texts, options, keep_errors=return_exceptions))
+
+    @property
+    def info(self) -> ClassifierInfo:
+        """Labels, limits and checkpoint of the classifier; asked of the server once."""
+        return self._outcome(self._info_flow())
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classifier's labels in the order of `logits`; asked of the server once."""
+        return self._outcome(self._labels_flow())
+
+    def models(self) -> list[ServedClassifier]:
+        """All classifiers of the server, sorted by name."""
+        return self._outcome(self._models_flow())
+
+    def is_ready(self) -> bool:
+        """Whether the classifier answers now; False also when the server cannot be reached."""
+        return self._outcome(self._readiness_flow())
+
+    def close(self) -> None:
+        """Close the connection; calls under way fail with `ClientClosedError`."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _outcome(self, flow: Flow[T]) -> T:
+        run = Run(flow)
+        step = run.next()
+        while step is not None:
+            step = run.next(self._perform(step))
+        return run.result
+
+    def _results(self, flow: Flow[None]) -> Generator[Any, None, None]:
+        run = Run(flow)
+        try:
+            step = run.next()
+            while step is not None:
+                if isinstance(step, Emit):
+                    yield from step.results
+                step = run.next(self._perform(step))
+        finally:
+            run.close()
+
+    def _perform(self, step: Step) -> object:
+        """The outcome of a step: what it gives, or `Failed`."""
+        try:
+            match step:
+                case Call():
+                    return self._connection.call(step)
+                case Start():
+                    return self._connection.start(step)
+                case Wait():
+                    return self._connection.wait(step)
+                case Sleep():
+                    time.sleep(step.seconds)
+                case Pull():
+                    raise InvalidTextError("an asynchronous iterable needs an AsyncClient")
+        except BertritonError as error:
+            return Failed(error)
+        return None

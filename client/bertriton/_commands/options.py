@@ -1,0 +1,130 @@
+"""Options that every command with a server behind it shares."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
+
+import click
+
+from bertriton import BertritonError, Client, Tls
+from bertriton._clients import SERVER_PARAMETERS
+from bertriton._config import DEFAULT_TIMEOUT_S, DEFAULT_URL
+from bertriton._types import Aggregation, Truncation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from bertriton._clients import CallOptions
+
+CommandT = TypeVar("CommandT", bound="Callable[..., Any]")
+
+_ENVIRONMENT_PREFIX: Final = "BERTRITON_"
+_PEM_FILE: Final = click.Path(exists=True, dir_okay=False)
+
+
+def option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], CommandT]:  # noqa: ANN401  # click's own
+    """A click option with its environment variable: --text-column is BERTRITON_TEXT_COLUMN."""
+    variable = _ENVIRONMENT_PREFIX + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, *more, envvar=variable, show_envvar=True, **settings)
+
+
+_CONNECTION_OPTIONS: Final = (
+    option(
+        "--url",
+        default=DEFAULT_URL,
+        show_default=True,
+        help="host:port of Triton's gRPC endpoint, or a gRPC target such as dns:///host:port.",
+    ),
+    option("--model", help="The classifier [default: the only one of the server]."),
+    option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=DEFAULT_TIMEOUT_S,
+        show_default=True,
+        help="Seconds that a request may take, retries included.",
+    ),
+    option("--tls", is_flag=True, help="Encrypt the connection."),
+    option("--tls-ca", type=_PEM_FILE, help="Authorities to trust (PEM) [default: the well-known ones]."),
+    option("--tls-cert", type=_PEM_FILE, help="The client's certificate (PEM), for mutual TLS."),
+    option("--tls-key", type=_PEM_FILE, help="The client's private key (PEM)."),
+    option("--token", help="Bearer token, for a proxy in front of Triton."),
+    option("--api-key", help="The key that `bertriton serve --api-key` asks for."),
+    option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Further gRPC metadata."),
+)
+
+
+_READING_OPTIONS: Final = (
+    option(
+        "--truncation",
+        type=click.Choice(get_args(Truncation)),
+        help="What is kept of a long text [default: head].",
+    ),
+    option(
+        "--max-length", type=click.IntRange(min=3), help="Tokens read of a text [default: the model's limit]."
+    ),
+    option(
+        "--stride",
+        type=click.IntRange(min=0),
+        help="Tokens that a window shares with the one before [default: none].",
+    ),
+    option(
+        "--aggregation",
+        type=click.Choice(get_args(Aggregation)),
+        help="How scores of windows are joined [default: mean].",
+    ),
+)
+
+
+def reading_options(command: CommandT) -> CommandT:
+    """Add the options of how texts are read, which `call_options` takes."""
+    for add in reversed(_READING_OPTIONS):
+        command = add(command)
+    return command
+
+
+def call_options(settings: dict[str, Any]) -> CallOptions:
+    """Take out of a command's settings what belongs to each call, without what was not given."""
+    values = {name: settings.pop(name) for name in SERVER_PARAMETERS}
+    return cast("CallOptions", {name: value for name, value in values.items() if value is not None})
+
+
+def connection_options(command: CommandT) -> CommandT:
+    """Add the options that `connected` takes."""
+    for add in reversed(_CONNECTION_OPTIONS):
+        command = add(command)
+    return command
+
+
+@contextmanager
+def connected(  # one parameter per option
+    *,
+    tls: bool,
+    tls_ca: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    headers: Sequence[str],
+    **settings: Any,  # noqa: ANN401  # those that are the client's own
+) -> Iterator[Client]:
+    """A client with the options given; its errors end the command with one line."""
+    encrypted = tls or tls_ca or tls_cert or tls_key
+    with errors_in_one_line():
+        encryption = Tls(tls_ca, tls_cert, tls_key) if encrypted else None
+        with Client(tls=encryption, headers=dict(map(_name_and_value, headers)), **settings) as client:
+            yield client
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Errors of the client become those of the command line."""
+    try:
+        yield
+    except BertritonError as exc:
+        raise click.ClickException(" ".join(str(exc).split())) from exc
+
+
+def _name_and_value(header: str) -> tuple[str, str]:
+    name, separator, value = header.partition("=")
+    if not (name and separator):
+        raise click.UsageError(f"--header: expected NAME=VALUE, found {header!r}")
+    return name, value

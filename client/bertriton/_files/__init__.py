@@ -1,0 +1,26 @@
+"""Files of texts: read chunk by chunk, classified by a job that can be resumed, written with their answers.
+
+In: csv, tsv, jsonl, parquet or txt. Out: the same rows with columns of answers beside them.
+"""
+
+from bertriton._files.errors import FileFormatError
+from bertriton._files.job import FileJob, Progress, description, run
+from bertriton._files.parts import parts_folder
+from bertriton._files.progress import file_progress
+from bertriton._files.readers import LINE_COLUMN, SUFFIX_TO_READER, Reader, Rows, column, opened
+
+__all__ = [
+    "LINE_COLUMN",
+    "SUFFIX_TO_READER",
+    "FileFormatError",
+    "FileJob",
+    "Progress",
+    "Reader",
+    "Rows",
+    "column",
+    "description",
+    "file_progress",
+    "opened",
+    "parts_folder",
+    "run",
+]

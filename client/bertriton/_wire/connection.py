@@ -1,0 +1,115 @@
+"""One open channel to Triton, blocking or asynchronous; the only module that sends anything."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+from tritonclient.grpc import service_pb2_grpc
+
+from bertriton._config import CLOSE_TIMEOUT_S
+from bertriton._errors import ClientClosedError, WrongEventLoopError, grpc_errors_translated
+
+if TYPE_CHECKING:
+    from bertriton._wire.endpoint import Endpoint
+    from bertriton._wire.steps import Call, Start, Wait
+
+
+class SyncConnection:
+    """A channel that blocks, shared by a client, its copies, and threads."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._channel = endpoint.open()
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._metadata = endpoint.metadata()
+        self._closed = False
+
+    def call(self, step: Call) -> Any:  # noqa: ANN401  # tritonclient is untyped
+        """Send and wait."""
+        with grpc_errors_translated():
+            return self._method(step.method)(step.request, timeout=step.timeout_s, metadata=self._metadata)
+
+    def start(self, step: Start) -> Any:  # noqa: ANN401
+        """Send, and wait elsewhere."""
+        with grpc_errors_translated():
+            send = self._method(step.method).future
+            return send(step.request, timeout=step.timeout_s, metadata=self._metadata)
+
+    def wait(self, step: Wait) -> Any:  # noqa: ANN401
+        """Wait for what was started."""
+        with grpc_errors_translated():
+            return step.handle.result()
+
+    def close(self) -> None:
+        """Close the channel and cancel what is under way; a second time does nothing."""
+        self._closed = True
+        # gRPC cancels its calls at once, but then waits for their ends: for ever, if Ctrl-C came just when a
+        # call was started and nobody collects its end.
+        closing = threading.Thread(target=self._channel.close, daemon=True)
+        closing.start()
+        closing.join(CLOSE_TIMEOUT_S)
+
+    def _method(self, name: str) -> Any:  # noqa: ANN401
+        if self._closed:
+            raise ClientClosedError("the client is closed")
+        return getattr(self._stub, name)
+
+
+class AsyncConnection:
+    """A channel that belongs to the event loop of its first request."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._metadata = endpoint.metadata()
+        self._channel: Any = None
+        self._stub: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    async def call(self, step: Call) -> Any:  # noqa: ANN401
+        """Send and wait."""
+        return await self._response(self._sent(step))
+
+    async def start(self, step: Start) -> Any:  # noqa: ANN401
+        """Send, and wait elsewhere."""
+        return self._sent(step)
+
+    async def wait(self, step: Wait) -> Any:  # noqa: ANN401
+        """Wait for what was started."""
+        return await self._response(step.handle)
+
+    async def close(self) -> None:
+        """Close the channel and cancel what is under way; a second time does nothing."""
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    def _sent(self, step: Call | Start) -> Any:  # noqa: ANN401
+        with grpc_errors_translated():
+            send = self._method(step.method)
+            return send(step.request, timeout=step.timeout_s, metadata=self._metadata)
+
+    async def _response(self, call: Any) -> Any:  # noqa: ANN401
+        try:
+            with grpc_errors_translated():
+                return await call
+        except asyncio.CancelledError:
+            # A closing channel cancels its calls; the task that waits for them was not cancelled by anyone.
+            if self._closed and call.done():
+                raise ClientClosedError("the client was closed while the call was under way") from None
+            raise
+
+    def _method(self, name: str) -> Any:  # noqa: ANN401
+        if self._closed:
+            raise ClientClosedError("the client is closed")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+            self._channel = self._endpoint.open_async()
+            self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        elif self._loop is not loop:
+            raise WrongEventLoopError(
+                "this client belongs to the event loop of its first request: make one client per event loop"
+            )
+        return getattr(self._stub, name)

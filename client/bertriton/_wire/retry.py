@@ -1,0 +1,190 @@
+"""One request, sent until it is answered, another try cannot help, or time is up."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tritonclient.grpc import service_pb2
+
+from bertriton._config import DIAGNOSIS_TIMEOUT_S, QUEUE_SHARE_OF_DEADLINE
+from bertriton._errors import (
+    BertritonError,
+    ConnectionFailedError,
+    DeadlineError,
+    ModelNotReadyError,
+    OverloadedError,
+    ServiceError,
+    UnavailableError,
+)
+from bertriton._wire.protocol import set_queue_timeout
+from bertriton._wire.steps import Call, Flow, Sleep, Start, Wait
+
+if TYPE_CHECKING:
+    from bertriton._config import RetryPolicy
+
+ErrorT = TypeVar("ErrorT", bound=BertritonError)
+
+# A diagnosis may take this share of the call's time beyond its deadline, and no more.
+_DIAGNOSIS_SHARE = 0.05
+
+
+class Attempts:
+    """The tries for one answer: how many, since when, until when."""
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        request_id: str,
+        timeout_s: float,
+        asked_timeout_s: float | None = None,
+    ) -> None:
+        self.model = model
+        self.version = version
+        self.request_id = request_id
+        self.timeout_s = max(0.0, timeout_s)
+        self.asked_timeout_s = timeout_s if asked_timeout_s is None else asked_timeout_s  # by the caller
+        self.count = 0
+        self._started = time.monotonic()
+
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started
+
+    def remaining_s(self) -> float:
+        return self.timeout_s - self.elapsed_s()
+
+    def stamped(self, error: ErrorT) -> ErrorT:
+        """The error with the circumstances written into it."""
+        error.model = error.model or self.model or None
+        error.request_id = self.request_id or None
+        error.attempts = self.count
+        error.elapsed_s = self.elapsed_s()
+        return error
+
+
+class RetryBudget:
+    """A store of retries, shared by all threads of a client, so that a struggling server is not drowned."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._tokens = float(policy.budget)
+        self._refilled = time.monotonic()
+        self._lock = threading.Lock()
+
+    def answered(self) -> None:
+        """An answer came: put a part of a retry into the store."""
+        with self._lock:
+            self._add(self._policy.budget_per_answer)
+
+    def take(self) -> bool:
+        """Take a retry out of the store, if one is there."""
+        with self._lock:
+            now = time.monotonic()
+            self._add((now - self._refilled) * self._policy.budget_per_s)
+            self._refilled = now
+            if self._tokens < 1:
+                return False
+            self._tokens -= 1
+            return True
+
+    def _add(self, tokens: float) -> None:
+        self._tokens = min(float(self._policy.budget), self._tokens + tokens)
+
+
+class Sender:
+    """Sends requests by one retry policy; copies of a client that share the policy share the sender."""
+
+    def __init__(self, policy: RetryPolicy, url: str) -> None:
+        self._policy = policy
+        self._budget = RetryBudget(policy)
+        self._url = url
+        self._address_has_answered = False
+
+    def start(self, attempts: Attempts, request: Any) -> Flow[Any]:  # noqa: ANN401
+        """Send a `ModelInferRequest` and give its handle; `infer` takes it from there."""
+        return (yield Start("ModelInfer", request, _infer_timeout_s(attempts, request)))
+
+    def infer(self, attempts: Attempts, request: Any, handle: Any = None) -> Flow[Any]:  # noqa: ANN401
+        """The response to a `ModelInferRequest`; `handle` is its first try, if that is under way."""
+        return (yield from self._answer(attempts, "ModelInfer", request, handle))
+
+    def ask(self, attempts: Attempts, method: str, request: Any) -> Flow[Any]:  # noqa: ANN401
+        """The response to any other request."""
+        return (yield from self._answer(attempts, method, request, None))
+
+    def _answer(self, attempts: Attempts, method: str, request: Any, handle: Any) -> Flow[Any]:  # noqa: ANN401
+        while True:
+            attempts.count += 1
+            try:
+                if handle is not None:
+                    response = yield Wait(handle)
+                else:
+                    response = yield Call(method, request, _timeout_s(attempts, method, request))
+            except UnavailableError as error:
+                handle = None
+                yield from self._wait_for_next_try(error, attempts)
+            except BertritonError as error:
+                raise attempts.stamped(_located(error, self._url, attempts)) from error.__cause__
+            else:
+                self._address_has_answered = True
+                self._budget.answered()
+                return response
+
+    def _wait_for_next_try(self, error: UnavailableError, attempts: Attempts) -> Flow[None]:
+        """Sleep before another try, or raise if there is none."""
+        wait_s = self._backoff_s(attempts.count)
+        if self._may_retry(attempts, wait_s):
+            yield Sleep(wait_s)
+        else:
+            leaf = yield from self._diagnosed(error, attempts)
+            raise attempts.stamped(leaf) from error.__cause__
+
+    def _may_retry(self, attempts: Attempts, wait_s: float) -> bool:
+        policy = self._policy
+        limit = policy.max_attempts if self._address_has_answered else policy.first_contact_attempts
+        return attempts.count < min(limit, policy.max_attempts) and (
+            wait_s < attempts.remaining_s() and self._budget.take()
+        )
+
+    def _backoff_s(self, tries: int) -> float:
+        # The exponent is bounded because a float overflows before a long outage ends.
+        bound_s = self._policy.initial_backoff_s * 2.0 ** min(tries - 1, 30)
+        return random.uniform(0.0, min(bound_s, self._policy.max_backoff_s))  # noqa: S311  # jitter, no secret
+
+    def _diagnosed(self, error: UnavailableError, attempts: Attempts) -> Flow[ServiceError]:
+        """The same failure under the name that the server's state gives it."""
+        if type(error) is not UnavailableError:
+            return error
+        spare_s = max(attempts.remaining_s(), attempts.timeout_s * _DIAGNOSIS_SHARE)
+        question = service_pb2.ModelReadyRequest(name=attempts.model, version=attempts.version)
+        try:
+            answer = yield Call("ModelReady", question, min(DIAGNOSIS_TIMEOUT_S, spare_s))
+        except (UnavailableError, DeadlineError):
+            return ConnectionFailedError(f"cannot reach Triton at {self._url}: {error.message}")
+        except ServiceError:
+            return ModelNotReadyError(f"model {attempts.model!r} is not ready: {error.message}")
+        if attempts.model and not answer.ready:
+            return ModelNotReadyError(f"model {attempts.model!r} is not ready: {error.message}")
+        return OverloadedError(f"Triton at {self._url} refused the request: {error.message}")
+
+
+def _timeout_s(attempts: Attempts, method: str, request: Any) -> float:  # noqa: ANN401
+    if method == "ModelInfer":
+        return _infer_timeout_s(attempts, request)
+    return max(0.0, attempts.remaining_s())
+
+
+def _infer_timeout_s(attempts: Attempts, request: Any) -> float:  # noqa: ANN401
+    remaining_s = max(0.0, attempts.remaining_s())
+    set_queue_timeout(request, remaining_s * QUEUE_SHARE_OF_DEADLINE)
+    return remaining_s
+
+
+def _located(error: BertritonError, url: str, attempts: Attempts) -> BertritonError:
+    if not isinstance(error, DeadlineError):
+        return error
+    what = f"model {attempts.model!r} at {url}" if attempts.model else f"Triton at {url}"
+    return DeadlineError(f"no answer from {what} within {attempts.asked_timeout_s:g} s")

@@ -1,0 +1,106 @@
+"""The weights of a checkpoint: each lies in its file until it is asked for, and all are checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from bertriton_export.checkpoint.dimensions import tensor_shapes
+from bertriton_export.errors import CheckpointError, TensorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bertriton_export.checkpoint.dimensions import BertConfig
+
+FLOAT_DTYPES: Final = frozenset({"F16", "BF16", "F32", "F64"})  # as safetensors calls them
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """A tensor that stays in its file until it is asked for."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: str  # one of FLOAT_DTYPES, or another type that `Weights` refuses
+    load: Callable[[], NDArray[Any]]  # any float type
+
+
+class Weights:
+    """The weights of one classifier, each read when asked for, so that memory holds only one.
+
+    Construction checks every name and shape against the configuration; nothing after it meets a missing
+    or misshapen tensor.
+
+    Args:
+        config: the dimensions to check against.
+        tensors: under the names of their checkpoint.
+        source: the file to name when a tensor is missing altogether.
+        own_name: gives the checkpoint's name of a tensor, where that is not BERT's.
+
+    Raises:
+        TensorError: a tensor is missing, unknown, or has another shape or type.
+        CheckpointError: the configuration tells of more layers than there are tensors.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        tensors: Mapping[str, LazyTensor],
+        source: Path,
+        own_name: Callable[[str], str] = str,
+    ) -> None:
+        if config.num_hidden_layers > len(tensors):  # before a name is made for each of their tensors
+            raise CheckpointError(
+                source, f"{len(tensors)} tensors cannot be those of {config.num_hidden_layers} layers"
+            )
+        name_to_own = {name: own_name(name) for name in tensor_shapes(config)}
+        expected = {name_to_own[name]: shape for name, shape in tensor_shapes(config).items()}
+        for name, shape in expected.items():
+            if name not in tensors:
+                raise TensorError(source, name, expected=f"shape {list(shape)}", found="no such tensor")
+            if tensors[name].shape != shape:
+                raise TensorError(
+                    tensors[name].file,
+                    name,
+                    expected=f"shape {list(shape)}",
+                    found=f"shape {list(tensors[name].shape)}",
+                )
+            if tensors[name].dtype not in FLOAT_DTYPES:
+                raise TensorError(
+                    tensors[name].file,
+                    name,
+                    expected=f"one of {sorted(FLOAT_DTYPES)}",
+                    found=tensors[name].dtype,
+                )
+        for name in tensors.keys() - expected.keys():
+            raise TensorError(
+                tensors[name].file,
+                name,
+                expected="only a classifier's tensors",
+                found="an extra tensor",
+            )
+        self._tensors = {name: tensors[own] for name, own in name_to_own.items()}
+        self._name_to_own = name_to_own
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the tensors."""
+        return iter(self._tensors)
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        """The tensor as float32.
+
+        Raises:
+            TensorError: it holds a value that is not finite.
+        """
+        tensor = self._tensors[name]
+        array = tensor.load().astype(np.float32, copy=False)
+        if not np.isfinite(array).all():
+            own = self._name_to_own[name]
+            raise TensorError(tensor.file, own, expected="finite values", found="NaN or infinity")
+        return array

@@ -1,0 +1,164 @@
+"""Whether an int8 graph decides as its fp32 twin does, and which layers are to blame when it does not.
+
+To keep its answer is, for a single label, to keep the best one; for several labels, to keep each on its side
+of the threshold; for a value, to stay within a small part of its spread over the texts.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from bertriton import contract
+from bertriton_export.errors import Int8GateError
+from bertriton_export.network import encoder_linears
+from bertriton_export.verification import GraphSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from tokenizers import Encoding
+
+    from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.network import GraphOptions, GraphWriter
+
+    Stage = Callable[[str], object]
+
+MIN_LABEL_AGREEMENT: Final = 0.995  # share of answers that are kept
+MAX_MEAN_DIFFERENCE: Final = 0.005  # of probability
+# Of a value, in standard deviations of it over the texts.
+MAX_MEAN_VALUE_DIFFERENCE: Final = 0.025
+KEPT_VALUE_DIFFERENCE: Final = 0.1
+SMALLEST_SPREAD: Final = 1e-6  # in place of none, where all texts have the same value
+
+# Finding the layers to blame takes a graph a layer, so on a part of the texts.
+TEXTS_TO_BLAME_ON: Final = 50
+BLAMED_LAYERS: Final = 3
+
+
+@dataclass(frozen=True)
+class Int8Comparison:
+    """How an int8 graph's answers differ from fp32's on real text."""
+
+    texts: int
+    label_agreement: float  # share of answers that are kept
+    mean_difference: float  # of probability, over texts and labels; of a value, in standard deviations
+    max_difference: float
+    allowed_difference: float = MAX_MEAN_DIFFERENCE  # on average
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the int8 graph may be served in the fp32 graph's place."""
+        return self.label_agreement >= MIN_LABEL_AGREEMENT and self.mean_difference <= self.allowed_difference
+
+    def __str__(self) -> str:
+        return (
+            f"{self.label_agreement:.2%} of the answers to {self.texts} texts are kept "
+            f"(required {MIN_LABEL_AGREEMENT:.1%}), scores move by {self.mean_difference:.4f} "
+            f"on average (allowed {self.allowed_difference})"
+        )
+
+
+def require_int8_close_to_fp32(
+    checkpoint: Checkpoint,
+    encodings: Sequence[Encoding],
+    fp32_and_int8: tuple[Path, Path],
+    options: GraphOptions,
+    on_stage: Stage,
+    *,
+    write: GraphWriter,
+) -> Int8Comparison:
+    """Compare the two graphs on tokenised texts; `write` wrote the int8 one with `options`.
+
+    Raises:
+        Int8GateError: the int8 graph is too far off; names the layers that hurt most.
+    """
+    fp32, int8 = (_probabilities(file, encodings, on_stage) for file in fp32_and_int8)
+    comparison = _compare(checkpoint, int8, fp32)
+    if not comparison.is_close:
+        part = slice(TEXTS_TO_BLAME_ON)
+        layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage, write=write)
+        raise Int8GateError(str(comparison), layers)
+    return comparison
+
+
+def closest_to_fp32(
+    checkpoint: Checkpoint,
+    encodings: Sequence[Encoding],
+    fp32_file: Path,
+    candidates: Sequence[GraphOptions],
+    *,
+    write: GraphWriter,
+) -> GraphOptions:
+    """Those options whose int8 graph moves probabilities least, on average over tokenised texts."""
+    if len(candidates) == 1:
+        return candidates[0]
+    fp32 = GraphSession(fp32_file).probabilities(encodings)
+
+    def mean_difference(options: GraphOptions) -> float:
+        return _compare(checkpoint, _written(checkpoint, encodings, options, write), fp32).mean_difference
+
+    return min(candidates, key=mean_difference)
+
+
+def _written(
+    checkpoint: Checkpoint, encodings: Sequence[Encoding], options: GraphOptions, write: GraphWriter
+) -> NDArray[np.float32]:
+    """What a graph of these options answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        return GraphSession(write(checkpoint, Path(folder), options)).probabilities(encodings)
+
+
+def _probabilities(file: Path, encodings: Sequence[Encoding], on_stage: Stage) -> NDArray[np.float32]:
+    def tell(share: float) -> None:
+        on_stage(f"comparing int8 with fp32 on {len(encodings)} texts: {share:.0%}")
+
+    return GraphSession(file).probabilities(encodings, tell)
+
+
+def _compare(checkpoint: Checkpoint, int8: NDArray[np.float32], fp32: NDArray[np.float32]) -> Int8Comparison:
+    differences = np.abs(int8 - fp32)  # (R, C)
+    allowed_difference = MAX_MEAN_DIFFERENCE
+    if checkpoint.problem_type == contract.REGRESSION:
+        differences /= np.maximum(fp32.std(axis=0), SMALLEST_SPREAD)
+        allowed_difference = MAX_MEAN_VALUE_DIFFERENCE
+        is_kept = differences <= KEPT_VALUE_DIFFERENCE
+    elif checkpoint.problem_type == contract.MULTI_LABEL:
+        is_kept = (int8 >= checkpoint.threshold) == (fp32 >= checkpoint.threshold)
+    else:
+        is_kept = int8.argmax(axis=-1) == fp32.argmax(axis=-1)
+    return Int8Comparison(
+        texts=len(fp32),
+        label_agreement=float(is_kept.mean()),
+        mean_difference=float(differences.mean()),
+        max_difference=float(differences.max()),
+        allowed_difference=allowed_difference,
+    )
+
+
+def _layers_to_blame(
+    checkpoint: Checkpoint,
+    encodings: Sequence[Encoding],
+    fp32: NDArray[np.float32],
+    options: GraphOptions,
+    on_stage: Stage,
+    *,
+    write: GraphWriter,
+) -> tuple[str, ...]:
+    """The layers that move probabilities most when each alone is int8, worst first."""
+    linears = frozenset(encoder_linears(checkpoint.config))
+    layer_to_difference = {}
+    for index in range(checkpoint.config.num_hidden_layers):
+        layer = f"encoder.layer.{index}"
+        on_stage(f"looking for the layers to blame: {layer}")
+        alone = frozenset(name for name in linears if name.startswith(f"bert.{layer}."))
+        only_this = replace(options, keep_fp32=options.keep_fp32 | (linears - alone))
+        int8 = _written(checkpoint, encodings, only_this, write)
+        layer_to_difference[layer] = _compare(checkpoint, int8, fp32).mean_difference
+    by_difference = sorted(layer_to_difference, key=layer_to_difference.__getitem__, reverse=True)
+    return tuple(by_difference[:BLAMED_LAYERS])

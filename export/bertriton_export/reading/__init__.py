@@ -1,0 +1,9 @@
+"""What strangers made: one module, or one room, a format; bytes are parsed here and never run.
+
+In: a path, or the id of a model on the hub. Out: a `Checkpoint`, or a `CheckpointError` that names the
+file.
+"""
+
+from bertriton_export.reading.formats import READERS, default_name, read_checkpoint
+
+__all__ = ["READERS", "default_name", "read_checkpoint"]

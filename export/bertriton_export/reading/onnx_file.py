@@ -1,0 +1,222 @@
+"""Recover the weights of a BERT classifier from an ONNX export of it, by names and by the graph's structure.
+
+Exporters keep the names of embeddings, LayerNorms and biases, but fold the transposition of a linear layer's
+weight into an unnamed constant: the weight is what the MatMul before the Add of the bias multiplies with.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from bertriton_export.checkpoint import GraphFacts, LazyTensor
+from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
+from bertriton_export.reading.files import Folder, byte_size, lazy_tensor, map_file, release_pages, transposed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bertriton_export.reading.files import FileTree
+
+_TYPE_TO_DTYPE: Final = {1: "F32", 10: "F16", 11: "F64", 16: "BF16"}
+_PARAMETERS: Final = ("bert.", "classifier.")
+_FIRST_QUERY_BIAS: Final = "bert.encoder.layer.0.attention.self.query.bias"
+# Operators after which weights are no longer what was trained, or no longer apart from each other.
+_QUANTISED: Final = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul"})
+_PLAIN_DOMAINS: Final = frozenset({"", "ai.onnx"})
+# What a graph raises that lacks inputs, or has names that are no text.
+_STRUCTURE_ERRORS: Final = (IndexError, TypeError, ValueError, KeyError, AttributeError)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except _STRUCTURE_ERRORS as exc:
+        raise CheckpointError(file, f"not a well-formed ONNX graph: {exc}") from exc
+
+
+def onnx_tensors(file: Path) -> Iterator[tuple[str, LazyTensor]]:
+    """The weights in an ONNX file under Hugging Face names.
+
+    Raises:
+        CheckpointError: the file is damaged.
+        UnsupportedModelError: the graph was quantised, or fused by an optimiser.
+    """
+    yield from (
+        OnnxClassifier(file, map_file(file), Folder(file.parent, links_may_leave=True)).tensors().items()
+    )
+
+
+class OnnxClassifier:
+    """The graph of one classifier.
+
+    Args:
+        file: to name in messages.
+        content: the bytes of the ONNX file.
+        beside: the folder for weights that are kept outside the file; None refuses those.
+
+    Raises:
+        CheckpointError: the bytes are no ONNX model.
+        UnsupportedModelError: the graph was quantised, or fused by an optimiser.
+    """
+
+    def __init__(self, file: Path, content: memoryview, beside: FileTree | None = None) -> None:
+        self._file = file
+        self._beside = beside
+        encoded = bytes(content)
+        release_pages(content)
+        try:
+            graph = onnx.ModelProto.FromString(encoded).graph
+        except DecodeError as exc:
+            raise CheckpointError(file, f"not a whole ONNX file: {exc}") from exc
+        self._nodes = list(graph.node)
+        with _whole(file):
+            self._refuse_changed_weights()
+            self._index(graph)
+
+    def _index(self, graph: onnx.GraphProto) -> None:
+        self._name_to_node = {output: node for node in self._nodes for output in node.output}
+        self._name_to_tensor = {tensor.name: tensor for tensor in graph.initializer}
+        for node in self._nodes:
+            if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
+                self._name_to_tensor[node.output[0]] = node.attribute[0].t
+        # Equal tensors are kept once, and the others refer to them.
+        for node in self._nodes:
+            if node.op_type == "Identity" and node.input[0] in self._name_to_tensor:
+                self._name_to_tensor[node.output[0]] = self._name_to_tensor[node.input[0]]
+
+    def _refuse_changed_weights(self) -> None:
+        for node in self._nodes:
+            if node.op_type in _QUANTISED:
+                raise UnsupportedModelError(
+                    f"{self._file}: is quantised ({node.op_type}); export from the float checkpoint"
+                )
+            if node.domain not in _PLAIN_DOMAINS:
+                raise UnsupportedModelError(
+                    f"{self._file}: was fused by an optimiser ({node.domain}.{node.op_type}); "
+                    "export from the graph before optimisation"
+                )
+
+    def tensors(self) -> dict[str, LazyTensor]:
+        """Every weight under its Hugging Face name."""
+        with _whole(self._file):
+            named = {
+                name: self._lazy(name, name)
+                for name in self._name_to_tensor
+                if name.startswith(_PARAMETERS) and name.endswith((".weight", ".bias"))
+            }
+            additions = [node for node in self._nodes if node.op_type == "Add"]
+            return named | dict(pair for node in additions for pair in self._weight_before(node))
+
+    def _weight_before(self, add: Any) -> Iterator[tuple[str, LazyTensor]]:  # noqa: ANN401 (a NodeProto)
+        bias = next(
+            (name for name in add.input if name.startswith(_PARAMETERS) and name.endswith(".bias")), ""
+        )
+        for name in add.input:
+            product = self._name_to_node.get(name)
+            if bias and product is not None and product.op_type == "MatMul":
+                weight = product.input[1]
+                if weight in self._name_to_tensor:
+                    parameter = f"{bias.removesuffix('.bias')}.weight"
+                    yield parameter, transposed(self._lazy(parameter, weight))
+
+    def _lazy(self, name: str, constant: str) -> LazyTensor:
+        tensor = self._name_to_tensor[constant]
+        shape = tuple(tensor.dims)
+        dtype = _TYPE_TO_DTYPE.get(tensor.data_type, onnx.TensorProto.DataType.Name(tensor.data_type))
+        if any(size < 1 for size in shape):
+            raise TensorError(self._file, name, expected="sizes from 1", found=f"shape {list(shape)}")
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            return self._outside(name, tensor, dtype, shape)
+        return LazyTensor(self._file, shape, dtype, partial(_load, self._file, name, tensor))
+
+    def _outside(self, name: str, tensor: Any, dtype: str, shape: tuple[int, ...]) -> LazyTensor:  # noqa: ANN401
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location, offset = entries.get("location", ""), entries.get("offset", "0")
+        # The location is part of the download: it must not lead anywhere else.
+        if self._beside is None or "/" in location or location not in self._beside.names():
+            raise CheckpointError(
+                self._file, f"tensor {name!r} is kept in {location!r}, which is no file of the folder"
+            )
+        if not offset.isdecimal() or dtype not in _TYPE_TO_DTYPE.values():
+            raise TensorError(self._file, name, expected="an offset and a type", found=f"{offset!r}, {dtype}")
+        data = self._beside.read(location)[int(offset) :][: byte_size(dtype, shape)]
+        if len(data) != byte_size(dtype, shape):
+            raise TensorError(
+                self._file,
+                name,
+                expected=f"{byte_size(dtype, shape)} bytes in {location}",
+                found=f"{len(data)} bytes",
+            )
+        return lazy_tensor(self._beside.path / location, data, dtype, shape)
+
+    def facts(self) -> GraphFacts:
+        """Heads, epsilon and activation, where no config.json tells them.
+
+        Raises:
+            UnsupportedModelError: the graph does not tell one of them.
+        """
+        with _whole(self._file):
+            head_size, epsilon, activation = self._head_size(), self._epsilon(), self._activation()
+        bias = self._name_to_tensor.get(_FIRST_QUERY_BIAS)
+        if not head_size or epsilon is None or activation is None or bias is None or not bias.dims:
+            raise UnsupportedModelError(
+                f"{self._file}: the graph tells head size {head_size}, epsilon {epsilon} and activation "
+                f"{activation}; expected all three, as PyTorch exports them"
+            )
+        return GraphFacts(bias.dims[0] // head_size, epsilon, activation)
+
+    def _head_size(self) -> int | None:
+        """What the query is reshaped to: [..., heads, head size]."""
+        for node in self._nodes:
+            producer = self._name_to_node.get(node.input[0]) if node.op_type == "Reshape" else None
+            if producer is not None and _FIRST_QUERY_BIAS in producer.input:
+                shape = node.input[1]
+                concatenation = self._name_to_node.get(shape)
+                if concatenation is not None and concatenation.op_type == "Concat":
+                    shape = concatenation.input[-1]
+                if shape in self._name_to_tensor:
+                    return int(self._constant(shape).flat[-1])
+        return None
+
+    def _epsilon(self) -> float | None:
+        for node in self._nodes:
+            if node.op_type == "LayerNormalization":
+                return next((value.f for value in node.attribute if value.name == "epsilon"), None)
+            if node.op_type == "Sqrt" and (add := self._name_to_node.get(node.input[0])) is not None:
+                constants = [name for name in add.input if name in self._name_to_tensor]
+                if add.op_type == "Add" and constants:
+                    return float(self._constant(constants[0]).flat[0])
+        return None
+
+    def _activation(self) -> str | None:
+        operators = [node.op_type for node in self._nodes]
+        if "Erf" in operators:
+            return "gelu"
+        if "Relu" in operators:
+            return "relu"
+        # The pooler has one; more are in the feed-forward blocks.
+        return "gelu_tanh" if operators.count("Tanh") > 1 else None
+
+    def _constant(self, name: str) -> NDArray[Any]:
+        return _load(self._file, name, self._name_to_tensor[name])
+
+
+def _load(file: Path, name: str, tensor: Any) -> NDArray[Any]:  # noqa: ANN401 (a TensorProto)
+    try:
+        array: NDArray[Any] = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as exc:
+        raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc
+    if not array.size:
+        raise TensorError(file, name, expected="values", found="none")
+    return array if array.dtype.kind in "fiu" else array.astype(np.float32)

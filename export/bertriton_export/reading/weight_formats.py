@@ -1,0 +1,98 @@
+"""The weight formats that a Hugging Face folder may hold, and which one wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from bertriton_export.checkpoint import read_json
+from bertriton_export.errors import CheckpointError
+from bertriton_export.hashing import sha256_of
+from bertriton_export.reading.onnx_file import onnx_tensors
+from bertriton_export.reading.pytorch import torch_tensors
+from bertriton_export.reading.safetensors_file import safetensors_tensors
+from bertriton_export.reading.tensorflow import checkpoint_tensors, h5_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from bertriton_export.checkpoint import LazyTensor
+
+
+@dataclass(frozen=True)
+class WeightFormat:
+    """One format: the file's name, and how to list its tensors under Hugging Face names."""
+
+    name: str
+    file: str
+    tensors: Callable[[Path], Iterator[tuple[str, LazyTensor]]]
+    data_pattern: str = ""  # of further files beside it, where it is only an index
+
+    @property
+    def shard_index(self) -> str:
+        """The file that names the shards where there are several (docs/transformers/big_models)."""
+        return f"{self.file}.index.json"
+
+
+# The first one that a folder holds is read.
+WEIGHT_FORMATS: Final = (
+    WeightFormat("safetensors", "model.safetensors", safetensors_tensors),
+    WeightFormat("PyTorch", "pytorch_model.bin", torch_tensors),
+    WeightFormat("Keras", "tf_model.h5", h5_tensors),
+    WeightFormat(
+        "TensorFlow SavedModel", "variables/variables.index", checkpoint_tensors, "variables.data-*"
+    ),
+    WeightFormat(
+        "TensorFlow SavedModel",
+        "saved_model/1/variables/variables.index",
+        checkpoint_tensors,
+        "variables.data-*",
+    ),
+    WeightFormat("TensorFlow checkpoint", "variables.index", checkpoint_tensors, "variables.data-*"),
+    WeightFormat("ONNX", "model.onnx", onnx_tensors, "model.onnx?data"),
+    WeightFormat("ONNX", "onnx/model.onnx", onnx_tensors, "model.onnx?data"),
+)
+
+
+@dataclass(frozen=True)
+class FolderWeights:
+    """All tensors of a folder, whatever format they are in."""
+
+    format: str  # a WeightFormat's name
+    file: Path  # the first weight file, to name where a tensor is missing
+    tensors: dict[str, LazyTensor]
+    sha256: str  # of the weight files
+
+
+def read_weights(folder: Path) -> FolderWeights:
+    """Find the weights of a Hugging Face folder and list their tensors.
+
+    Raises:
+        CheckpointError: there are none, or a file is damaged.
+    """
+    for weight_format in WEIGHT_FORMATS:
+        if files := _files(folder, weight_format):
+            tensors = {name: tensor for file in files for name, tensor in weight_format.tensors(file)}
+            data = (
+                sorted(files[0].parent.glob(weight_format.data_pattern)) if weight_format.data_pattern else []
+            )
+            return FolderWeights(weight_format.name, files[0], tensors, sha256_of([*files, *data]))
+    names = [name for weights in WEIGHT_FORMATS for name in (weights.file, weights.shard_index)]
+    raise CheckpointError(folder, f"holds no weights: none of {', '.join(names)}")
+
+
+def _files(folder: Path, weight_format: WeightFormat) -> list[Path]:
+    if (folder / weight_format.file).exists():
+        return [folder / weight_format.file]
+    index_file = folder / weight_format.shard_index
+    if not index_file.exists():
+        return []
+    weight_map = read_json(index_file).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(index_file, "its weight_map is empty")
+    for name in weight_map.values():
+        # The index is part of the download: it must not lead anywhere else.
+        if not isinstance(name, str) or "/" in name or "\\" in name or not (folder / name).is_file():
+            raise CheckpointError(index_file, f"names a shard {name!r} that is not a file of the folder")
+    return [folder / name for name in sorted(set(weight_map.values()))]

@@ -1,0 +1,66 @@
+"""Graphs for CPUs, in int8 or fp32, and how Triton serves them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bertriton_export.int8 import write_fp32_graph, write_int8_graph
+from bertriton_export.targets.graph_request import WrittenGraph
+from bertriton_export.targets.network_config import KIND_CPU, NetworkConfig, WarmUp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bertriton.contract import ClassifierInfo
+    from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.targets.graph_request import GraphRequest
+
+PRECISIONS: Final = ("int8", "fp32")
+
+# Rows that Triton merges into a batch of the network. On a CPU more make no text faster, and what came first
+# would wait for what came last.
+MERGED_ROWS: Final = 16
+# The pip-only server runs no more tokens than this at once on a core, enough for full speed; larger requests
+# run in pieces.
+MICRO_BATCH_TOKENS: Final = 512
+SHORT_WARMUP_TOKENS: Final = 16
+LONG_WARMUP_TEXTS: Final = 8  # at once, so that several cores have had their longest run before any request
+
+
+def write_cpu_graph(
+    checkpoint: Checkpoint, folder: Path, request: GraphRequest, on_stage: Callable[[str], object]
+) -> WrittenGraph:
+    """Write the graph in the precision asked for; of int8, it is the fp32 twin that meets the reference.
+
+    Raises:
+        OptionError, VerificationError, Int8GateError: as `int8_graph` does.
+    """
+    if request.int8:
+        verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage)
+        return WrittenGraph(verification, "fp32 logits", comparison)
+    return WrittenGraph(write_fp32_graph(checkpoint, folder, on_stage)[1], "fp32 logits")
+
+
+def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
+    """How Triton serves the graph."""
+    parameters = {
+        "micro_batch_elements": str(MICRO_BATCH_TOKENS),
+        # It keeps a plan for every number of tokens that comes, and memory would grow with them.
+        "enable_mem_pattern": "0",
+    }
+    if request.int8 and request.int8.vnni:
+        # For the pip-only server, which warns where a CPU has none.
+        parameters["cpu_feature"] = "vnni"
+    return NetworkConfig(
+        backend="onnxruntime",
+        kind=KIND_CPU,
+        merged_rows=(MERGED_ROWS,),
+        warmups=(
+            WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length)),
+            WarmUp(info.max_length),
+            WarmUp(info.max_length, min(LONG_WARMUP_TEXTS, info.max_batch_size)),
+            WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length), info.max_batch_size),
+        ),
+        parameters=parameters,
+    )

@@ -1,0 +1,9 @@
+"""Where tritonserver comes from: an installed one, or an environment that pip fills.
+
+In: the machine as it is. Out: a `Runtime`, the command and the environment to start.
+"""
+
+from bertriton_server.runtime.find import Runtime, find_runtime
+from bertriton_server.runtime.pip_runtime import runtime_directory
+
+__all__ = ["Runtime", "find_runtime", "runtime_directory"]

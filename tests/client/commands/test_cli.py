@@ -1,0 +1,262 @@
+"""The command line as a shell sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+import bertriton
+from bertriton._commands.classify import classify_command
+from bertriton._commands.server import health_command, models_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bertriton_server import LocalServer
+
+CLIENT_ROOT = Path(bertriton.__file__).parent.parent
+COMMAND = [sys.executable, "-m", "bertriton"]
+
+# A stand-in for an environment in which a package is not installed.
+WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+missing = sys.argv[1].split(",")
+find_spec = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *where: None if name.split(".")[0] in missing else find_spec(name, *where)
+sys.path.insert(0, sys.argv[2])
+sys.argv = ["bertriton", *sys.argv[3:]]
+from bertriton.__main__ import main
+main()
+"""
+
+
+def _run(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, *arguments], input=stdin, capture_output=True, check=False, env=os.environ | environment
+    )
+
+
+def _run_without(missing: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT, missing, str(CLIENT_ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def classify(imdb_server: LocalServer) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return _run("classify", *arguments, stdin=stdin, BERTRITON_URL=imdb_server.grpc_url)
+
+    return run
+
+
+def test_texts_are_printed_with_label_and_score(
+    classify: Callable[..., subprocess.CompletedProcess[bytes]],
+) -> None:
+    done = classify("A lovely film.", "Dreadful,\nall of it.")
+
+    lines = [line.split("  ") for line in done.stdout.decode().splitlines()]
+    assert [(label, text) for label, _, text in lines] == [
+        ("pos", "A lovely film."),
+        ("neg", "Dreadful, all of it."),
+    ]
+    assert all(0.5 < float(score) <= 1 for _, score, _ in lines)
+
+
+def test_lines_of_standard_input_become_json_lines(
+    classify: Callable[..., subprocess.CompletedProcess[bytes]],
+) -> None:
+    done = classify("--json", stdin="gut gemacht 🎬\r\n\nawful\n".encode())
+
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["text"] for answer in answers] == ["gut gemacht 🎬", "", "awful"]
+    assert answers[2]["label"] == "neg"
+    assert answers[2]["scores"]["neg"] == answers[2]["score"]
+
+
+def test_a_line_that_is_not_utf8_is_one_line_of_error(
+    classify: Callable[..., subprocess.CompletedProcess[bytes]],
+) -> None:
+    done = classify(stdin=b"fine\n\xff\n")
+
+    assert done.returncode == 1
+    assert done.stdout.count(b"\n") == 1
+    assert done.stderr.startswith(b"Error: text 1: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_an_unreachable_server_is_one_line_of_error() -> None:
+    done = _run("classify", "--url", "localhost:1", "text")
+
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert done.stderr.startswith(b"Error: cannot reach Triton at localhost:1: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    assert _run("classify", "--bogus").returncode == 2
+
+
+def test_a_closed_pipe_is_no_traceback(imdb_server: LocalServer) -> None:
+    endless = f"yes good | {' '.join(COMMAND)} classify --url {imdb_server.grpc_url} | head -1"
+
+    done = subprocess.run(endless, shell=True, capture_output=True, check=False)  # noqa: S602
+
+    assert done.stdout.startswith(b"pos")
+    assert done.stderr == b""
+
+
+def test_an_interruption_is_quiet(imdb_server: LocalServer) -> None:
+    command = [*COMMAND, "classify", "--url", imdb_server.grpc_url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=10)
+
+    assert process.returncode == 130
+    assert stderr.strip() == b""
+
+
+def test_the_classifiers_of_a_server_are_listed(imdb_server: LocalServer) -> None:
+    done = _run("models", "--json", BERTRITON_URL=imdb_server.grpc_url)
+
+    (served,) = map(json.loads, done.stdout.splitlines())
+    assert (served["name"], served["versions"], served["ready"]) == ("imdb", ["1"], True)
+    assert served["info"]["labels"] == ["neg", "pos"]
+    assert "neg, pos" in _run("models", BERTRITON_URL=imdb_server.grpc_url).stdout.decode()
+
+
+def test_a_healthy_server_exits_with_0(imdb_server: LocalServer) -> None:
+    done = _run("health", BERTRITON_URL=imdb_server.grpc_url)
+
+    assert (done.returncode, done.stdout) == (0, b"imdb  ready\n")
+
+
+def test_a_server_that_is_not_healthy_exits_with_1(imdb_server: LocalServer) -> None:
+    away = _run("health", "--url", "localhost:1")
+    another = _run("health", "--url", imdb_server.grpc_url, "--model", "nowhere")
+
+    assert [away.returncode, another.returncode] == [1, 1]
+    assert another.stderr == f"Error: no classifier 'nowhere' at {imdb_server.grpc_url}\n".encode()
+
+
+@pytest.mark.parametrize(("shell", "sign"), [("bash", "complete"), ("zsh", "compdef"), ("fish", "complete")])
+def test_a_shell_gets_its_completion(shell: str, sign: str) -> None:
+    done = _run("completion", shell)
+
+    assert done.returncode == 0
+    assert sign in done.stdout.decode()
+    assert "_BERTRITON_COMPLETE" in done.stdout.decode()
+
+
+def test_commands_and_options_are_completed() -> None:
+    def completed(words: str, place: int) -> list[str]:
+        environment = {"_BERTRITON_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+        return [line.split(",")[1] for line in _run(**environment).stdout.decode().splitlines()]
+
+    assert completed("bertriton he", 1) == ["health"]
+    assert completed("bertriton classify --trun", 2) == ["--truncation"]
+
+
+@pytest.mark.parametrize("command", [classify_command, health_command, models_command])
+def test_every_option_has_an_environment_variable(command: click.Command) -> None:
+    context = click.Context(command)
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+
+    for option in options:
+        longest = max(option.opts, key=len)
+        assert option.envvar == "BERTRITON_" + longest.removeprefix("--").replace("-", "_").upper()
+        record = option.get_help_record(context)
+        assert record is not None
+        assert f"env var: {option.envvar}" in " ".join(record[1].split())
+
+
+def test_a_file_is_classified_and_not_twice(imdb_server: LocalServer, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("good film\nawful film\n")
+    words = ["classify", "--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl")]
+
+    first = _run(*words, BERTRITON_URL=imdb_server.grpc_url)
+    second = _run(*words, BERTRITON_URL=imdb_server.grpc_url)
+
+    assert (first.returncode, second.returncode) == (0, 1)
+    assert first.stderr == f"2 rows classified into {tmp_path / 'out.jsonl'}\n".encode()
+    assert b"exists already" in second.stderr
+    answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert ["pos", "neg"] == [answer["predicted_label"] for answer in answers]
+
+
+@pytest.mark.parametrize(
+    "words", [["--input", "a.csv"], ["--output", "a.csv"], ["--input", "a.csv", "--output", "b.csv", "text"]]
+)
+def test_options_that_contradict_each_other_are_a_usage_error(words: list[str]) -> None:
+    assert _run("classify", *words).returncode == 2
+
+
+def test_a_parquet_file_without_its_extra_says_what_to_install(
+    imdb_server: LocalServer, tmp_path: Path
+) -> None:
+    (tmp_path / "in.parquet").touch()
+    words = ["--input", str(tmp_path / "in.parquet"), "--output", str(tmp_path / "out.csv")]
+
+    done = _run_without("pyarrow", "classify", "--url", imdb_server.grpc_url, *words)
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: pyarrow is not installed: pip install 'bertriton[files]'\n"
+
+
+@pytest.mark.parametrize("header", ["no-value", "=value"])
+def test_a_header_without_name_and_value_is_a_usage_error(header: str) -> None:
+    assert _run("models", "--header", header).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "command", ["classify", "completion", "evaluate", "export", "health", "models", "serve"]
+)
+def test_every_command_is_where_the_table_says(command: str) -> None:
+    done = _run(command, "--help")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: bertriton {command}".encode())
+
+
+def test_the_help_lists_every_command_without_their_extras() -> None:
+    done = _run_without("onnx,onnxruntime,tokenizers,bertriton_export,bertriton_server", "--help")
+
+    assert done.returncode == 0
+    assert {"classify", "completion", "evaluate", "export", "health", "models", "serve"} <= {
+        line.split()[0] for line in done.stdout.splitlines() if line
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "package"), [("export", "onnx"), ("evaluate", "sklearn"), ("serve", "bertriton_server")]
+)
+def test_a_command_without_its_extra_says_what_to_install(command: str, package: str) -> None:
+    done = _run_without(package, command, "--flag", "argument")
+
+    assert done.returncode == 1
+    assert f"pip install 'bertriton[{command}]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_click_the_command_says_what_to_install() -> None:
+    done = _run_without("click", "classify", "text")
+
+    assert done.returncode == 1
+    assert done.stderr == "bertriton: the command line needs an extra: pip install 'bertriton[cli]'\n"
+
+
+def test_the_version_is_the_packages() -> None:
+    assert _run("--version").stdout.decode().split()[-1] == bertriton.__version__

@@ -1,0 +1,136 @@
+"""Tokens are those of Transformers, whatever the text and however the checkpoint keeps its tokenizer."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+
+from bertriton_export import CheckpointError
+from bertriton_export.reading import read_checkpoint
+
+TESTS = Path(__file__).parent.parent.parent
+GOLDEN = json.loads((TESTS / "data" / "random-texts.json").read_text("utf-8"))
+RANDOM = runpy.run_path(str(TESTS / "golden" / "random_texts.py"))
+FOLDERS = [
+    TESTS.parent / "checkpoints" / "imdb-minilm",
+    *(TESTS / "data" / "checkpoints").iterdir(),
+    *(TESTS / "data" / "architectures").iterdir(),
+]
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    strings: list[str] = RANDOM["random_texts"]()
+    return strings
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS), ids=lambda folder: folder.name)
+def test_tokens_of_random_texts_are_those_of_transformers(folder: Path, texts: list[str]) -> None:
+    checkpoint = read_checkpoint(folder)
+    tokenizer = Tokenizer.from_str(checkpoint.tokenizer_json)
+    tokenizer.enable_truncation(checkpoint.max_length)
+
+    found = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+
+    assert len(found) == RANDOM["COUNT"] == 10_000
+    assert GOLDEN[folder.name] == RANDOM["digests"](found)
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Any:
+    """Gives a copy of one of tests/data/architectures/ that a test may change."""
+    return lambda name: shutil.copytree(TESTS / "data" / "architectures" / name, tmp_path / name)
+
+
+def set_setting(folder: Path, **changes: Any) -> None:
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | changes))
+
+
+def ids(folder: Path, text: str) -> list[int]:
+    return list(Tokenizer.from_str(read_checkpoint(folder).tokenizer_json).encode(text).ids)
+
+
+def test_a_sentencepiece_model_alone_is_refused_with_what_to_do(copy_of: Any) -> None:
+    folder = copy_of("xlm-roberta-single")
+    (folder / "tokenizer.json").rename(folder / "sentencepiece.bpe.model")
+
+    with pytest.raises(CheckpointError, match=r"a SentencePiece model as tokenizer\.json"):
+        read_checkpoint(folder)
+
+
+def test_a_vocabulary_without_its_merges_is_refused(copy_of: Any) -> None:
+    folder = copy_of("roberta-multi")
+    (folder / "merges.txt").unlink()
+
+    with pytest.raises(CheckpointError, match=r"neither .* nor vocab\.json with merges\.txt"):
+        read_checkpoint(folder)
+
+
+def test_merges_that_are_none_are_refused(copy_of: Any) -> None:
+    folder = copy_of("roberta-multi")
+    (folder / "merges.txt").write_text("#version: 0.2\nnot in the vocabulary at all\n")
+
+    with pytest.raises(CheckpointError, match="the tokenizers library cannot read it"):
+        read_checkpoint(folder)
+
+
+def test_a_special_token_outside_the_vocabulary_is_refused(copy_of: Any) -> None:
+    folder = copy_of("roberta-multi")
+    set_setting(folder, cls_token="<start>")  # noqa: S106 (a token of text)
+
+    with pytest.raises(CheckpointError, match="cls_token '<start>' is not in the vocabulary"):
+        read_checkpoint(folder)
+
+
+def test_added_tokens_keep_their_ids(copy_of: Any) -> None:
+    folder = copy_of("bert-multi")
+    known = len((folder / "vocab.txt").read_text("utf-8").splitlines())
+    (folder / "vocab.txt").write_text(
+        "\n".join((folder / "vocab.txt").read_text("utf-8").splitlines()[:-1]), "utf-8"
+    )
+    set_setting(folder, added_tokens_decoder={str(known - 1): {"content": "<movie>", "special": True}})
+
+    assert ids(folder, "a<movie>")[-2] == known - 1
+
+    set_setting(folder, added_tokens_decoder={str(known + 5): {"content": "<movie>"}})
+    with pytest.raises(CheckpointError, match="'<movie>' does not get its id"):
+        read_checkpoint(folder)
+
+
+def test_tokens_added_in_a_file_of_the_old_kind_are_refused(copy_of: Any) -> None:
+    folder = copy_of("bert-multi")
+    (folder / "added_tokens.json").write_text('{"<movie>": 3}')
+
+    with pytest.raises(CheckpointError, match=r"added_tokens\.json beside it needs a tokenizer\.json"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_class", "is_lowercased"),
+    [("BertTokenizer", True), ("BertTokenizerFast", True), (None, True), ("PreTrainedTokenizerFast", False)],
+)
+def test_silent_settings_overrule_the_file_where_the_class_has_settings(
+    copy_of: Any, tokenizer_class: str | None, *, is_lowercased: bool
+) -> None:
+    """Its tokenizer.json keeps the case; Transformers' BertTokenizer lowercases unless told not to."""
+    folder = copy_of("bert-single")
+    set_setting(folder, tokenizer_class=tokenizer_class)
+
+    assert (ids(folder, "FILM") == ids(folder, "film")) == is_lowercased
+
+
+def test_token_types_are_read_where_the_tokenizer_gives_them(copy_of: Any) -> None:
+    folder = copy_of("bert-single")
+    assert read_checkpoint(folder).config.reads_token_types
+
+    set_setting(folder, model_input_names=["input_ids", "attention_mask"])
+    assert not read_checkpoint(folder).config.reads_token_types
+    set_setting(folder, model_input_names=None, tokenizer_class="RobertaTokenizer")
+    assert not read_checkpoint(folder).config.reads_token_types

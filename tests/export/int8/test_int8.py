@@ -1,0 +1,238 @@
+"""int8 graphs: close to fp32 or refused, and a text's logits are the same bits in any company."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertriton import contract
+from bertriton_export import Int8GateError, OptionError, export
+from bertriton_export.int8.gate import MAX_MEAN_DIFFERENCE, MIN_LABEL_AGREEMENT
+from bertriton_export.int8.smoothing import smoothing_factors
+from bertriton_export.network import (
+    FULL_WEIGHT_LEVELS,
+    REDUCED_WEIGHT_LEVELS,
+    encoder_linears,
+    quantise_weight,
+)
+from bertriton_export.reading import read_checkpoint
+from bertriton_export.verification import GraphSession, encode, open_session, packed_inputs, sample_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parent.parent.parent.parent
+EMBEDDED = ROOT / "checkpoints" / "imdb-minilm"
+TEXTS = sample_texts()
+# Of logits between -5 and 5, on average over texts: attention of a random network turns on tiny differences
+# of scores, so that single texts move more than in a trained one.
+RANDOM_NETWORK_TOLERANCE = 0.2
+
+
+@pytest.fixture(scope="module")
+def run(exported_imdb: Path) -> Callable[[list[Any]], Any]:
+    """Logits of tokenised texts in one batch, with the kernels that serving uses."""
+    file = exported_imdb / "imdb_bert" / "1" / "model.onnx"
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda encodings: session.run(["logits"], packed_inputs(encodings))[0]
+
+
+@pytest.fixture(scope="module")
+def encodings() -> list[Any]:
+    return encode(read_checkpoint(EMBEDDED), [*TEXTS, "", "a", " ".join(TEXTS)])
+
+
+@pytest.fixture(scope="module")
+def alone(run: Callable[[list[Any]], Any], encodings: list[Any]) -> Any:
+    return np.concatenate([run([encoding]) for encoding in encodings])
+
+
+@given(chosen=st.lists(st.integers(0, len(TEXTS) + 2), min_size=1, max_size=24))
+@settings(max_examples=25, deadline=None)
+def test_logits_are_bitwise_the_same_in_any_batch(
+    run: Callable[[list[Any]], Any], encodings: list[Any], alone: Any, chosen: list[int]
+) -> None:
+    found = run([encodings[index] for index in chosen])
+
+    np.testing.assert_array_equal(alone[chosen], found)
+
+
+def test_a_text_of_several_windows_is_bitwise_the_same_in_any_batch(
+    exported_imdb: Path, encodings: list[Any]
+) -> None:
+    session = onnxruntime.InferenceSession(exported_imdb / "imdb_bert" / "1" / "model.onnx")
+
+    def run(chosen: list[Any], marks: dict[int, int]) -> Any:
+        """Scores of texts, where `marks` makes some of the encodings further windows of the text before."""
+        inputs = packed_inputs(chosen)
+        starts = np.flatnonzero(inputs[contract.POSITION_IDS] == 0)
+        for index, mark in marks.items():
+            inputs[contract.POSITION_IDS][starts[index]] = mark
+        return session.run([contract.LOGITS, contract.PROBABILITIES], inputs)
+
+    mean, maximum = contract.NEXT_WINDOW_OF_MEAN, contract.NEXT_WINDOW_OF_MAXIMUM
+    averaged, largest = encodings[:3], encodings[3:5]
+    alone = [run(averaged, {1: mean, 2: mean}), run(largest, {1: maximum}), run(encodings[5:6], {})]
+
+    together = run(encodings[:6], {1: mean, 2: mean, 4: maximum})
+
+    for index, one in enumerate(zip(*alone, strict=True)):
+        np.testing.assert_array_equal(np.concatenate(one), together[index])
+    separate = run(encodings[:5], {})
+    np.testing.assert_allclose(together[1][0], separate[1][:3].mean(axis=0), atol=1e-6)
+    np.testing.assert_array_equal(together[1][1], separate[1][3:].max(axis=0))
+
+
+def test_default_export_is_int8_and_its_manifest_tells_how_close(exported_imdb: Path) -> None:
+    manifest = json.loads((exported_imdb / "imdb" / "1" / "manifest.json").read_text(encoding="utf-8"))
+
+    assert manifest["precision"] == "int8"
+    assert manifest["int8"]["texts"] == len(TEXTS)
+    assert manifest["int8"]["label_agreement"] >= MIN_LABEL_AGREEMENT
+    assert manifest["int8"]["mean_difference"] <= MAX_MEAN_DIFFERENCE
+
+
+@pytest.mark.parametrize(("vnni", "needed"), [(True, True), (False, False)])
+def test_config_asks_for_a_cpu_with_vnni_unless_weights_are_reduced(
+    three_labels: Path, tmp_path: Path, *, vnni: bool, needed: bool
+) -> None:
+    export(three_labels, name="tiny", repository=tmp_path, vnni=vnni, validation_texts=["a film"])
+
+    config = (tmp_path / "tiny_bert" / "config.pbtxt").read_text(encoding="utf-8")
+    assert ("vnni" in config) == needed
+
+
+def test_every_linear_layer_of_the_encoder_is_int8(exported_imdb: Path) -> None:
+    model = onnx.load(exported_imdb / "imdb_bert" / "1" / "model.onnx", load_external_data=False)
+
+    multiplications = [node for node in model.graph.node if node.op_type == "MatMulIntegerToFloat"]
+    assert len(multiplications) == len(encoder_linears(read_checkpoint(EMBEDDED).config))
+
+
+def test_one_scale_for_all_tokens_is_where_layernorm_bounds_them(exported_imdb: Path) -> None:
+    model = onnx.load(exported_imdb / "imdb_bert" / "1" / "model.onnx", load_external_data=False)
+
+    # The last input, a bias, can only be added where no scale of each token is still to be multiplied with.
+    whole = [node.name for node in model.graph.node if len(node.input) == 7]
+    assert len(whole) == read_checkpoint(EMBEDDED).config.num_hidden_layers
+    assert all("/intermediate/" in name for name in whole)
+
+
+def test_random_network_fails_the_gate_and_nothing_is_written(cased: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        Int8GateError, match=r"keep them with --keep-fp32, or export with --precision fp32"
+    ) as caught:
+        export(cased, repository=tmp_path / "repository")
+
+    assert sorted(caught.value.layers) == ["encoder.layer.0", "encoder.layer.1"]
+    assert list((tmp_path / "repository").iterdir()) == []
+
+
+def test_layers_kept_in_fp32_open_the_gate(three_labels: Path, tmp_path: Path) -> None:
+    report = export(three_labels, repository=tmp_path, keep_fp32=["encoder.layer.0", "encoder.layer.1"])
+
+    assert report.int8 is not None
+    assert report.int8.max_difference == 0
+
+
+def test_one_linear_layer_can_be_kept(three_labels: Path, tmp_path: Path) -> None:
+    kept = ["encoder.layer.0", "encoder.layer.1.output.dense", "bert.encoder.layer.1.intermediate"]
+    texts = ["a film"]  # on a single text hardly any network changes its label
+
+    export(three_labels, name="tiny", repository=tmp_path, keep_fp32=kept, validation_texts=texts)
+
+    model = onnx.load(tmp_path / "tiny_bert" / "1" / "model.onnx", load_external_data=False)
+    quantised = {node.name for node in model.graph.node if node.op_type == "MatMulIntegerToFloat"}
+    assert len(quantised) == 4
+    assert all("layer.1/attention" in name for name in quantised)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep_fp32": ["encoder.layer.7"]}, "'encoder.layer.7': no such layer"),
+        ({"keep_fp32": ["encoder.lay"]}, "no such layer"),
+        (
+            {"precision": "fp32", "keep_fp32": ["encoder.layer.0"]},
+            "are about int8, and the precision is fp32",
+        ),
+        ({"precision": "fp32", "vnni": False}, "are about int8"),
+        ({"precision": "int4"}, "expected one of int8, fp32"),
+        ({"target": "tpu"}, "target 'tpu': expected one of cpu"),
+    ],
+)
+def test_options_that_do_not_exist_or_fit_are_refused(
+    three_labels: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        export(three_labels, repository=tmp_path, **options)
+
+
+def test_random_networks_stay_within_the_stated_tolerance(three_labels: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(three_labels)
+    tokenised = encode(checkpoint, TEXTS[:40])
+    texts = ["a film"]
+    files = []
+    for precision in ("fp32", "int8"):
+        export(three_labels, name=precision, repository=tmp_path, precision=precision, validation_texts=texts)
+        files.append(tmp_path / f"{precision}_bert" / "1" / "model.onnx")
+
+    fp32, int8 = (GraphSession(file).logits(tokenised) for file in files)
+
+    assert 0 < np.abs(fp32 - int8).mean() < RANDOM_NETWORK_TOLERANCE
+
+
+@pytest.mark.parametrize("levels", [FULL_WEIGHT_LEVELS, REDUCED_WEIGHT_LEVELS])
+def test_quantised_weights_are_off_by_half_a_step_at_most(levels: int) -> None:
+    weight = np.random.default_rng(0).normal(size=(5, 64)).astype(np.float32)
+    weight[2] = 0
+
+    quantised = quantise_weight(weight, levels)
+
+    assert np.abs(quantised.values).max() == levels
+    error = np.abs(quantised.values.T * quantised.scales[:, None] - weight)
+    assert (error <= quantised.scales[:, None] * 0.5001).all()
+
+
+def test_reduced_weights_cannot_overflow_sixteen_bits() -> None:
+    """Without VNNI, two products of an unsigned and a signed byte are added in 16 bits."""
+    assert 2 * 255 * REDUCED_WEIGHT_LEVELS <= np.iinfo(np.int16).max < 2 * 255 * FULL_WEIGHT_LEVELS
+
+
+def test_a_graph_is_judged_by_exact_products(tmp_path: Path) -> None:
+    network = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        pairs (uint8[1, 4] x) => (int32[1, 1] y) <int8[4, 1] w = {127, 127, 127, 127}> {
+            y = MatMulInteger (x, w)
+        }"""
+    )
+    onnx.save(network, tmp_path / "model.onnx")
+
+    (found,) = open_session(tmp_path / "model.onnx").run(None, {"x": np.full((1, 4), 255, np.uint8)})
+
+    assert found == 4 * 255 * 127
+
+
+def test_query_key_and_value_share_their_smoothing(three_labels: Path) -> None:
+    checkpoint = read_checkpoint(three_labels)
+    linears = encoder_linears(checkpoint.config)
+    sizes = {name: checkpoint.weights[f"{name}.weight"].shape[1] for name in linears}
+
+    factors = smoothing_factors(
+        checkpoint.weights, {name: np.ones(size, np.float32) for name, size in sizes.items()}
+    )
+
+    query, key, value = (
+        factors[f"bert.encoder.layer.0.attention.self.{part}"] for part in ("query", "key", "value")
+    )
+    np.testing.assert_array_equal(query, key)
+    np.testing.assert_array_equal(query, value)

@@ -1,0 +1,205 @@
+"""A hub id is downloaded by the real huggingface_hub, from a hub of this test's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pytest
+
+from bertriton_export.reading import default_name
+from bertriton_export.reading.hub import hub_model_name, is_hub_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NO_CODE = "modeling_evil.py"
+
+
+@dataclass
+class Hub:
+    """What the hub serves, what it was asked for, and how a client is told of it."""
+
+    folder: Path
+    cache: Path
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def export(self, hub_id: str, repository: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `bertriton export` on a hub id."""
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "bertriton",
+                "export",
+                hub_id,
+                "--precision",
+                "fp32",
+                "--repository",
+                repository,
+            ],
+            env={**os.environ, "HF_ENDPOINT": self.url, "HF_HOME": str(self.cache), **environment},
+            cwd=self.cache,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    """The few answers of the hub's HTTP interface that a download takes."""
+
+    hub: Hub
+
+    def do_GET(self) -> None:
+        path = unquote(self.path.partition("?")[0])
+        self.hub.asked.append(path)
+        files = sorted(file for file in self.hub.folder.iterdir() if file.is_file())
+        if path in {"/api/models/org/tiny/revision/main", "/api/models/org/tiny/revision/v1"}:
+            siblings = [{"rfilename": file.name} for file in files]
+            self._answer(json.dumps({"id": "org/tiny", "sha": COMMIT, "siblings": siblings}).encode())
+        elif path == f"/api/models/org/tiny/tree/{COMMIT}":
+            tree = [
+                {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": etag(file)}
+                for file in files
+            ]
+            self._answer(json.dumps(tree).encode())
+        elif path.startswith(f"/org/tiny/resolve/{COMMIT}/"):
+            file = self.hub.folder / path.rpartition("/")[2]
+            self._answer(file.read_bytes(), {"ETag": f'"{etag(file)}"', "X-Repo-Commit": COMMIT})
+        else:
+            code = "RevisionNotFound" if path.startswith("/api/models/org/tiny/") else "RepoNotFound"
+            self._answer(b"", {"X-Error-Code": code}, status=404)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _answer(self, content: bytes, headers: dict[str, str] | None = None, status: int = 200) -> None:
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def etag(file: Path) -> str:
+    return hashlib.sha1(file.read_bytes()).hexdigest()  # noqa: S324 (what git and the hub call a file)
+
+
+@pytest.fixture
+def hub(one_layer: Path, tmp_path: Path) -> Iterator[Hub]:
+    """A hub with one model, org/tiny, which also holds a second weight format and code."""
+    (one_layer / "pytorch_model.bin").write_bytes(b"not wanted")
+    (one_layer / NO_CODE).write_text("raise SystemExit('code of a download was run')")
+    (tmp_path / "cache").mkdir()
+    hub = Hub(one_layer, tmp_path / "cache")
+    handler = type("Handler", (HubHandler,), {"hub": hub})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        hub.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield hub
+        server.shutdown()
+        thread.join()
+
+
+def test_hub_models_are_downloaded_once_and_then_work_offline(hub: Hub, tmp_path: Path) -> None:
+    result = hub.export("org/tiny@v1", tmp_path / "online")
+
+    assert result.returncode == 0, result.stderr
+    manifest = json.loads((tmp_path / "online" / "tiny" / "1" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["source"] == {
+        "format": "safetensors",
+        "architecture": "BertForSequenceClassification",
+        "hub": "org/tiny@v1",
+        "commit": COMMIT,
+    }
+    downloaded = {path.rpartition("/")[2] for path in hub.asked if "/resolve/" in path}
+    assert downloaded == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    asked = len(hub.asked)
+
+    offline = hub.export("org/tiny@v1", tmp_path / "offline", HF_HUB_OFFLINE="1")
+
+    assert offline.returncode == 0, offline.stderr
+    assert asked == len(hub.asked)
+    assert (tmp_path / "offline" / "tiny" / "config.pbtxt").exists()
+
+
+@pytest.mark.parametrize(
+    ("hub_id", "environment", "message"),
+    [
+        ("org/tiny", {"HF_HUB_OFFLINE": "1"}, "org/tiny: no local path, not in the cache at revision 'main'"),
+        ("org/tiny", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "and the hub cannot be reached"),
+        ("org/missing", {}, "org/missing: neither a local path nor a hub model that is open to you"),
+        ("org/tiny@v2", {}, "org/tiny@v2: the hub's model has no revision 'v2'"),
+    ],
+)
+def test_what_cannot_be_downloaded_is_said_in_one_line(
+    hub: Hub, tmp_path: Path, hub_id: str, environment: dict[str, str], message: str
+) -> None:
+    result = hub.export(hub_id, tmp_path / "repository", **environment)
+
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "repository").exists()
+
+
+def test_model_without_weights_is_refused(hub: Hub, tmp_path: Path) -> None:
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        (hub.folder / name).unlink()
+
+    result = hub.export("org/tiny", tmp_path / "repository")
+
+    assert "the hub's model has no weights in a known format, only config.json" in result.stderr
+
+
+def test_local_path_wins_over_the_hub(hub: Hub, tmp_path: Path) -> None:
+    place = hub.cache / "org" / "tiny"
+    place.parent.mkdir()
+    place.symlink_to(hub.folder)
+
+    result = hub.export("org/tiny", tmp_path / "repository")
+
+    assert result.returncode == 0, result.stderr
+    assert [] == hub.asked
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("org/name", True),
+        ("org/name@main", True),
+        ("org/name@refs/pr/1", True),
+        ("name", False),
+        ("/org/name", False),
+        ("../name", False),
+        ("a/b/c", False),
+        ("org/name@", False),
+        ("https://host/name", False),
+    ],
+)
+def test_hub_ids_are_told_from_paths(name: str, *, expected: bool) -> None:
+    assert expected == is_hub_id(name)
+
+
+def test_classifiers_are_called_after_their_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "model.zip").touch()
+
+    assert "name" == hub_model_name("org/name@v1") == default_name("org/name@refs/pr/1")
+    assert "model" == default_name(str(tmp_path / "model.zip"))
+    assert tmp_path.name == default_name(str(tmp_path))

@@ -1,0 +1,224 @@
+"""Damaged and unsupported checkpoints are refused by name, file and tensor."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from bertriton_export import CheckpointError, TensorError, UnsupportedModelError, export
+from bertriton_export.reading import read_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def change_json(file: Path, **changes: Any) -> None:
+    """Set keys of a JSON file; None removes one."""
+    document = json.loads(file.read_text(encoding="utf-8")) | changes
+    file.write_text(json.dumps({key: value for key, value in document.items() if value is not None}))
+
+
+def change_tensors(file: Path, **changes: Any) -> None:
+    """Set tensors of a safetensors file (dots written as __); None removes one."""
+    tensors = load_file(file)
+    for name, array in changes.items():
+        tensors.pop(name.replace("__", "."), None)
+        if array is not None:
+            tensors[name.replace("__", ".")] = array
+    save_file(tensors, file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "roberta"}, r"model_type 'roberta' with .* \(bert\), DistilBertFor"),
+        ({"model_type": "deberta-v2", "architectures": ["DebertaV2ForSequenceClassification"]}, "deberta-v2"),
+        ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
+        ({"position_embedding_type": "relative_key"}, "'relative_key', expected 'absolute'"),
+        ({"hidden_act": "swish"}, "hidden_act 'swish', expected one of"),
+        ({"is_decoder": True}, "causal"),
+    ],
+)
+def test_unsupported_models_are_refused_by_name(
+    one_layer: Path, changes: dict[str, Any], message: str
+) -> None:
+    change_json(one_layer / "config.json", **changes)
+
+    with pytest.raises(UnsupportedModelError, match=message) as caught:
+        read_checkpoint(one_layer)
+
+    assert str(one_layer / "config.json") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": None}, "hidden_size: expected a positive whole number, found None"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers: expected a positive whole number, found 0"),
+        ({"num_hidden_layers": 10**12}, "25 tensors cannot be those of 1000000000000 layers"),
+        ({"num_attention_heads": 5}, "32 is no multiple of num_attention_heads 5"),
+        ({"id2label": {"0": "a"}}, "id2label: expected the keys 0 to 1"),
+        ({"id2label": {"0": "a", "1": "a"}}, "labels must be distinct"),
+        ({"id2label": {"0": "a", "1": "b\nc"}}, "labels must be distinct, non-empty lines"),
+    ],
+)
+def test_contradictions_in_config_are_named(one_layer: Path, changes: dict[str, Any], message: str) -> None:
+    change_json(one_layer / "config.json", **changes)
+
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(one_layer)
+
+
+def test_missing_tensor_is_named_with_its_shape(one_layer: Path) -> None:
+    change_tensors(one_layer / "model.safetensors", bert__pooler__dense__weight=None)
+
+    with pytest.raises(TensorError) as caught:
+        read_checkpoint(one_layer)
+
+    assert caught.value.tensor == "bert.pooler.dense.weight"
+    assert caught.value.expected == "shape [32, 32]"
+    assert caught.value.found == "no such tensor"
+
+
+def test_missing_head_says_it_is_no_classifier(one_layer: Path) -> None:
+    change_tensors(one_layer / "model.safetensors", classifier__bias=None, classifier__weight=None)
+
+    with pytest.raises(TensorError, match=r"classifier\.bias.*a classification head"):
+        read_checkpoint(one_layer)
+
+
+def test_wrong_shape_names_expected_and_found(one_layer: Path) -> None:
+    change_tensors(one_layer / "model.safetensors", bert__pooler__dense__bias=np.zeros(31, np.float32))
+
+    with pytest.raises(TensorError) as caught:
+        read_checkpoint(one_layer)
+
+    assert caught.value.file == one_layer / "model.safetensors"
+    assert (caught.value.expected, caught.value.found) == ("shape [32]", "shape [31]")
+
+
+def test_unknown_tensor_is_refused(one_layer: Path) -> None:
+    change_tensors(one_layer / "model.safetensors", bert__adapter__weight=np.zeros(3, np.float32))
+
+    with pytest.raises(TensorError, match=r"bert\.adapter\.weight.*an extra tensor"):
+        read_checkpoint(one_layer)
+
+
+def test_pretraining_heads_are_ignored(one_layer: Path) -> None:
+    change_tensors(one_layer / "model.safetensors", cls__predictions__bias=np.zeros(3, np.float32))
+
+    assert read_checkpoint(one_layer).labels == ("neg", "pos")
+
+
+def test_integer_weights_are_refused(one_layer: Path) -> None:
+    change_tensors(one_layer / "model.safetensors", bert__pooler__dense__bias=np.zeros(32, np.int8))
+
+    with pytest.raises(TensorError, match=r"bert\.pooler\.dense\.bias.*found I8"):
+        read_checkpoint(one_layer)
+
+
+def test_nan_weights_are_refused_and_nothing_is_written(one_layer: Path, tmp_path: Path) -> None:
+    bias = np.full(32, np.nan, np.float32)
+    change_tensors(one_layer / "model.safetensors", bert__pooler__dense__bias=bias)
+
+    with pytest.raises(TensorError, match=r"bert\.pooler\.dense\.bias.*NaN"):
+        export(one_layer, repository=tmp_path / "repository", precision="fp32")
+
+    assert list((tmp_path / "repository").iterdir()) == []
+
+
+def test_cut_off_weights_are_refused(one_layer: Path) -> None:
+    file = one_layer / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        read_checkpoint(one_layer)
+
+
+def test_old_layer_norm_names_are_read(one_layer: Path) -> None:
+    file = one_layer / "model.safetensors"
+    tensors = load_file(file)
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): array
+        for name, array in tensors.items()
+    }
+    save_file(renamed, file)
+
+    assert renamed.keys() != tensors.keys()
+    assert read_checkpoint(one_layer).config.num_hidden_layers == 1
+
+
+@pytest.mark.parametrize("shard", ["../secret.safetensors", "/etc/hostname", "missing.safetensors"])
+def test_shard_index_cannot_lead_out_of_the_folder(cased: Path, shard: str) -> None:
+    change_json(cased / "model.safetensors.index.json", weight_map={"classifier.bias": shard})
+
+    with pytest.raises(CheckpointError, match="not a file of the folder"):
+        read_checkpoint(cased)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", None, "not a checkpoint in a known format"),
+        ("config.json", "{", "not readable as JSON"),
+        ("config.json", "[]", "expected a JSON object, found list"),
+        (
+            "model.safetensors",
+            None,
+            "holds no weights: none of model.safetensors, model.safetensors.index.json",
+        ),
+        ("tokenizer.json", None, "neither tokenizer.json nor vocab.txt"),
+        ("tokenizer.json", "{}", "the tokenizers library cannot read it"),
+        ("tokenizer_config.json", "{", "not readable as JSON"),
+    ],
+)
+def test_missing_and_unreadable_files_are_named(
+    one_layer: Path, file: str, content: str | None, message: str
+) -> None:
+    (one_layer / file).unlink()
+    if content is not None:
+        (one_layer / file).write_text(content)
+
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(one_layer)
+
+    assert "one-layer" in str(caught.value)
+
+
+def test_vocabulary_without_its_special_tokens_is_refused(cased: Path) -> None:
+    (cased / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\nfilm\n")
+
+    with pytest.raises(CheckpointError, match=r"sep_token '\[SEP\]' is not in the vocabulary"):
+        read_checkpoint(cased)
+
+
+def test_vocabulary_larger_than_the_embeddings_is_refused(cased: Path) -> None:
+    with (cased / "vocab.txt").open("a") as file:
+        file.writelines(f"word{index}\n" for index in range(500))
+
+    with pytest.raises(CheckpointError, match="has embeddings for"):
+        read_checkpoint(cased)
+
+
+def test_labels_can_be_given_and_must_fit_the_head(one_layer: Path) -> None:
+    assert read_checkpoint(one_layer, ["bad", "good"]).labels == ("bad", "good")
+    with pytest.raises(CheckpointError, match=r"3 labels .* for a classifier of 2"):
+        read_checkpoint(one_layer, ["a", "b", "c"])
+
+
+def test_labels_default_to_those_of_transformers(one_layer: Path) -> None:
+    change_json(one_layer / "config.json", id2label=None)
+
+    assert read_checkpoint(one_layer).labels == ("LABEL_0", "LABEL_1")
+
+
+def test_tokenizer_settings_overrule_the_tokenizer_file(one_layer: Path) -> None:
+    change_json(one_layer / "tokenizer_config.json", do_lower_case=False)
+
+    normalizer = json.loads(read_checkpoint(one_layer).tokenizer_json)["normalizer"]
+
+    assert normalizer["lowercase"] is False

@@ -1,0 +1,180 @@
+"""Weights are recovered from ONNX exports, as PyTorch's two exporters write them."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnxruntime.quantization import quantize_dynamic
+
+from bertriton_export import CheckpointError, ExportError, TensorError, UnsupportedModelError, export
+from bertriton_export.checkpoint import GraphFacts, tensor_shapes
+from bertriton_export.reading import read_checkpoint
+from bertriton_export.reading.files.mapped_file import map_file
+from bertriton_export.reading.onnx_file import OnnxClassifier
+
+FORMATS = Path(__file__).parent.parent.parent / "data" / "formats"
+EXPORTS = ("gelu-traced-13.onnx", "gelu-traced-17.onnx", "gelu-exported-18.onnx")
+
+
+@pytest.fixture
+def gelu(tmp_path: Path) -> Path:
+    """A copy of the tiny checkpoint that the ONNX files were exported from."""
+    return shutil.copytree(FORMATS / "gelu", tmp_path / "gelu")
+
+
+def with_onnx_weights(folder: Path, model: Path | onnx.ModelProto) -> Path:
+    (folder / "model.safetensors").unlink()
+    if isinstance(model, Path):
+        shutil.copyfile(model, folder / "model.onnx")
+    else:
+        onnx.save(model, folder / "model.onnx")
+    return folder
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_weights_are_those_of_safetensors_bit_for_bit(gelu: Path, name: str) -> None:
+    expected = read_checkpoint(FORMATS / "gelu")
+
+    found = read_checkpoint(with_onnx_weights(gelu, FORMATS / name))
+
+    assert {"format": "ONNX", "architecture": "BertForSequenceClassification"} == found.source
+    for tensor in tensor_shapes(expected.config):
+        np.testing.assert_array_equal(expected.weights[tensor], found.weights[tensor], tensor)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_graph_tells_heads_epsilon_and_activation(name: str) -> None:
+    facts = OnnxClassifier(FORMATS / name, map_file(FORMATS / name)).facts()
+
+    assert GraphFacts(4, facts.layer_norm_eps, "gelu") == facts
+    assert 1e-12 == pytest.approx(facts.layer_norm_eps)
+
+
+def test_onnx_folder_exports(gelu: Path, tmp_path: Path) -> None:
+    with_onnx_weights(gelu, FORMATS / EXPORTS[0])
+
+    report = export(gelu, name="tiny", repository=tmp_path / "repository", precision="fp32")
+
+    assert report.verification.max_difference <= report.verification.tolerance
+
+
+def test_weights_beside_the_graph_are_read(gelu: Path) -> None:
+    expected = read_checkpoint(FORMATS / "gelu").weights["bert.pooler.dense.weight"]
+    (gelu / "model.safetensors").unlink()
+    model = onnx.load(FORMATS / EXPORTS[1])
+    onnx.save(
+        model, gelu / "model.onnx", save_as_external_data=True, location="model.onnx_data", size_threshold=0
+    )
+
+    found = read_checkpoint(gelu)
+
+    np.testing.assert_array_equal(expected, found.weights["bert.pooler.dense.weight"])
+    (gelu / "model.onnx_data").write_bytes(b"short")
+    with pytest.raises(TensorError, match=r"bytes in model\.onnx_data"):
+        read_checkpoint(gelu)
+
+
+@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "missing", ""])
+def test_weights_elsewhere_are_refused(gelu: Path, location: str) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "classifier.bias")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+
+    with_onnx_weights(gelu, FORMATS / EXPORTS[1]).joinpath("model.onnx").write_bytes(
+        model.SerializeToString()
+    )
+
+    with pytest.raises(CheckpointError, match="which is no file of the folder"):
+        read_checkpoint(gelu)
+
+
+def test_quantised_graphs_are_refused(gelu: Path, tmp_path: Path) -> None:
+    quantize_dynamic(FORMATS / EXPORTS[1], tmp_path / "int8.onnx")
+
+    with pytest.raises(UnsupportedModelError, match="is quantised"):
+        read_checkpoint(with_onnx_weights(gelu, tmp_path / "int8.onnx"))
+
+
+def test_fused_graphs_are_refused(gelu: Path) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    model.graph.node.add(op_type="SkipLayerNormalization", domain="com.microsoft")
+
+    with pytest.raises(UnsupportedModelError, match=r"fused by an optimiser \(com\.microsoft\.SkipLayer"):
+        read_checkpoint(with_onnx_weights(gelu, model))
+
+
+def test_missing_weight_is_named(gelu: Path) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    product = next(node for node in model.graph.node if node.op_type == "MatMul")
+    product.input[1] = "elsewhere"
+
+    with pytest.raises(TensorError, match=r"layer\.0\.attention\.self\.query\.weight.*no such tensor"):
+        read_checkpoint(with_onnx_weights(gelu, model))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dims": [3, -1]}, "sizes from 1"),
+        ({"dims": [50, 17]}, r"shape \[50, 17\]"),
+        ({"data_type": onnx.TensorProto.INT64}, "found INT64"),
+    ],
+)
+def test_lying_tensors_are_refused(gelu: Path, change: dict[str, Any], message: str) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("dims")
+    tensor.MergeFrom(onnx.TensorProto(**({"dims": [50, 16]} | change)))
+
+    with pytest.raises(TensorError, match=message):
+        read_checkpoint(with_onnx_weights(gelu, model))
+
+
+def test_tensor_with_too_few_values_is_refused(gelu: Path, tmp_path: Path) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    model.graph.initializer[0].raw_data = bytes(8)
+
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        export(with_onnx_weights(gelu, model), repository=tmp_path / "repository", precision="fp32")
+
+    assert [] == list((tmp_path / "repository").iterdir())
+
+
+def test_graph_that_tells_too_little_is_refused() -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    kept = [node for node in model.graph.node if node.op_type != "Erf"]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+    with pytest.raises(UnsupportedModelError, match="activation None"):
+        OnnxClassifier(Path("x.onnx"), memoryview(model.SerializeToString())).facts()
+
+
+def test_file_that_is_no_graph_is_refused(gelu: Path) -> None:
+    with_onnx_weights(gelu, gelu / "config.json")
+
+    with pytest.raises(CheckpointError, match="not a whole ONNX file"):
+        read_checkpoint(gelu)
+
+
+@given(position=st.floats(0, 1), value=st.integers(0, 255))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_changed_byte_makes_the_reader_fail_otherwise(position: float, value: int) -> None:
+    content = bytearray((FORMATS / EXPORTS[0]).read_bytes())
+    content[int(position * (len(content) - 1))] = value
+
+    with suppress(ExportError):
+        classifier = OnnxClassifier(Path("fuzzed"), memoryview(content))
+        for tensor in classifier.tensors().values():
+            assert tensor.load().size
+        classifier.facts()
