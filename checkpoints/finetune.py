@@ -275,7 +275,6 @@ def epoch_batches(
         yield ids, mask, torch.tensor([training[index].label for index in batch])
 
 
-@torch.no_grad()
 def validate(model: BertForSequenceClassification, reviews: list[Review], recipe: Recipe) -> dict[str, float]:
     """Accuracy and mean negative log-likelihood on the held-out part, in fp32."""
     model.eval()
@@ -284,7 +283,8 @@ def validate(model: BertForSequenceClassification, reviews: list[Review], recipe
     for batch in batches([len(row) for row in rows], recipe.batch_tokens, None):
         ids, mask = padded([rows[index] for index in batch])
         labels = torch.tensor([reviews[index].label for index in batch])
-        logits = model(input_ids=ids, attention_mask=mask).logits
+        with torch.no_grad():
+            logits = model(input_ids=ids, attention_mask=mask).logits
         right += int((logits.argmax(1) == labels).sum())
         likelihood += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
     return {"accuracy": right / len(reviews), "negative_log_likelihood": likelihood / len(reviews)}

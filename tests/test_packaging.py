@@ -19,7 +19,12 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_MEDIAN_FUNCTION_LINES = 10
 MAX_README_LINES = 150
-MAX_TOKENIZER_MODEL_LINES = 160
+MAX_TOKENIZER_MODEL_LINES = 120  # of each of its files
+# Marks of what is to be done later, taken apart here so that this file is not found itself.
+LATER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
+TEXT_SUFFIXES = {".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
+NOT_RUN = {"expectedFailure", "importorskip", "skip", "skipTest", "skipif", "xfail"}  # of a test
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # What the SDK alone may bring: tritonclient[grpc], numpy, and what those two need.
 BASE_DISTRIBUTIONS = {
     "bertriton",
@@ -127,7 +132,7 @@ def test_files_and_functions_keep_their_size() -> None:
         text = file.read_text(encoding="utf-8")
         assert text.count("\n") <= MAX_FILE_LINES, file
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if isinstance(node, FUNCTIONS):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 assert length <= MAX_FUNCTION_LINES, f"{file}:{node.lineno} {node.name}"
                 lengths.append(length)
@@ -135,16 +140,96 @@ def test_files_and_functions_keep_their_size() -> None:
     assert statistics.median(lengths) <= MAX_MEDIAN_FUNCTION_LINES
 
 
+def unfinished(code: str) -> list[str]:
+    """What in a Python file was left for later: tests that do not run, functions that do nothing."""
+    tree = ast.parse(code)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    protocols = {node for each in classes if _is_protocol(each) for node in each.body}
+    return [
+        f"{node.lineno}: {ast.unparse(node).splitlines()[0]}"
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in NOT_RUN)
+        or (isinstance(node, ast.ImportFrom) and NOT_RUN & {alias.name for alias in node.names})
+        or (isinstance(node, ast.Name) and node.id == "NotImplementedError")
+        or (isinstance(node, FUNCTIONS) and node not in protocols and _is_empty(node))
+    ]
+
+
+def _is_protocol(node: ast.ClassDef) -> bool:
+    return any(ast.unparse(base).partition("[")[0].endswith("Protocol") for base in node.bases)
+
+
+def _is_empty(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a body is `pass` or `...`; one that is a docstring says in words that nothing is to be done."""
+    if any(ast.unparse(mark).endswith(("overload", "abstractmethod")) for mark in node.decorator_list):
+        return False
+    last = node.body[-1]
+    is_ellipsis = isinstance(last, ast.Expr) and ast.unparse(last) == "..."
+    return len(node.body) <= 1 + (ast.get_docstring(node) is not None) and (
+        isinstance(last, ast.Pass) or is_ellipsis
+    )
+
+
 def test_no_unfinished_work_is_committed() -> None:
-    marks = re.compile("TO" + r"DO\b|FIX" + r"ME\b|NotImplemented" + r"Error|mark\.skip\(\)")
-    for suffix in (".py", ".md", ".toml", "Makefile"):
-        for file in tracked_files(suffix):
-            assert not marks.search(file.read_text(encoding="utf-8")), file
+    for file in tracked_files(""):
+        if file.suffix in TEXT_SUFFIXES or file.name in {"Makefile", "run"} or "Dockerfile" in file.name:
+            assert not LATER.search(file.read_text(encoding="utf-8")), file
+    for file in tracked_files(".py"):
+        assert unfinished(file.read_text(encoding="utf-8")) == [], file
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "@pytest.mark.skip\ndef test_it(): check()",
+        "@pytest.mark.skip(reason='slow')\ndef test_it(): check()",
+        "@mark.skipif(True, reason='slow')\ndef test_it(): check()",
+        "@pytest.mark.xfail\ndef test_it(): check()",
+        "def test_it():\n    pytest.skip('no GPU')",
+        "def test_it():\n    pytest.xfail('known')",
+        "torch = pytest.importorskip('torch')",
+        "from pytest import skip",
+        "def do(): raise NotImplementedError",
+        "def do(): raise NotImplementedError('later')",
+        "def do(): pass",
+        "def do(): ...",
+        "async def do():\n    'Does it.'\n    pass",
+        "class Doer(Base):\n    def do(self): ...",
+    ],
+)
+def test_what_is_unfinished_is_seen(code: str) -> None:
+    assert len(unfinished(code)) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class Reader(Protocol):\n    def __init__(self): ...",
+        "class Reader(Protocol[T]):\n    def read(self): ...",
+        "class Reader(ABC):\n    @abc.abstractmethod\n    def read(self): ...",
+        "@overload\ndef do(x: int) -> int: ...",
+        "def answer(_):\n    'Nothing is known.'",
+        "class Missing(Exception): pass",
+        "try:\n    do()\nexcept OSError:\n    pass",
+        "def do():\n    with server(): pass",
+    ],
+)
+def test_what_is_empty_with_good_reason_is_let_pass(code: str) -> None:
+    assert unfinished(code) == []
+
+
+@pytest.mark.parametrize("mark", ["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"])
+def test_marks_for_later_are_seen_as_words(mark: str) -> None:
+    assert LATER.search(f"# {mark}: the rest")
+    assert not LATER.search(f"engine.{mark}{mark}")
 
 
 def test_tokenizer_model_stays_short() -> None:
-    for file in (ROOT / "export" / "bertriton_export" / "triton").glob("*.py"):
-        assert file.read_text(encoding="utf-8").count("\n") < 120
+    files = sorted((ROOT / "export" / "bertriton_export" / "repository" / "triton").glob("*.py"))
+
+    assert [file.name for file in files] == ["model.py", "rows.py"]
+    for file in files:
+        assert file.read_text(encoding="utf-8").count("\n") < MAX_TOKENIZER_MODEL_LINES
 
 
 def test_readme_stays_short_and_shows_code_early() -> None:

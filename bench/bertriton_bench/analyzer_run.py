@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from bertriton_bench.errors import MeasurementError
+from bertriton_server.runtime import last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,5 +93,4 @@ def _wait(process: subprocess.Popen[str], count_answers: Callable[[], int]) -> t
 
 def _last_words(output: str) -> list[str]:
     # After an error in its arguments it prints pages of usage.
-    lines = [line.strip() for line in output.partition(_USAGE)[0].splitlines() if line.strip()]
-    return lines[-_OUTPUT_TAIL_LINES:]
+    return [line.strip() for line in last_lines(output.partition(_USAGE)[0], _OUTPUT_TAIL_LINES)]

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bertriton._commands import option
 from bertriton_bench.errors import BenchError
 from bertriton_bench.report import (
     RATE_HEADER,
@@ -31,27 +32,25 @@ if TYPE_CHECKING:
     from bertriton_bench.report import Report
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_option = partial(click.option, show_default=True, show_envvar=True)
+_option = partial(option, show_default=True)
 
 
 @click.command("bench")
-@_option("--url", default=DEFAULT_URL, envvar="BERTRITON_URL", help="host:port of Triton's gRPC endpoint.")
-@_option("--model", envvar="BERTRITON_MODEL", help="The classifier [default: the only one of the server].")
+@_option("--url", default=DEFAULT_URL, help="host:port of Triton's gRPC endpoint.")
+@_option("--model", help="The classifier [default: the only one of the server].")
 @_option(
     "--texts",
     "texts_file",
     type=_FILE,
-    envvar="BERTRITON_TEXTS",
     help="Texts to send: .txt with one a line, .csv, .tsv, .jsonl or .parquet [default: film reviews].",
 )
-@_option("--text-column", default="text", envvar="BERTRITON_TEXT_COLUMN", help="Column of --texts.")
+@_option("--text-column", default="text", help="Column of --texts.")
 @_option(
     "--concurrency",
     "concurrencies",
     type=click.IntRange(min=1),
     multiple=True,
     default=DEFAULT_CONCURRENCIES,
-    envvar="BERTRITON_CONCURRENCY",
     help="Requests in flight; may be repeated.",
 )
 @_option(
@@ -60,22 +59,19 @@ _option = partial(click.option, show_default=True, show_envvar=True)
     type=click.Choice(SET_NAMES),
     multiple=True,
     default=SET_NAMES,
-    envvar="BERTRITON_SET",
     help="Lengths of the texts; may be repeated.",
 )
 @_option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=DEFAULT_SECONDS,
-    envvar="BERTRITON_SECONDS",
     help="About how long each measurement takes.",
 )
-@_option("--json", "json_file", type=_FILE, envvar="BERTRITON_JSON", help="Write the report as JSON.")
+@_option("--json", "json_file", type=_FILE, help="Write the report as JSON.")
 @_option(
     "--markdown",
     "markdown_file",
     type=_FILE,
-    envvar="BERTRITON_MARKDOWN",
     help="Write the report as Markdown, with plots (PNG) beside it.",
 )
 def bench_command(  # one parameter per option

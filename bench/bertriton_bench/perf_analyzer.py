@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 from bertriton_bench.errors import PerfAnalyzerMissingError
 from bertriton_server import ServerError, find_runtime, runtime_directory
+from bertriton_server.runtime import last_lines, run_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
 PERF_ANALYZER_VARIABLE: Final = "BERTRITON_PERF_ANALYZER"
 PROGRAM: Final = "perf_analyzer"
@@ -102,20 +103,16 @@ def _from_pip(on_stage: Callable[[str], object]) -> PerfAnalyzer:
 def _problem_of(analyzer: PerfAnalyzer) -> str:
     """Why it does not run, or nothing; pip's placeholder of this name runs and says nothing."""
     try:
-        done = subprocess.run(  # noqa: S603 - that is the question
+        ended = run_program(
             [analyzer.executable, "--version"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            env=analyzer.environment(os.environ),
-            errors="replace",
-            text=True,
-            timeout=_PROBE_TIMEOUT_S,
+            environment=analyzer.environment(os.environ),
+            timeout_s=_PROBE_TIMEOUT_S,
         )
-    except (OSError, subprocess.SubprocessError) as exc:
+    except (OSError, subprocess.TimeoutExpired) as exc:
         return str(exc)
-    if done.returncode or "perf analyzer" not in done.stdout.lower():
-        return (done.stdout.strip() or f"it says nothing, exit code {done.returncode}").splitlines()[-1]
+    if ended.exit_code or "perf analyzer" not in ended.output.lower():
+        (tail,) = last_lines(ended.output, 1) or [f"it says nothing, exit code {ended.exit_code}"]
+        return tail
     return ""
 
 
@@ -134,24 +131,16 @@ def _install(folder: Path) -> None:
 
 
 def _download(python: Path, folder: Path) -> Path:
-    command: Sequence[str | Path] = [
-        *(python, "-I", "-m", "pip", "download", *_DOWNLOAD_OPTIONS, f"--dest={folder}", WHEEL_PIN)
-    ]
+    options = (*_DOWNLOAD_OPTIONS, f"--dest={folder}")
     try:
-        done = subprocess.run(  # noqa: S603 - our own command line
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            errors="replace",
-            text=True,
-            timeout=_DOWNLOAD_TIMEOUT_S,
+        ended = run_program(
+            [python, "-I", "-m", "pip", "download", *options, WHEEL_PIN], timeout_s=_DOWNLOAD_TIMEOUT_S
         )
     except subprocess.TimeoutExpired as exc:
         raise PerfAnalyzerMissingError(f"{WHEEL_PIN} did not arrive in {_DOWNLOAD_TIMEOUT_S} s") from exc
     wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        tail = (done.stdout.strip() or f"pip exited with {done.returncode}").splitlines()[-1]
+    if ended.exit_code or not wheels:
+        (tail,) = last_lines(ended.output, 1) or [f"pip exited with {ended.exit_code}"]
         raise PerfAnalyzerMissingError(f"cannot download {WHEEL_PIN}, which holds {PROGRAM}: {tail}")
     found = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
     if found != WHEEL_SHA256:

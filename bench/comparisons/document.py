@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from bertriton_bench.plots import plot_latency, plot_memory, plot_throughput
 from bertriton_bench.report import markdown_table
+from comparisons.parts import FORMATS_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from comparison import Rounds
-    from figures import Figure
-    from memory import MemoryCurve
-
     from bertriton_bench import Report
     from bertriton_bench.machine import Machine
+    from comparisons.figures import Figure
+    from comparisons.parts import FormatCosts, MemoryCurve, Rounds
 
 DOCUMENT = "docs/benchmarks.md"
 PLOTS = "docs/benchmarks"
@@ -38,12 +37,13 @@ Written by `make bench`; whoever runs it on another machine gets that machine's 
 - ONNX Runtime in process gets them tokenised already, in the best of its batch sizes: one batch after the
   other on the server's number of threads, and a batch on every core, each on one thread.
 - BERT-base has random weights, which does for time. Accuracy is that of the embedded model.
+- Formats hold the same random weights. Each export runs in a process of its own, and memory is the largest
+  it had resident, pages of mapped files included.
 """
 
 _GPUS = """\
-Nothing on this page has been run on a GPU yet: `python bench/comparisons/gpu.py`, whose first lines say what
-to install, measures agreement, packed against padded batches and the share of the device's peak on any
-machine that has one."""
+Nothing on this page has been run on a GPU: `make bench-gpu` measures agreement, packed against padded batches
+and the share of the device's peak on any machine that has one."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Results:
     rounds: tuple[Rounds, ...]
     sweep: Report | None
     memory: MemoryCurve | None
+    formats: FormatCosts | None
 
     def to_dict(self) -> dict[str, Any]:
         """The results in JSON's own types."""
@@ -99,4 +100,8 @@ def _lines(results: Results) -> Iterator[str]:
         )
     if results.memory:
         yield from ("", "## Memory", "", "![resident memory](benchmarks/memory.png)")
+    if results.formats:
+        yield from ("", "## Export of every format", "")
+        yield f"{results.formats.shape}, {results.formats.weights_megabytes:,.0f} MB of weights, to fp32:"
+        yield from ("", *markdown_table(FORMATS_HEADER, results.formats.rows))
     yield from ("", "## GPUs", "", _GPUS)

@@ -1,8 +1,6 @@
 """A graph for CUDA on this machine's GPU: agreement, packed against padded, share of the device's peak.
 
-    pip install 'bertriton[bench]' && pip uninstall --yes onnxruntime
-    pip install 'onnxruntime-gpu[cuda,cudnn]>=1.21'
-    python bench/comparisons/gpu.py [--checkpoint FOLDER]... [--texts FILE] [--peak-tflops N] [--json]
+    make bench-gpu [BENCH_FLAGS="--checkpoint FOLDER --texts FILE --peak-tflops N --json"]
 
 Without --checkpoint the embedded classifier is measured, and one of BERT-base's shape with random weights.
 ONNX Runtime runs in this process, with the options of the exported config; inputs and answers cross to the
@@ -30,7 +28,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 from google.protobuf import text_format
-from make_checkpoint import EMBEDDED, make_checkpoint
 from rich.console import Console
 from rich.table import Table
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -43,6 +40,7 @@ from bertriton_export.checkpoint import with_head
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.targets import PRECISION_TO_TOLERANCE, TARGETS
 from bertriton_export.verification import encode, packed_inputs, reference_logits
+from comparisons.checkpoints import BERT_BASE, EMBEDDED, NAME, make_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +52,6 @@ if TYPE_CHECKING:
     Inputs = dict[str, np.ndarray]
     Run = Callable[[Inputs], np.ndarray]  # logits
 
-NAME = "classifier"
 CUDA = "CUDAExecutionProvider"
 MIN_ROUNDS = 3
 TERA = 1e12
@@ -309,13 +306,15 @@ def _results(device: str, options: argparse.Namespace, console: Console) -> list
 def _checkpoints(asked: Sequence[Path], folder: Path) -> list[tuple[str, Path]]:
     if asked:
         return [(path.name, path) for path in asked]
-    make_checkpoint(folder / "base", layers=12, hidden=768)
+    make_checkpoint(folder / "base", BERT_BASE)
     return [("MiniLM", EMBEDDED), ("BERT-base shape", folder / "base")]
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m comparisons.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--checkpoint", type=Path, action="append", default=[], help="may be repeated")
     parser.add_argument("--texts", type=Path, help="a text a line, or a column `text`; default: film reviews")

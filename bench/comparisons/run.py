@@ -1,6 +1,6 @@
-"""The project's whole comparison in one run; `make bench` sets up its environments and calls it.
+"""All comparisons in one run; `make bench` sets up its environments and calls it.
 
-    python bench/comparisons/run.py --torch-python .venv-torch/bin/python [--labelled FILE] [--only PART]...
+    python -m comparisons.run --torch-python .venv-torch/bin/python [--labelled FILE] [--only PART]...
 
 Without --only everything is measured, and docs/benchmarks.md is written anew; parts alone are printed. Their
 results are kept where --output names a folder.
@@ -11,17 +11,12 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accuracy import accuracy_figure
-from classifiers import NAME, bert_base, minilm
-from client_overhead import overhead
-from comparison import Contest, figures
-from document import FIGURE_HEADER, Results, write_results
-from figures import Figure
-from memory import memory_curve
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -31,105 +26,185 @@ from bertriton_bench.machine import this_machine
 from bertriton_bench.perf_analyzer import find_perf_analyzer
 from bertriton_bench.texts import default_texts, read_texts
 from bertriton_server import LocalServer, ServerConfig
+from comparisons.checkpoints import BERT_BASE, NAME, Shape, bert_base, minilm
+from comparisons.document import FIGURE_HEADER, Results, write_results
+from comparisons.parts import (
+    ClientPlan,
+    Contest,
+    accuracy_figure,
+    client_figures,
+    contest_figures,
+    evaluation_figure,
+    format_costs,
+    memory_curve,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classifiers import Classifier
-    from comparison import Rounds
-
     from bertriton_bench import Report
+    from comparisons.checkpoints import Classifier
+    from comparisons.figures import Figure
+    from comparisons.parts import FormatCosts, MemoryCurve, Rounds
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("minilm", "base", "sweep", "accuracy", "memory", "client")
-CLIENT_CALLS = 1000
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured, and for how long."""
+
+    torch_python: Path | None = None  # a Python with torch and transformers
+    labelled: Path | None = None  # texts and labels; None: the package's sample reviews, without labels
+    only: Sequence[str] = ()  # parts; none: all
+    output: Path | None = None  # where docs/ and results are written
+    rounds: int = 3  # turns of each contender
+    seconds: float = 8.0  # of each turn through gRPC, about
+    sweep_seconds: float = 5.0  # of each measurement under load, about
+    memory_requests: int = 10_000
+    accuracy_texts: int | None = None  # None: all
+    evaluation_texts: int = 500
+    client_calls: int = ClientPlan.calls
+    client_texts: int = ClientPlan.texts
+    formats_layers: int = BERT_BASE.layers
+    formats_hidden: int = BERT_BASE.hidden
+
+    @property
+    def parts(self) -> list[str]:
+        """In the order of PARTS, without those that need labels where there are none."""
+        return [part for part in PARTS if part in (self.only or PARTS) and self._has_labels_for(part)]
+
+    @property
+    def problem(self) -> str:
+        """What is missing for the parts, or nothing."""
+        comparing = [] if self.torch_python else [part for part in self.parts if part in TORCH_PARTS]
+        if comparing:
+            return f"--torch-python is missing, for {', '.join(comparing)}"
+        unlabelled = [part for part in self.only if not self._has_labels_for(part)]
+        return f"--labelled is missing, for {', '.join(unlabelled)}" if unlabelled else ""
+
+    def _has_labels_for(self, part: str) -> bool:
+        return self.labelled is not None or part not in LABELLED_PARTS
 
 
 class Run:
     """One run: what was asked for, and what has been found so far."""
 
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+    def __init__(self, options: Options, folder: Path) -> None:
         self.options = options
         self.folder = folder
         self.texts = read_texts(options.labelled, "text") if options.labelled else default_texts()
-        self.minilm = minilm(folder)
         self.figures: list[Figure] = []
         self.rounds: list[Rounds] = []
+        self.sweep: Report | None = None
+        self.memory: MemoryCurve | None = None
+        self.formats: FormatCosts | None = None
 
     def results(self) -> Results:
         """Measure all parts that were asked for."""
         started = time.monotonic()
-        parts = self.options.only or PARTS
-        for part in ("minilm", "base"):
-            if part in parts:
-                self._compare(self.minilm if part == "minilm" else bert_base(self.folder))
-        sweep = self._sweep() if "sweep" in parts else None
-        if "accuracy" in parts and self.options.labelled:
-            self._judge_accuracy()
-        curve = None
-        if "memory" in parts:
-            say("memory")
-            curve = memory_curve(self._int8, self.texts, self.options.memory_requests)
-            self.figures.append(curve.figure)
-        if "client" in parts:
-            self._time_client()
+        for part in self.options.parts:
+            say(part)
+            PARTS[part](self)
+        labelled = self.options.labelled
         return Results(
             date=datetime.now(timezone.utc).date().isoformat(),
             machine=this_machine(),
-            texts=self.options.labelled.name
-            if self.options.labelled
-            else "the package's sample reviews, joined",
+            texts=labelled.name if labelled else "the package's sample reviews, joined",
             minutes=(time.monotonic() - started) / 60,
             figures=tuple(self.figures),
             rounds=tuple(self.rounds),
-            sweep=sweep,
-            memory=curve,
+            sweep=self.sweep,
+            memory=self.memory,
+            formats=self.formats,
         )
+
+    def compare_minilm(self) -> None:
+        """The embedded classifier against all contenders."""
+        self._compare(self._minilm)
+
+    def compare_base(self) -> None:
+        """BERT-base's shape against all contenders."""
+        self._compare(bert_base(self.folder))
+
+    def put_under_load(self) -> None:
+        """The embedded classifier with every set of texts at every concurrency."""
+        with LocalServer(ServerConfig(self._int8, stop_grace_s=0)) as server:
+            plan = Plan(server.grpc_url, NAME, seconds=self.options.sweep_seconds)
+            self.sweep = run_plan(plan, self.texts, on_stage=say)
+
+    def judge_accuracy(self) -> None:
+        """The embedded classifier in int8 against itself in fp32."""
+        texts, labels = self._labelled(self.options.accuracy_texts)
+        self.figures.append(accuracy_figure(self._minilm, texts, labels, self.folder))
+
+    def time_evaluation(self) -> None:
+        """`bertriton evaluate` against the Hugging Face pipeline."""
+        texts, labels = self._labelled(self.options.evaluation_texts)
+        self.figures.append(evaluation_figure(self._minilm, texts, labels, self._torch_python, self.folder))
+
+    def watch_memory(self) -> None:
+        """The network's process under texts of random length."""
+        self.memory = memory_curve(self._int8, self.texts, self.options.memory_requests)
+        self.figures.append(self.memory.figure)
+
+    def time_client(self) -> None:
+        """The product's clients against tritonclient and perf_analyzer."""
+        plan = ClientPlan(self.options.client_calls, self.options.client_texts)
+        self.figures += client_figures(self._int8, plan, find_perf_analyzer(say))
+
+    def export_formats(self) -> None:
+        """Exports from every format."""
+        shape = Shape(self.options.formats_layers, self.options.formats_hidden)
+        self.formats = format_costs(self.folder / "formats", shape, say)
+        self.figures += self.formats.figures
+
+    @cached_property
+    def _minilm(self) -> Classifier:
+        return minilm(self.folder)
 
     @property
     def _int8(self) -> Path:
-        return self.minilm.precision_to_repository["int8"]
+        return self._minilm.precision_to_repository["int8"]
 
-    def _compare(self, classifier: Classifier) -> None:
-        contest = Contest(classifier, self.texts, find_perf_analyzer(say), self.options.seconds)
-        found = contest.run(self.options.torch_python, self.folder, self.options.rounds, say)
-        self.rounds.append(found)
-        self.figures += figures(found)
+    @property
+    def _torch_python(self) -> Path:
+        assert self.options.torch_python  # noqa: S101 - `Options.problem` has told
+        return self.options.torch_python
 
-    def _sweep(self) -> Report:
-        say("every set at every concurrency")
-        with LocalServer(ServerConfig(self._int8, stop_grace_s=0)) as server:
-            plan = Plan(server.grpc_url, NAME, seconds=self.options.sweep_seconds)
-            return run_plan(plan, self.texts, on_stage=say)
-
-    def _judge_accuracy(self) -> None:
-        say("accuracy")
+    def _labelled(self, count: int | None) -> tuple[list[str], list[str]]:
+        assert self.options.labelled  # noqa: S101 - likewise
         labels = read_texts(self.options.labelled, "label")
         if len(labels) != len(self.texts):
             raise SystemExit(f"{self.options.labelled}: a row lacks its text or its label")
-        count = self.options.accuracy_texts or len(labels)
-        self.figures.append(accuracy_figure(self.minilm, self.texts[:count], labels[:count], self.folder))
+        return self.texts[:count], labels[:count]
 
-    def _time_client(self) -> None:
-        say("the client's own time")
-        with LocalServer(ServerConfig(self._int8, stop_grace_s=0)) as server:
-            found = overhead(server.grpc_url, NAME, CLIENT_CALLS)
-        detail = f"classify {found['classify_us']:.0f} us; tritonclient's infer {found['infer_us']:.0f} us"
-        self.figures.append(
-            Figure(
-                "MiniLM: p50 of Client.classify above tritonclient's infer",
-                found["overhead_us"],
-                "us",
-                detail=detail,
-            )
-        )
+    def _compare(self, classifier: Classifier) -> None:
+        contest = Contest(classifier, self.texts, find_perf_analyzer(say), self.options.seconds)
+        found = contest.run(self._torch_python, self.folder, self.options.rounds, say)
+        self.rounds.append(found)
+        self.figures += contest_figures(found)
+
+
+PARTS = {
+    "minilm": Run.compare_minilm,
+    "base": Run.compare_base,
+    "sweep": Run.put_under_load,
+    "accuracy": Run.judge_accuracy,
+    "evaluate": Run.time_evaluation,
+    "memory": Run.watch_memory,
+    "client": Run.time_client,
+    "formats": Run.export_formats,
+}
+TORCH_PARTS = frozenset({"minilm", "base", "evaluate"})
+LABELLED_PARTS = frozenset({"accuracy", "evaluate"})
 
 
 def main() -> None:
     """Measure, print, and write what was found."""
-    options = _options()
+    options = read_options()
     with tempfile.TemporaryDirectory(prefix="bertriton-bench-") as folder:
         results = Run(options, Path(folder)).results()
     _print(results.figures)
@@ -150,26 +225,33 @@ def _print(found: Sequence[Figure]) -> None:
     Console().print(table)
 
 
-def _options() -> argparse.Namespace:
+def read_options(arguments: Sequence[str] | None = None) -> Options:
+    """The options of a command line; ends the program where one is missing."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m comparisons.run",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--torch-python", type=Path, required=True, help="a Python with torch and transformers"
-    )
-    parser.add_argument("--labelled", type=Path, help="reviews with columns text and label (csv, parquet)")
-    parser.add_argument(
-        "--only", action="append", choices=PARTS, help="measure this part alone; may be repeated"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each turn through gRPC, about")
-    parser.add_argument(
-        "--sweep-seconds", type=float, default=5.0, help="of each measurement under load, about"
-    )
-    parser.add_argument("--memory-requests", type=int, default=10_000)
-    parser.add_argument("--accuracy-texts", type=int, help="use so many of the labelled texts [default: all]")
-    parser.add_argument("--output", type=Path, help="where docs/ and bench/comparisons/results/ are written")
-    return parser.parse_args()
+    parser.set_defaults(**vars(Options()) | {"only": []})
+    add = parser.add_argument
+    add("--torch-python", type=Path, help="a Python with torch and transformers")
+    add("--labelled", type=Path, help="reviews with columns text and label (csv, parquet)")
+    add("--only", action="append", choices=PARTS, help="measure this part alone; may be repeated")
+    add("--rounds", type=int, help="turns of each contender")
+    add("--seconds", type=float, help="of each turn through gRPC, about")
+    add("--sweep-seconds", type=float, help="of each measurement under load, about")
+    add("--memory-requests", type=int, help="while memory is watched")
+    add("--accuracy-texts", type=int, help="use so many of the labelled texts [default: all]")
+    add("--evaluation-texts", type=int, help="likewise")
+    add("--client-calls", type=int, help="calls of each client, one after the other")
+    add("--client-texts", type=int, help="texts that AsyncClient and perf_analyzer send")
+    add("--formats-layers", type=int, help="of the network that is exported from every format")
+    add("--formats-hidden", type=int, help="its width, a multiple of 64")
+    add("--output", type=Path, help="where docs/ and bench/comparisons/results/ are written")
+    options = Options(**vars(parser.parse_args(arguments)))
+    if options.problem:
+        parser.error(options.problem)
+    return options
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ class UnexpectedAnswerError(ServiceError):
     """The answer is not what this client's contract says."""
 
 
-# UNAVAILABLE stays general here: the status does not tell a dead server from a full queue. `BaseClient` asks
+# UNAVAILABLE stays general here: the status does not tell a dead server from a full queue. The sender asks
 # the server for its state before it names the leaf.
 STATUS_TO_ERROR: Final[dict[grpc.StatusCode, type[BertritonError]]] = {
     grpc.StatusCode.OK: UnexpectedAnswerError,  # a failure that calls itself success

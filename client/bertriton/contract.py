@@ -44,7 +44,6 @@ NEXT_WINDOW_OF_MAXIMUM: Final = -3  # likewise; of its windows each label's larg
 SINGLE_LABEL: Final = "single_label_classification"
 MULTI_LABEL: Final = "multi_label_classification"
 REGRESSION: Final = "regression"
-PROBLEM_TYPES: Final = (SINGLE_LABEL, MULTI_LABEL, REGRESSION)
 
 DEFAULT_THRESHOLD: Final = 0.5  # probability from which a label counts, for MULTI_LABEL
 
@@ -67,7 +66,7 @@ class ClassifierInfo:
 
     name: str  # the ensemble's name, what requests are sent to
     labels: tuple[str, ...]  # in the order of the logits
-    problem_type: str  # one of PROBLEM_TYPES
+    problem_type: str  # SINGLE_LABEL, MULTI_LABEL or REGRESSION
     max_length: int  # tokens read of one text, special tokens included
     max_batch_size: int  # rows that the server takes in one request
     checkpoint_sha256: str  # of the weights the network was made from

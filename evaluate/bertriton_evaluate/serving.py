@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from bertriton_evaluate.errors import ServingError
 from bertriton_export import ExportError, export
-from bertriton_server import LocalServer, ServerConfig
-from bertriton_server.errors import ServerError
+from bertriton_server import LocalServer, ServerConfig, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from bertriton import contract
+from bertriton._commands import option
 from bertriton_export.checkpoint import HEADS
 from bertriton_export.errors import ExportError
 from bertriton_export.exporter import DEFAULT_REPOSITORY, export
@@ -30,77 +31,58 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
 
 @click.command(name="export")
 @click.argument("checkpoint", type=click.Path())
-@click.option(
+@option(
     "--name",
-    envvar="BERTRITON_NAME",
-    show_envvar=True,
     help="The classifier's name [default: the checkpoint's].",
 )
-@click.option(
+@option(
     "--repository",
-    envvar="BERTRITON_MODEL_REPOSITORY",
-    show_envvar=True,
+    envvar="BERTRITON_MODEL_REPOSITORY",  # as `bertriton serve --model-repository` has it
     default=DEFAULT_REPOSITORY,
     show_default=True,
     type=click.Path(file_okay=False),
     help="The model repository to write into.",
 )
-@click.option(
+@option(
     "--labels",
-    envvar="BERTRITON_LABELS",
-    show_envvar=True,
     help="Names for the labels, separated by commas, in the order of the logits [default: the checkpoint's].",
 )
-@click.option(
+@option(
     "--problem-type",
-    envvar="BERTRITON_PROBLEM_TYPE",
-    show_envvar=True,
     type=click.Choice(tuple(HEADS)),
     help="What the logits mean [default: what the checkpoint says].",
 )
-@click.option(
+@option(
     "--threshold",
-    envvar="BERTRITON_THRESHOLD",
-    show_envvar=True,
     type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
     help=f"Probability from which a label counts, for {contract.MULTI_LABEL} "
     f"[default: {contract.DEFAULT_THRESHOLD}].",
 )
-@click.option(
+@option(
     "--target",
-    envvar="BERTRITON_TARGET",
-    show_envvar=True,
     type=click.Choice(tuple(TARGETS)),
     default=DEFAULT_TARGET,
     show_default=True,
     help=f"What the graph is made for: {_TARGETS}.",
 )
-@click.option(
+@option(
     "--precision",
-    envvar="BERTRITON_PRECISION",
-    show_envvar=True,
     type=click.Choice(ALL_PRECISIONS),
     help=f"Of the encoder [default: {_DEFAULT_PRECISIONS}]; int8 must decide as fp32 does.",
 )
-@click.option(
+@option(
     "--keep-fp32",
-    envvar="BERTRITON_KEEP_FP32",
-    show_envvar=True,
     multiple=True,
     metavar="LAYER",
     help="Keep a layer out of int8, as encoder.layer.3 or encoder.layer.3.output.dense; may be repeated.",
 )
-@click.option(
+@option(
     "--vnni/--no-vnni",
-    envvar="BERTRITON_VNNI",
-    show_envvar=True,
     default=True,
     help="Whether the serving CPUs have VNNI; without it int8 weights must make do with seven bits.",
 )
-@click.option(
+@option(
     "--validation-text",
-    envvar="BERTRITON_VALIDATION_TEXT",
-    show_envvar=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A text a line, to compare int8 with fp32 on [default: film reviews that come along].",
 )

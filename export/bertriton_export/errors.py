@@ -5,6 +5,8 @@ ExportError
 │   └── TensorError        one tensor: absent, unknown, or of another shape or type
 ├── UnsupportedModelError  readable, but nothing this exporter can serve with the right answers
 ├── VerificationError      the graph does not compute what the reference computes
+├── Int8GateError          the int8 graph decides otherwise than the fp32 graph
+├── OptionError            an option that does not exist or does not go with another
 └── RepositoryError        the model repository cannot be written
 """
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from rich.console import Console
@@ -20,7 +20,9 @@ from bertriton_server.local_server import LOOPBACK, START_TIMEOUT_S, LocalServer
 from bertriton_server.security import Security
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+CommandT = TypeVar("CommandT", bound="Callable[..., Any]")
 
 MODEL_REPOSITORY: Final = "model_repository"
 # The same as tritonserver's own.
@@ -30,7 +32,18 @@ METRICS_PORT: Final = 8002
 
 _CHECK_INTERVAL_S: Final = 0.5
 
-_option = partial(click.option, show_default=True, show_envvar=True)
+
+def _option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], CommandT]:  # noqa: ANN401 - click's own
+    """A click option with its environment variable, named as those of the other commands are.
+
+    The rule stands here once more because this package has nothing of the client's.
+    """
+    variable = "BERTRITON_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(
+        name, *more, **{"show_default": True, "envvar": variable, "show_envvar": True, **settings}
+    )
+
+
 _port = partial(_option, type=click.IntRange(0, 65535))
 _file = partial(_option, show_default=False, type=click.Path(dir_okay=False, path_type=Path))
 
@@ -40,36 +53,32 @@ _file = partial(_option, show_default=False, type=click.Path(dir_okay=False, pat
     "--model-repository",
     type=click.Path(path_type=Path),
     default=MODEL_REPOSITORY,
-    envvar="BERTRITON_MODEL_REPOSITORY",
     help="Folder that holds one folder per model.",
 )
-@_option("--host", default=LOOPBACK, envvar="BERTRITON_HOST", help="Name or IPv4 address to listen on.")
-@_port("--http-port", default=HTTP_PORT, envvar="BERTRITON_HTTP_PORT", help="0: any free port.")
-@_port("--grpc-port", default=GRPC_PORT, envvar="BERTRITON_GRPC_PORT", help="0: any free port.")
-@_port("--metrics-port", default=METRICS_PORT, envvar="BERTRITON_METRICS_PORT", help="0: any free port.")
+@_option("--host", default=LOOPBACK, help="Name or IPv4 address to listen on.")
+@_port("--http-port", default=HTTP_PORT, help="0: any free port.")
+@_port("--grpc-port", default=GRPC_PORT, help="0: any free port.")
+@_port("--metrics-port", default=METRICS_PORT, help="0: any free port.")
 @_option(
     "--start-timeout",
     "start_timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     default=START_TIMEOUT_S,
-    envvar="BERTRITON_START_TIMEOUT",
     metavar="SECONDS",
     help="How long loading the models may take.",
 )
-@_file("--tls-cert", envvar="BERTRITON_TLS_CERT", help="PEM file of the certificate to encrypt gRPC with.")
-@_file("--tls-key", envvar="BERTRITON_TLS_KEY", help="PEM file of its private key.")
+@_file("--tls-cert", help="PEM file of the certificate to encrypt gRPC with.")
+@_file("--tls-key", help="PEM file of its private key.")
 @_file(
     "--tls-client-ca",
-    envvar="BERTRITON_TLS_CLIENT_CA",
     help="PEM file of the authorities that must have signed a client's certificate.",
 )
 @_option(
     "--api-key",
-    envvar="BERTRITON_API_KEY",
     show_default=False,
     help="A secret that every request must carry; better given in the environment.",
 )
-@_option("--verbose", is_flag=True, envvar="BERTRITON_VERBOSE", help="Show Triton's own log on stderr.")
+@_option("--verbose", is_flag=True, help="Show Triton's own log on stderr.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- TRITONSERVER_FLAGS...]")
 def serve_command(*, verbose: bool, **settings: Any) -> None:  # noqa: ANN401 - checked by click, named by ServerConfig
     """Serve a model repository on this machine until Ctrl-C.

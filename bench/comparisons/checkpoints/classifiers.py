@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from make_checkpoint import EMBEDDED, make_checkpoint
-
 from bertriton_export import export
 from bertriton_export.verification import sample_texts
+from comparisons.checkpoints.random_weights import BERT_BASE, EMBEDDED, make_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +36,7 @@ def minilm(folder: Path) -> Classifier:
 def bert_base(folder: Path) -> Classifier:
     """BERT-base's shape: 12 layers of 768."""
     checkpoint = folder / "base"
-    make_checkpoint(checkpoint, layers=12, hidden=768)
+    make_checkpoint(checkpoint, BERT_BASE)
     repositories = {precision: folder / f"base-{precision}" for precision in PRECISIONS}
     for precision, repository in repositories.items():
         # Random weights decide nothing, so there is nothing for int8 to agree with but on one text.

@@ -1,9 +1,9 @@
 """The Hugging Face pipeline, in the environment of its own that has torch: asked by line, answers by line.
 
-    python bench/comparisons/hugging_face.py CHECKPOINT TEXTS.json
+    .venv-torch/bin/python bench/comparisons/contenders/hugging_face.py CHECKPOINT TEXTS.json
 
 Each line of standard input is a dtype and a batch size; each line of the answer the seconds that all texts
-took. Another program asks, so that the pipeline and what it is compared with take turns.
+took. pipeline.py starts it and asks, so that the pipeline and what it is compared with take turns.
 
 The dtype is always named: left out, the pipeline computes in that of the checkpoint's file, and a checkpoint
 stored in float16 would make it many times slower on a CPU than it need be.

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from classifiers import NAME
-from figures import Figure
-
 from bertriton import Client
 from bertriton_evaluate import LabelledTexts, Plan, compare, evaluate
 from bertriton_server import LocalServer, ServerConfig
+from comparisons.checkpoints import NAME
+from comparisons.figures import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from classifiers import Classifier
-
     from bertriton_evaluate import Evaluation, Predictions
+    from comparisons.checkpoints import Classifier
 
 ALLOWED_LOSS_POINTS = 0.2
 
@@ -36,7 +34,7 @@ def accuracy_figure(
     """
     labelled = write_labelled(texts, labels, folder / "labelled.jsonl")
     found = {
-        precision: _evaluated(labelled, repository, folder / f"{precision}.jsonl")
+        precision: evaluated(labelled, repository, folder / f"{precision}.jsonl")
         for precision, repository in classifier.precision_to_repository.items()
     }
     (evaluation, int8), (_, fp32) = found["int8"], found["fp32"]
@@ -61,7 +59,8 @@ def write_labelled(texts: Sequence[str], labels: Sequence[str], file: Path) -> L
     return LabelledTexts(file)
 
 
-def _evaluated(labelled: LabelledTexts, repository: Path, output: Path) -> tuple[Evaluation, Predictions]:
+def evaluated(labelled: LabelledTexts, repository: Path, output: Path) -> tuple[Evaluation, Predictions]:
+    """What `bertriton evaluate` finds on these texts, its predictions kept in a file."""
     server = LocalServer(ServerConfig(repository, stop_grace_s=0))
     with server, Client(server.grpc_url, NAME) as client:
         return evaluate(client, Plan(labelled, output))

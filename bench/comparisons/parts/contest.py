@@ -7,38 +7,37 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from classifiers import NAME, PRECISIONS
-from figures import Figure
-from in_process import MAX_LENGTH, InProcess
 
 from bertriton_bench.measurement import Target, measure, requests_for
 from bertriton_bench.texts import MIXED, UNIFORM, make_sets
 from bertriton_server import LocalServer, ServerConfig
+from comparisons.checkpoints import NAME, PRECISIONS
+from comparisons.contenders import (
+    HUGGING_FACE_BATCHES,
+    HUGGING_FACE_DTYPES,
+    MAX_LENGTH,
+    HuggingFace,
+    InProcess,
+)
+from comparisons.figures import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from classifiers import Classifier
-    from typing_extensions import Self
+    from pathlib import Path
 
     from bertriton_bench.measurement import Measurement
     from bertriton_bench.perf_analyzer import PerfAnalyzer
     from bertriton_bench.texts import TextSet
+    from comparisons.checkpoints import Classifier
 
 IN_FLIGHT = 16
 TEXTS = 64
 SHORT_TOKENS = 16
 SHORT_REQUESTS = 300
-HUGGING_FACE_BATCHES = (1, 8, 32)
-# Both: which is faster depends on the CPU.
-HUGGING_FACE_DTYPES = ("float32", "bfloat16")
 IN_PROCESS_BATCHES = (1, 4, 8, 16)
 WARM_UP_REQUESTS = 32
 PASSES_SHARE = 0.4  # of a turn's time, for passes in process
@@ -58,37 +57,6 @@ INT8_UNIFORM = "int8, gRPC, one length"
 FP32 = "fp32, gRPC"
 SHORT_GRPC = "one short text, gRPC"
 SHORT_IN_PROCESS = "one short text, in process"
-
-_SCRIPT = Path(__file__).with_name("hugging_face.py")
-
-
-class HuggingFace:
-    """The pipeline in a process of its own, see hugging_face.py; idle unless it is asked."""
-
-    def __init__(self, python: Path, checkpoint: Path, texts: Path) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own script
-            [python, _SCRIPT, checkpoint, texts], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.versions = self._answer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.communicate()
-
-    def seconds(self, dtype: str, batch_size: int) -> float:
-        """How long all texts take, tokenised and classified in batches."""
-        assert self._process.stdin  # noqa: S101 - a pipe was asked for
-        print(dtype, batch_size, file=self._process.stdin, flush=True)
-        return float(self._answer())
-
-    def _answer(self) -> str:
-        assert self._process.stdout  # noqa: S101 - a pipe was asked for
-        line = self._process.stdout.readline().strip()
-        if not line:
-            raise SystemExit(f"the Hugging Face pipeline ended with {self._process.wait()}; see above")
-        return line
 
 
 @dataclass
@@ -222,7 +190,7 @@ class Contest:
         found.add(name, max(batch_to_rate.values()))
 
 
-def figures(found: Rounds) -> list[Figure]:
+def contest_figures(found: Rounds) -> list[Figure]:
     """What the rounds come to."""
     title = found.title
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifiers import NAME
-from figures import Figure
-
 from bertriton import AsyncClient, contract
 from bertriton_server import LocalServer, ServerConfig
+from comparisons.checkpoints import NAME
+from comparisons.figures import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

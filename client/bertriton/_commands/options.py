@@ -24,9 +24,15 @@ _PEM_FILE: Final = click.Path(exists=True, dir_okay=False)
 
 
 def option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], CommandT]:  # noqa: ANN401  # click's own
-    """A click option with its environment variable: --text-column is BERTRITON_TEXT_COLUMN."""
-    variable = _ENVIRONMENT_PREFIX + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, *more, envvar=variable, show_envvar=True, **settings)
+    """A click option with its environment variable: --text-column is BERTRITON_TEXT_COLUMN.
+
+    Args:
+        name: the option itself; of a flag with two sides, `--vnni/--no-vnni`, the first side counts.
+        more: what else click takes by place.
+        settings: what it takes by name; an `envvar` among them is used instead.
+    """
+    variable = _ENVIRONMENT_PREFIX + name.partition("/")[0].removeprefix("--").replace("-", "_").upper()
+    return click.option(name, *more, **{"envvar": variable, "show_envvar": True, **settings})
 
 
 _CONNECTION_OPTIONS: Final = (

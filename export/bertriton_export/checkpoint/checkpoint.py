@@ -25,7 +25,7 @@ class Checkpoint:
     weights: Weights
     tokenizer_json: str  # Hugging Face tokenizers' own format, without truncation and padding
     labels: tuple[str, ...]  # in the order of the logits
-    problem_type: str  # one of bertriton.contract.PROBLEM_TYPES
+    problem_type: str  # one of HEADS
     max_length: int  # tokens read of one text, special tokens included
     sha256: str  # of the weight files
     threshold: float = contract.DEFAULT_THRESHOLD  # probability from which a label counts, for multi-label

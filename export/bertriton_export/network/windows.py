@@ -68,6 +68,7 @@ def _joined(g: GraphBuilder, scores: str, windows: Windows) -> str:
         part = g.op("Slice", scores, start, end, g.constant([0]))  # (n, 2C)
         last_mark = g.op("Slice", windows.marks, g.op("Sub", end, g.constant([1])), end)
         is_maximum = g.op("Equal", last_mark, g.constant(contract.NEXT_WINDOW_OF_MAXIMUM, np.int32))
+        # NEXT_WINDOW_OF_MEAN otherwise, or 0: the mean of a text's only window is that window.
         mean, maximum = (g.op(reduce, part, axes=[0], keepdims=1) for reduce in ("ReduceMean", "ReduceMax"))
         return g.op("SequenceInsert", rows, g.op("Where", is_maximum, maximum, mean))
 

@@ -36,10 +36,10 @@ def is_huggingface_folder(path: Path) -> bool:
 
 
 def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -> Checkpoint:
-    """Read and check a folder of one of the architectures of `architectures.ARCHITECTURES`.
+    """Read and check a folder of one of the architectures of `checkpoint.ARCHITECTURES`.
 
     Args:
-        folder: holds config.json, weights (see `huggingface_weights`) and the tokenizer's files.
+        folder: holds config.json, weights (see `weight_formats`) and the tokenizer's files.
         labels: names to use instead of config.json's `id2label`, in the order of the logits.
 
     Raises:

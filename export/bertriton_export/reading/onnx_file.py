@@ -17,7 +17,15 @@ from onnx import numpy_helper
 
 from bertriton_export.checkpoint import GraphFacts, LazyTensor
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
-from bertriton_export.reading.files import Folder, byte_size, lazy_tensor, map_file, release_pages, transposed
+from bertriton_export.reading.files import (
+    Folder,
+    byte_size,
+    lazy_tensor,
+    map_file,
+    release_pages,
+    require_whole,
+    transposed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,13 +159,7 @@ class OnnxClassifier:
         if not offset.isdecimal() or dtype not in _TYPE_TO_DTYPE.values():
             raise TensorError(self._file, name, expected="an offset and a type", found=f"{offset!r}, {dtype}")
         data = self._beside.read(location)[int(offset) :][: byte_size(dtype, shape)]
-        if len(data) != byte_size(dtype, shape):
-            raise TensorError(
-                self._file,
-                name,
-                expected=f"{byte_size(dtype, shape)} bytes in {location}",
-                found=f"{len(data)} bytes",
-            )
+        require_whole(data, dtype, shape, listed_in=self._file, name=name, where=f"in {location}")
         return lazy_tensor(self._beside.path / location, data, dtype, shape)
 
     def facts(self) -> GraphFacts:

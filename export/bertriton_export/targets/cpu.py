@@ -34,7 +34,7 @@ def write_cpu_graph(
     """Write the graph in the precision asked for; of int8, it is the fp32 twin that meets the reference.
 
     Raises:
-        OptionError, VerificationError, Int8GateError: as `int8_graph` does.
+        OptionError, VerificationError, Int8GateError: as `int8` does.
     """
     if request.int8:
         verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage)

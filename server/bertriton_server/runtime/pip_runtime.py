@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from bertriton_server.runtime.interpreter import (
     find_interpreter,
     running_minor,
 )
+from bertriton_server.runtime.program import last_lines, run_program
 from bertriton_server.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -149,16 +149,9 @@ def _make(folder: Path, interpreter: Interpreter) -> PipRuntime:
 
 def _run(command: Sequence[str], purpose: str) -> None:
     try:
-        done = subprocess.run(  # noqa: S603 - our own command line
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            text=True,
-            errors="replace",
-        )
+        ended = run_program(command)
     except OSError as exc:
         raise RuntimeInstallError(f"cannot {purpose}: {exc}") from exc
-    if done.returncode:
-        tail = [line for line in done.stdout.splitlines() if line.strip()][-_LOG_TAIL_LINES:]
-        raise RuntimeInstallError(f"cannot {purpose}: {command[0]} exited with {done.returncode}", tail)
+    if ended.exit_code:
+        tail = last_lines(ended.output, _LOG_TAIL_LINES)
+        raise RuntimeInstallError(f"cannot {purpose}: {command[0]} exited with {ended.exit_code}", tail)

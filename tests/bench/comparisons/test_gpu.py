@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -17,34 +16,14 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from bertriton import contract
-from bertriton.contract import ClassifierInfo
+from bertriton_export import export
 from bertriton_export.checkpoint import BertConfig
 from bertriton_export.reading import read_checkpoint
-from bertriton_export.repository.configs import model_configs
-from bertriton_export.targets import GraphRequest
-from bertriton_export.targets.cuda import cuda_network
 from bertriton_export.verification import encode, packed_inputs
+from comparisons import gpu
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
-ROOT = Path(__file__).parent.parent.parent.parent
-SCRIPT = ROOT / "bench" / "comparisons" / "gpu.py"
-CHECKPOINT = ROOT / "tests" / "data" / "checkpoints" / "three-labels"
+CHECKPOINT = Path(__file__).parents[2] / "data" / "checkpoints" / "three-labels"
 BERT_BASE = BertConfig(30522, 768, 12, 12, 3072, 512, 2, 1e-12, "gelu", 2)
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module."""
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    spec = importlib.util.spec_from_file_location("gpu_benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_without_a_gpu_it_says_so_in_one_line(tmp_path: Path) -> None:
@@ -52,7 +31,11 @@ def test_without_a_gpu_it_says_so_in_one_line(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": str(tmp_path)}
 
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--json"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "comparisons.gpu", "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode == 1
@@ -61,9 +44,7 @@ def test_without_a_gpu_it_says_so_in_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_an_onnxruntime_without_cuda_is_named(
-    gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_onnxruntime_without_cuda_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = tmp_path / "nvidia-smi"
     command.write_text("#!/bin/sh\necho NVIDIA L4\n", encoding="utf-8")
     command.chmod(0o755)
@@ -75,7 +56,7 @@ def test_an_onnxruntime_without_cuda_is_named(
 
 
 @pytest.mark.parametrize(("length", "megaflops_per_token"), [(32, 171.0), (128, 174.6), (512, 188.7)])
-def test_flops_are_those_of_the_formula(gpu: ModuleType, length: int, megaflops_per_token: float) -> None:
+def test_flops_are_those_of_the_formula(length: int, megaflops_per_token: float) -> None:
     """12 (24 H^2 + 4 S H) of BERT-base, worked out apart."""
     found = gpu.flops(BERT_BASE, [length, length]) / (2 * length) / 1e6
 
@@ -95,11 +76,11 @@ def test_flops_are_those_of_the_formula(gpu: ModuleType, length: int, megaflops_
         ("NVIDIA A10G", None),
     ],
 )
-def test_peaks_go_by_whole_words_of_a_name(gpu: ModuleType, device: str, fp16: float | None) -> None:
+def test_peaks_go_by_whole_words_of_a_name(device: str, fp16: float | None) -> None:
     assert gpu.peak_of(device, "fp16") == fp16
 
 
-def test_padded_batches_hold_real_tokens_up_to_the_longest(gpu: ModuleType) -> None:
+def test_padded_batches_hold_real_tokens_up_to_the_longest() -> None:
     encodings = encode(read_checkpoint(CHECKPOINT), ["a film", "one of the best films of the year"])
     lengths = [len(encoding.ids) for encoding in encodings]
 
@@ -115,11 +96,11 @@ def test_padded_batches_hold_real_tokens_up_to_the_longest(gpu: ModuleType) -> N
     }
 
 
-def test_cuda_gets_the_options_of_the_config(gpu: ModuleType) -> None:
-    info = ClassifierInfo("tiny", ("a", "b"), contract.SINGLE_LABEL, 64, 64, "5e0c")
-    config = model_configs(info, cuda_network(info, GraphRequest("fp16")))["tiny_bert"]
+def test_cuda_gets_the_options_of_the_config(tmp_path: Path) -> None:
+    export(CHECKPOINT, name="tiny", repository=tmp_path, target="cuda")
+    config = (tmp_path / "tiny_bert" / "config.pbtxt").read_text(encoding="utf-8")
 
-    options = gpu.cuda_provider_options(text_format.Parse(text_format.MessageToString(config), ModelConfig()))
+    options = gpu.cuda_provider_options(text_format.Parse(config, ModelConfig()))
 
     assert options == {
         "enable_skip_layer_norm_strict_mode": "1",
@@ -130,7 +111,7 @@ def test_cuda_gets_the_options_of_the_config(gpu: ModuleType) -> None:
 
 
 def test_results_are_measured_and_printed(
-    gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Exports, comparison, timing and output are the script's own; the network is the CPU's."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -95,3 +95,16 @@ def test_an_answer_grows_old() -> None:
     time.sleep(0.1)
     assert cache.get("key") is None
     assert len(cache) == 0
+
+
+def test_a_kept_answer_is_not_that_of_a_new_version(
+    scripted: tuple[Any, Client], new_client: Callable[..., Client]
+) -> None:
+    triton, _ = scripted
+    client = new_client(triton.url, cache_size=10)
+    client.classify(["text", "other"])
+    triton.classifiers["imdb"], triton.version = ("bad", "good"), "2"
+
+    client.classify("notices the new version")
+
+    assert client.classify("text").label == "bad"

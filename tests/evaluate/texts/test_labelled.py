@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from bertriton._files import FileFormatError
-from bertriton_evaluate import LabelError, LabelledTexts, read_predictions
+from bertriton_evaluate import LabelError, LabelledTexts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,25 +102,3 @@ def test_a_damaged_parquet_file_is_said(tmp_path: Path) -> None:
 
     with pytest.raises(FileFormatError, match="cannot be read to its end"):
         LabelledTexts(file).labels(NAMES)
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("text\na\n", "it has no column 'predicted_token_count', only text"),
-        (
-            "predicted_token_count,predicted_truncated,predicted_error\n1,False,\n",
-            "no column predicted_score_LABEL",
-        ),
-        (
-            "predicted_token_count,predicted_truncated,predicted_error,predicted_score_a\n1,False,,much\n",
-            "could not convert string to float: 'much'",
-        ),
-        ("predicted_token_count,predicted_truncated,predicted_error,predicted_score_a\n", "holds no rows"),
-    ],
-)
-def test_what_is_no_file_of_predictions_is_said(tmp_path: Path, content: str, problem: str) -> None:
-    (tmp_path / "out.csv").write_text(content)
-
-    with pytest.raises(FileFormatError, match=problem):
-        read_predictions(tmp_path / "out.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import tempfile
 import zipfile
 from contextlib import suppress
@@ -20,10 +21,13 @@ from bertriton_export import CheckpointError, ExportError, TensorError, Unsuppor
 from bertriton_export.checkpoint import tensor_shapes
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.reading.tensorflow.keras_h5 import h5_tensors
+from bertriton_export.reading.tensorflow.leveldb_table import _MAGIC, _masked_crc32c, read_table
+from bertriton_export.reading.tensorflow.protos import parse_message
 
 if TYPE_CHECKING:
     from bertriton_export.checkpoint import Checkpoint
 
+TRAILER_BYTES = 5  # behind a block of a table: its compression and a checksum
 CLASSIFIER = "classifier/tf_bert_for_sequence_classification/classifier"
 
 
@@ -159,6 +163,43 @@ def test_changed_index_is_refused_by_its_checksum(saved_model: Path) -> None:
     file.write_bytes(content)
 
     with pytest.raises(CheckpointError, match="the checksum of a block is wrong"):
+        read_checkpoint(saved_model)
+
+
+def varint(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+def block_of(entries: dict[bytes, bytes]) -> bytes:
+    """A block of a table with its trailer: keys whole, one restart, a checksum."""
+    rows = [b"\0" + varint(len(key)) + varint(len(value)) + key + value for key, value in entries.items()]
+    block = b"".join(rows) + struct.pack("<II", 0, 1) + b"\0"
+    return block + struct.pack("<I", _masked_crc32c(block))
+
+
+def table_of(entries: dict[bytes, bytes]) -> bytes:
+    """A whole table as TensorFlow lays it out: a block of data, one that tells where that is, a footer."""
+    data = block_of(entries)
+    index = block_of({max(entries): varint(0) + varint(len(data) - TRAILER_BYTES)})
+    handles = varint(0) + varint(0) + varint(len(data)) + varint(len(index) - TRAILER_BYTES)
+    return data + index + handles.ljust(40, b"\0") + struct.pack("<Q", _MAGIC)
+
+
+@pytest.mark.parametrize("difference", [-4, 4])
+def test_tensor_of_more_or_fewer_bytes_than_its_shape_is_refused(saved_model: Path, difference: int) -> None:
+    file = saved_model / "variables" / "variables.index"
+    entries = read_table(file, file.read_bytes())
+    file.write_bytes(table_of(entries))
+    read_checkpoint(saved_model)  # the table of this test is a good one
+    for key, value in entries.items():
+        entry = parse_message("BundleEntryProto", value, file)
+        if key and [dim.size for dim in entry.shape.dim] == [3]:  # the labels' bias
+            entry.size += difference
+            entries[key] = entry.SerializeToString()
+    file.write_bytes(table_of(entries))
+
+    with pytest.raises(TensorError, match=rf"12 bytes for shape \[3\].*{12 + difference} bytes"):
         read_checkpoint(saved_model)
 
 

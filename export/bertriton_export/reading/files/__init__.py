@@ -11,6 +11,7 @@ from bertriton_export.reading.files.mapped_file import (
     lazy_tensor,
     map_file,
     release_pages,
+    require_whole,
     transposed,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     "map_file",
     "open_tree",
     "release_pages",
+    "require_whole",
     "transposed",
 ]

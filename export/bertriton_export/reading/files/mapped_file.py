@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 
 from bertriton_export.checkpoint import LazyTensor
-from bertriton_export.errors import CheckpointError
+from bertriton_export.errors import CheckpointError, TensorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +105,27 @@ def transposed(tensor: LazyTensor) -> LazyTensor:
 def byte_size(dtype: str, shape: Sequence[int]) -> int:
     """Bytes of a tensor that lies row by row."""
     return prod(shape) * dtype_bytes(dtype)
+
+
+def require_whole(
+    view: memoryview, dtype: str, shape: Sequence[int], *, listed_in: Path, name: str, where: str
+) -> None:
+    """See that bytes are those of one whole tensor that lies row by row.
+
+    Args:
+        view: the bytes.
+        dtype: one of DTYPE_TO_STORED.
+        shape: its dimensions.
+        listed_in: the file that tells of the tensor.
+        name: of the tensor.
+        where: to say in the message which bytes were looked at.
+
+    Raises:
+        TensorError: they are more or fewer.
+    """
+    if len(view) != byte_size(dtype, shape):
+        expected, found = f"{byte_size(dtype, shape)} bytes {where}", f"{len(view)} bytes"
+        raise TensorError(listed_in, name, expected=expected, found=found)
 
 
 class ViewReader(io.RawIOBase):

@@ -36,7 +36,6 @@ FORMAT: Final = "Spark NLP"
 MODEL_CLASS: Final = "com.johnsnowlabs.nlp.annotators.classifier.dl.BertForSequenceClassification"
 
 _METADATA: Final = re.compile(r"(?:(?P<folder>.+)/)?metadata/part-\d+(-.*)?")
-_PIPELINE_CLASS: Final = "org.apache.spark.ml.PipelineModel"
 _ENGINES: Final = ("tensorflow", "onnx")
 _MODEL_PREFIX: Final = "bert_classification_"  # the engine follows
 _GRAPH_MEMBER: Final = "saved_model.pb"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from bertriton_export.errors import CheckpointError, TensorError
-from bertriton_export.reading.files import Folder, byte_size, lazy_tensor
+from bertriton_export.reading.files import Folder, lazy_tensor, require_whole
 from bertriton_export.reading.tensorflow.keras_names import to_huggingface
 from bertriton_export.reading.tensorflow.leveldb_table import read_table
 from bertriton_export.reading.tensorflow.protos import parse_message
@@ -111,13 +111,8 @@ class _Bundle:
                 found=f"type {entry.dtype}, shape {list(shape)}, {len(entry.slices)} slices",
             )
         data = self._data(entry, name)
-        if len(data) != byte_size(dtype, shape):
-            raise TensorError(
-                self._index_file,
-                name,
-                expected=f"{byte_size(dtype, shape)} bytes for shape {list(shape)}",
-                found=f"{len(data)} bytes",
-            )
+        where = f"for shape {list(shape)}"
+        require_whole(data, dtype, shape, listed_in=self._index_file, name=name, where=where)
         return lazy_tensor(self._shard_file(entry.shard_id), data, dtype, shape)
 
     def _shard_name(self, shard: int) -> str:

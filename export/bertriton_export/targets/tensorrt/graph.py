@@ -141,7 +141,7 @@ class _TensorrtGraph:
         g, padding_id = self._g, self._config.padding_id
         if padding_id is None:
             return g.op("Max", positions, g.constant(0, np.int32))
-        # RoBERTa counts by token id, see bert_graph. TensorRT adds up floats alone, exact for such numbers.
+        # RoBERTa counts by token id, see network.bert. TensorRT adds up floats alone, exact for such numbers.
         is_word = g.op("Not", g.op("Equal", ids, g.constant(padding_id, np.int32)))
         words = g.op("Cast", is_word, to=TensorProto.FLOAT)
         count = g.op("Mul", g.op("CumSum", words, g.constant(1)), words)

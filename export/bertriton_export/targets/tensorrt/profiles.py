@@ -30,13 +30,6 @@ class Profile:
     typical: tuple[int, int]
     largest: tuple[int, int]
 
-    def takes(self, rows: int, tokens: int) -> bool:
-        """Whether a batch of this shape can run."""
-        return all(
-            low <= size <= high
-            for low, size, high in zip(self.smallest, (rows, tokens), self.largest, strict=True)
-        )
-
 
 def padded_lengths(max_length: int) -> tuple[int, ...]:
     """Lengths in tokens that rows are padded to, shortest first, up to the model's own limit.

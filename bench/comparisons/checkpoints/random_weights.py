@@ -1,37 +1,54 @@
-"""Make a classifier of a given shape with random weights: good for timing, not for answers.
-
-    python bench/comparisons/make_checkpoint.py FOLDER --layers 12 --hidden 768
+"""A classifier of a given shape with random weights: good for timing, not for answers.
 
 The tokenizer is the embedded checkpoint's, so that real texts have real lengths.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from bertriton_export.checkpoint import BertConfig, tensor_shapes
 
-EMBEDDED = Path(__file__).parents[2] / "checkpoints" / "imdb-minilm"
+EMBEDDED = Path(__file__).parents[3] / "checkpoints" / "imdb-minilm"
 INITIALIZER_RANGE = 0.02  # standard deviation, as BERT itself starts
 HEAD_SIZE = 64
 
 
-def make_checkpoint(folder: Path, *, layers: int, hidden: int) -> None:
+@dataclass(frozen=True)
+class Shape:
+    """The size of a network."""
+
+    layers: int
+    hidden: int  # a multiple of HEAD_SIZE
+
+    def __str__(self) -> str:
+        return f"{self.layers} layers of {self.hidden}"
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of a layer."""
+        return self.hidden // HEAD_SIZE
+
+
+BERT_BASE = Shape(12, 768)
+
+
+def make_checkpoint(folder: Path, shape: Shape) -> None:
     """Write config.json, fp32 weights and tokenizer files."""
     folder.mkdir(parents=True, exist_ok=True)
     document = json.loads((EMBEDDED / "config.json").read_text(encoding="utf-8"))
     document |= {
-        "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "intermediate_size": 4 * hidden,
-        "num_attention_heads": hidden // HEAD_SIZE,
+        "num_hidden_layers": shape.layers,
+        "hidden_size": shape.hidden,
+        "intermediate_size": 4 * shape.hidden,
+        "num_attention_heads": shape.heads,
     }
     (folder / "config.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
     save_file(_random_weights(document), folder / "model.safetensors")
@@ -39,10 +56,10 @@ def make_checkpoint(folder: Path, *, layers: int, hidden: int) -> None:
         shutil.copyfile(EMBEDDED / name, folder / name)
 
 
-def _random_weights(document: dict[str, int]) -> dict[str, np.ndarray]:
+def _random_weights(document: dict[str, Any]) -> dict[str, np.ndarray]:
     in_the_document = {field.name for field in fields(BertConfig)} & document.keys()
     sizes = {name: document[name] for name in in_the_document}
-    config = BertConfig(**sizes, activation="gelu", num_labels=2)  # type: ignore[arg-type]
+    config = BertConfig(**sizes, activation="gelu", num_labels=2)
     random = np.random.default_rng(0)
     return {
         name: np.ones(shape, np.float32)
@@ -50,14 +67,3 @@ def _random_weights(document: dict[str, int]) -> dict[str, np.ndarray]:
         else random.normal(0, INITIALIZER_RANGE, shape).astype(np.float32)
         for name, shape in tensor_shapes(config).items()
     }
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--layers", type=int, default=12)
-    parser.add_argument("--hidden", type=int, default=768)
-    arguments = parser.parse_args()
-    make_checkpoint(arguments.folder, layers=arguments.layers, hidden=arguments.hidden)

@@ -1,0 +1,22 @@
+"""What is measured: the embedded classifier, and random weights of any shape in every format.
+
+In: a folder to write into. Out: checkpoints, and classifiers exported from them.
+"""
+
+from comparisons.checkpoints.classifiers import NAME, PRECISIONS, Classifier, bert_base, minilm
+from comparisons.checkpoints.formats import FORMATS, write_formats
+from comparisons.checkpoints.random_weights import BERT_BASE, EMBEDDED, Shape, make_checkpoint
+
+__all__ = [
+    "BERT_BASE",
+    "EMBEDDED",
+    "FORMATS",
+    "NAME",
+    "PRECISIONS",
+    "Classifier",
+    "Shape",
+    "bert_base",
+    "make_checkpoint",
+    "minilm",
+    "write_formats",
+]

@@ -1,0 +1,74 @@
+"""Ports are checked before anything is started, and those that nobody asked for are free."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from bertriton_server import AddressUnavailableError
+from bertriton_server.process import choose_ports, ipv4_address, is_free
+from bertriton_server.process.ports import is_listening
+
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as opened:
+        return int(opened.getsockname()[1])
+
+
+def test_zeros_become_free_ports_that_all_differ() -> None:
+    services = [f"service {number}" for number in range(50)]
+
+    found = choose_ports(HOST, dict.fromkeys(services, 0))
+
+    assert list(found) == services
+    assert len(set(found.values())) == 50
+    assert all(is_free(HOST, port) for port in found.values())
+
+
+def test_a_port_that_was_asked_for_is_given_to_no_other() -> None:
+    port = free_port()
+
+    found = choose_ports(HOST, {"first": 0, "asked": port, "last": 0})
+
+    assert found["asked"] == port
+    assert len(set(found.values())) == 3
+
+
+def test_a_port_that_was_asked_for_twice_is_refused() -> None:
+    port = free_port()
+
+    with pytest.raises(AddressUnavailableError, match=f"cannot listen on {HOST}:{port}"):
+        choose_ports(HOST, {"one": port, "other": port})
+
+
+def test_a_port_that_is_bound_and_not_listened_on_is_not_listening() -> None:
+    with socket.socket() as bound:
+        bound.bind((HOST, 0))
+        port = bound.getsockname()[1]
+        assert not is_listening(HOST, port)
+
+        bound.listen()
+        assert is_listening(HOST, port)
+        assert not is_free(HOST, port)
+
+
+def test_a_port_is_free_again_once_its_connections_are_closed() -> None:
+    with socket.create_server((HOST, 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection((HOST, port))
+        accepted, _ = server.accept()
+        accepted.close()  # the server's side first, which then waits for stray packets
+        client.close()
+
+    assert is_free(HOST, port)
+
+
+def test_a_host_has_its_ipv4_address_or_is_refused() -> None:
+    assert ipv4_address("localhost") == HOST
+    assert ipv4_address(HOST) == HOST
+    with pytest.raises(AddressUnavailableError, match="give an IPv4 address") as caught:
+        ipv4_address("::1")
+    assert (caught.value.host, caught.value.port) == ("::1", 0)
