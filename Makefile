@@ -29,8 +29,11 @@ help:  ## Show this list.
 demo: $(VENV)/.serve-ready  ## Export the embedded model, serve it, classify real reviews, stop.
 	$(BIN)/python examples/demo.py
 
+# The exporter's tests need no server: beside the others they have a core of their own.
 test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
-	$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest tests/export & exporter=$$!; \
+	$(BIN)/python -m pytest --ignore=tests/export; others=$$?; \
+	wait $$exporter && exit $$others
 
 fuzz: $(VENV)/.dev-ready  ## Feed the checkpoint readers with many more damaged files than `make test` does.
 	$(BIN)/python -m pytest tests/export -k fail_otherwise --hypothesis-profile=fuzz

@@ -123,7 +123,7 @@ def test_a_server_without_its_warden_leaves_nothing_behind(
 
     with make_server() as server:
         processes = filter(str.isdigit, traces_of(os.getpid()) - before)
-        (warden,) = [pid for pid in processes if "_warden" in Path(f"/proc/{pid}/cmdline").read_text()]
+        (warden,) = [pid for pid in processes if "warden.py" in Path(f"/proc/{pid}/cmdline").read_text()]
         os.kill(int(warden), signal.SIGKILL)
         assert server.models() == ("double",)
 
