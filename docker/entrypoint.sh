@@ -24,13 +24,21 @@ readonly export_settings=(
     BERTRITON_VALIDATION_TEXT
 )
 # Only `bertriton serve` turns these into flags of tritonserver.
-readonly security_settings=(BERTRITON_TLS_CERT BERTRITON_TLS_KEY BERTRITON_TLS_CLIENT_CA BERTRITON_API_KEY)
+readonly security_settings=(
+    BERTRITON_TLS_CERT
+    BERTRITON_TLS_KEY
+    BERTRITON_TLS_CLIENT_CA
+    BERTRITON_API_KEY
+    BERTRITON_MODEL_CONTROL
+)
 
 # A server on a container's loopback could be reached by nobody: it listens on the container's own network, and what
 # the world sees of that is what `docker run --publish` says.
 readonly host=${BERTRITON_HOST:-0.0.0.0}
 readonly http_port=${BERTRITON_HTTP_PORT:-8000}
 readonly grpc_port=${BERTRITON_GRPC_PORT:-8001}
+# Prometheus is another container. No key guards the metrics, so who reaches the port is for the network to say.
+readonly metrics_host=${BERTRITON_METRICS_HOST:-$host}
 readonly metrics_port=${BERTRITON_METRICS_PORT:-8002}
 readonly stop_grace_s=30
 
@@ -125,14 +133,14 @@ become_server() {
     if type -P tritonserver >/dev/null; then
         refuse_security_settings
         exec tritonserver --model-repository="$repository" \
-            --http-address="$host" --grpc-address="$host" --metrics-address="$host" \
+            --http-address="$host" --grpc-address="$host" --metrics-address="$metrics_host" \
             --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" \
             --disable-auto-complete-config --exit-on-error=true --exit-timeout-secs="$stop_grace_s" \
             "${metrics_flags[@]}" "$@"
     fi
     # Strict configs, exit on error and the grace when it is stopped are its defaults.
     exec bertriton serve --model-repository="$repository" --host="$host" \
-        --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" \
+        --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" --metrics-host="$metrics_host" \
         --verbose -- "${metrics_flags[@]}" "$@"
 }
 

@@ -188,7 +188,9 @@ def padded_inputs(encodings: Sequence[Encoding]) -> Inputs:
     def filled(rows: list[list[int]]) -> np.ndarray:
         return np.concatenate([np.resize(np.asarray(row, np.int32), longest) for row in rows])
 
-    return {
+    names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
+    shapes = np.tile(np.array([1, longest], np.int32), len(encodings))
+    return {name + contract.SHAPES_SUFFIX: shapes for name in names} | {
         contract.INPUT_IDS: filled([encoding.ids for encoding in encodings]),
         contract.TOKEN_TYPE_IDS: filled([encoding.type_ids for encoding in encodings]),
         contract.POSITION_IDS: np.tile(np.arange(longest, dtype=np.int32), len(encodings)),

@@ -41,6 +41,7 @@ class Classification:
     labels: tuple[str, ...] = ()  # the label; of a multi-label model all at or over its threshold
     value: float | None = None  # what a regression model with one output predicts
     windows: int = 1  # parts that the text was scored in
+    fingerprint: str = ""  # of the model that answered, as `ClassifierInfo.fingerprint` has it
 
     def __repr__(self) -> str:
         truncated = ", truncated" if self.truncated else ""

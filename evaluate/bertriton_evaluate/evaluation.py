@@ -203,13 +203,24 @@ def _job(plan: Plan, output: Path) -> FileJob:
 
 def _kept_file(plan: Plan, info: ClassifierInfo) -> Path:
     """Where predictions lie that nobody asked to keep: one for every plan, model and state of file."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(cache) if cache else Path.home() / ".cache") / "bertriton" / "evaluations"
+    folder = _cache() / "bertriton" / "evaluations"
     try:
         what = json.dumps(description(_job(plan, folder), info, plan.options))
     except OSError as exc:
         raise FileFormatError(f"cannot read {plan.texts.file}: {exc.strerror}") from exc
     return folder / (hashlib.sha256(what.encode()).hexdigest() + KEPT_SUFFIX)
+
+
+def _cache() -> Path:
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError as exc:  # no HOME, and a user id that no account has
+        raise EvaluationError(
+            "there is no place to keep predictions: this user has no home directory; "
+            "set XDG_CACHE_HOME to a folder that can be written to, or give --output"
+        ) from exc
 
 
 def _speed(

@@ -86,7 +86,7 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A text a line, to compare int8 with fp32 on [default: film reviews that come along].",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def export_command(
     checkpoint: str,
     labels: str | None,

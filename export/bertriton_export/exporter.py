@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,8 @@ from bertriton_export.reading import default_name, read_checkpoint
 from bertriton_export.repository import (
     ExportReport,
     checked_name,
+    fingerprint_for,
+    require_own,
     staged_repository,
     write_models,
     write_records,
@@ -46,7 +49,7 @@ def export(
 ) -> ExportReport:
     """Turn a BERT classifier's checkpoint into the three models Triton serves it with.
 
-    Existing models of the same names are replaced; on failure nothing is written.
+    An earlier export of the same name is replaced; on failure nothing is written.
 
     Args:
         checkpoint: a path in one of the formats of `reading.READERS`, or a hub id `org/name[@revision]`.
@@ -56,20 +59,17 @@ def export(
         problem_type: what the logits mean, instead of what the checkpoint says, one of `checkpoint.HEADS`.
         threshold: probability from which a label counts, for multi_label_classification.
         target: what the graph is made for, one of `targets.TARGETS`.
-        precision: int8 is about the encoder's linear layers, fp16 about embeddings and encoder; default: the
-            target's first.
-        keep_fp32: linear layers that stay fp32 in an int8 graph, as `encoder.layer.3` or
-            `encoder.layer.3.output.dense`.
+        precision: of the encoder, one of the target's `precisions`; default: the first of them.
+        keep_fp32: layers that stay fp32 in int8, as `encoder.layer.3` or `encoder.layer.3.output.dense`.
         vnni: False makes int8 weights of seven bits, for x86 CPUs without the VNNI instructions.
         validation_texts: texts to compare int8 with fp32 on; default: film reviews that come along.
         on_stage: called with a line about each stage as it begins.
 
     Raises:
         CheckpointError, UnsupportedModelError: the checkpoint cannot be served.
-        VerificationError: the graph disagrees with the reference.
-        Int8GateError: the int8 graph decides otherwise than the fp32 graph.
+        VerificationError, Int8GateError: the graph disagrees with the reference, or int8 with fp32.
         OptionError: an option does not exist or does not go with another.
-        RepositoryError: the repository cannot be written, or the name is no model name.
+        RepositoryError: the repository cannot be written, or the name is no model's or another's.
 
     Example:
         >>> report = export("checkpoints/imdb-minilm", name="imdb")
@@ -79,15 +79,18 @@ def export(
     name = checked_name(name if name is not None else default_name(str(checkpoint)))
     made_for, precision = checked_target(target, precision)
     request = GraphRequest(precision, _int8_request(precision, validation_texts, keep_fp32, vnni=vnni))
+    require_own(Path(repository), name)
     on_stage("reading the checkpoint")
     source = with_head(read_checkpoint(Path(checkpoint), labels), problem_type, threshold)
-    info = _classifier_info(name, source)
-    with staged_repository(Path(repository)) as staging:
+    request = replace(request, fingerprint=fingerprint_for(source, target, request))
+    info = _classifier_info(name, source, request.fingerprint)
+    with staged_repository(Path(repository), on_stage) as staging:
         folder = write_models(staging, info, source, made_for.network(info, request))
         graph = made_for.write_graph(source, folder, request, on_stage)
         checked = (graph.verified, graph.verification, graph.int8)
         report = ExportReport(info, Path(repository), target, precision, *checked)
         write_records(staging / name, report, source, graph.facts)
+        require_own(Path(repository), name)  # it may have changed in all this time
     return report
 
 
@@ -101,7 +104,7 @@ def _int8_request(
     return None
 
 
-def _classifier_info(name: str, checkpoint: Checkpoint) -> ClassifierInfo:
+def _classifier_info(name: str, checkpoint: Checkpoint, fingerprint: str) -> ClassifierInfo:
     return ClassifierInfo(
         name=name,
         labels=checkpoint.labels,
@@ -109,5 +112,6 @@ def _classifier_info(name: str, checkpoint: Checkpoint) -> ClassifierInfo:
         max_length=checkpoint.max_length,
         max_batch_size=MAX_BATCH_SIZE,
         checkpoint_sha256=checkpoint.sha256,
+        fingerprint=fingerprint,
         threshold=checkpoint.threshold,
     )

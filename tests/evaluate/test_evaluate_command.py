@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -305,3 +306,14 @@ def test_pairs_are_sent_as_pairs(evaluate: Callable[..., Result], tmp_path: Path
     result = evaluate("--data", file, "--text-column", "a", "--pair-column", "b", "--json")
 
     assert json.loads(result.stdout)["speed"]["tokens"] == 2 * 5
+
+
+def test_a_user_without_a_home_is_told_what_to_set(
+    imdb_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1_000_660_000)  # of no account, as OpenShift gives them
+    words = ["evaluate", "--url", imdb_server.grpc_url, "--data", str(REVIEWS)]
+
+    result = CliRunner().invoke(bertriton, words, env={"HOME": None, "XDG_CACHE_HOME": None})
+
+    assert "XDG_CACHE_HOME" in _failure(result)

@@ -62,9 +62,11 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         threshold = THRESHOLD if head == "multi" else None
         checkpoint = CHECKPOINTS / f"{request.param}-{head}"
         for name in (head, f"{head}-int8"):
-            export(checkpoint, name=name, repository=repository, precision="fp32", threshold=threshold)
+            report = export(
+                checkpoint, name=name, repository=repository, precision="fp32", threshold=threshold
+            )
         graph_folder = repository / f"{head}-int8_bert" / "1"
-        options = GraphOptions(Int8Options())
+        options = GraphOptions(Int8Options(), fingerprint=report.classifier.fingerprint)
         write_bert_graph(with_head(read_checkpoint(checkpoint)), graph_folder, options)
     config = ServerConfig(repository, stop_grace_s=0)
     with LocalServer(config) as server, Client(server.grpc_url) as client:

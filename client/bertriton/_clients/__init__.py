@@ -7,5 +7,6 @@ that do no waiting; `Client` and `AsyncClient` carry out the steps that these yi
 from bertriton._clients.async_client import AsyncClient
 from bertriton._clients.client import Client
 from bertriton._clients.options import SERVER_PARAMETERS, CallOptions, ClientChanges
+from bertriton._clients.sources import Unpaused
 
-__all__ = ["SERVER_PARAMETERS", "AsyncClient", "CallOptions", "Client", "ClientChanges"]
+__all__ = ["SERVER_PARAMETERS", "AsyncClient", "CallOptions", "Client", "ClientChanges", "Unpaused"]

@@ -61,6 +61,16 @@ class BatchBuilder:
         self._keep_errors = keep_errors
         self._batch = Batch(first_index=0)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the open batch holds no text."""
+        return not self._batch.results
+
+    @property
+    def free_rows(self) -> int:
+        """Texts that complete the open batch, if they are no longer than the request may be."""
+        return self._max_rows - len(self._batch.rows)
+
     def add(self, text: object) -> Batch | None:
         """Take a text; give the batch that is complete by that, if one is."""
         index = self._batch.first_index + len(self._batch.results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypedDict, get_args
 
-from bertriton._config import valid_timeout_s
+from bertriton._config import valid_count, valid_timeout_s
 from bertriton._errors import InvalidOptionError
 from bertriton._types import Aggregation, Truncation
 
@@ -65,11 +65,11 @@ class CheckedOptions:
             valid_timeout_s(self.timeout)
         valid_version(self.version)
         if self.top_k is not None:
-            _at_least("top_k", self.top_k, 1)
+            valid_count("top_k", self.top_k, 1)
         if self.max_length is not None:
-            _at_least("max_length", self.max_length, _MIN_MAX_LENGTH)
+            valid_count("max_length", self.max_length, _MIN_MAX_LENGTH)
         if self.stride is not None:
-            _at_least("stride", self.stride, 0)
+            valid_count("stride", self.stride, 0)
         _one_of("truncation", self.truncation, _TRUNCATIONS)
         _one_of("aggregation", self.aggregation, _AGGREGATIONS)
 
@@ -91,8 +91,3 @@ def valid_version(version: int | str) -> str:
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value is not None and value not in choices:
         raise InvalidOptionError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")
-
-
-def _at_least(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidOptionError(f"{name}: expected a whole number of at least {least}, found {value!r}")

@@ -35,7 +35,7 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], Comma
     return click.option(name, *more, **{"envvar": variable, "show_envvar": True, **settings})
 
 
-_CONNECTION_OPTIONS: Final = (
+_ADDRESS_OPTIONS: Final = (
     option(
         "--url",
         default=DEFAULT_URL,
@@ -50,10 +50,23 @@ _CONNECTION_OPTIONS: Final = (
         show_default=True,
         help="Seconds that a request may take, retries included.",
     ),
+)
+_ACCESS_OPTIONS: Final = (
     option("--tls", is_flag=True, help="Encrypt the connection."),
     option("--tls-ca", type=_PEM_FILE, help="Authorities to trust (PEM) [default: the well-known ones]."),
-    option("--tls-cert", type=_PEM_FILE, help="The client's certificate (PEM), for mutual TLS."),
-    option("--tls-key", type=_PEM_FILE, help="The client's private key (PEM)."),
+    # Without CLIENT these are the server's own, of `bertriton serve`.
+    option(
+        "--tls-cert",
+        envvar="BERTRITON_CLIENT_TLS_CERT",
+        type=_PEM_FILE,
+        help="The client's certificate (PEM), for mutual TLS.",
+    ),
+    option(
+        "--tls-key",
+        envvar="BERTRITON_CLIENT_TLS_KEY",
+        type=_PEM_FILE,
+        help="The client's private key (PEM).",
+    ),
     option("--token", help="Bearer token, for a proxy in front of Triton."),
     option("--api-key", help="The key that `bertriton serve --api-key` asks for."),
     option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Further gRPC metadata."),
@@ -97,27 +110,42 @@ def call_options(settings: dict[str, Any]) -> CallOptions:
 
 def connection_options(command: CommandT) -> CommandT:
     """Add the options that `connected` takes."""
-    for add in reversed(_CONNECTION_OPTIONS):
+    for add in reversed(_ADDRESS_OPTIONS + _ACCESS_OPTIONS):
         command = add(command)
     return command
 
 
-@contextmanager
-def connected(  # one parameter per option
+def access_options(command: CommandT) -> CommandT:
+    """Add the options of what a server asks for, which `access_settings` takes."""
+    for add in reversed(_ACCESS_OPTIONS):
+        command = add(command)
+    return command
+
+
+def access_settings(
     *,
     tls: bool,
     tls_ca: str | None,
     tls_cert: str | None,
     tls_key: str | None,
     headers: Sequence[str],
-    **settings: Any,  # noqa: ANN401  # those that are the client's own
-) -> Iterator[Client]:
-    """A client with the options given; its errors end the command with one line."""
+    **others: Any,  # noqa: ANN401  # those that are the client's own
+) -> dict[str, Any]:
+    """The client's settings that the options given stand for.
+
+    Raises:
+        InvalidOptionError: they contradict each other.
+    """
     encrypted = tls or tls_ca or tls_cert or tls_key
-    with errors_in_one_line():
-        encryption = Tls(tls_ca, tls_cert, tls_key) if encrypted else None
-        with Client(tls=encryption, headers=dict(map(_name_and_value, headers)), **settings) as client:
-            yield client
+    encryption = Tls(tls_ca, tls_cert, tls_key) if encrypted else None
+    return {"tls": encryption, "headers": dict(map(_name_and_value, headers)), **others}
+
+
+@contextmanager
+def connected(**options: Any) -> Iterator[Client]:  # noqa: ANN401  # as click collects them
+    """A client with the options given; its errors end the command with one line."""
+    with errors_in_one_line(), Client(**access_settings(**options)) as client:
+        yield client
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from bertriton_export.checkpoint.architectures import (
 from bertriton_export.checkpoint.checkpoint import Checkpoint
 from bertriton_export.checkpoint.dimensions import BertConfig, tensor_shapes
 from bertriton_export.checkpoint.heads import HEADS, default_problem_type, with_head
-from bertriton_export.checkpoint.json_file import read_json
+from bertriton_export.checkpoint.json_file import parse_json, read_json
+from bertriton_export.checkpoint.length import longest_text
+from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
 from bertriton_export.checkpoint.tokenizer import read_tokenizer, reads_token_types, wordpiece_tokenizer
 from bertriton_export.checkpoint.weights import LazyTensor, Weights
@@ -26,14 +28,19 @@ __all__ = [
     "Checkpoint",
     "GraphFacts",
     "LazyTensor",
+    "Settings",
     "Weights",
     "architecture_of",
     "config_from_shapes",
     "default_problem_type",
+    "is_text",
+    "longest_text",
+    "parse_json",
     "read_bert_config",
     "read_json",
     "read_tokenizer",
     "reads_token_types",
+    "short",
     "tensor_shapes",
     "with_head",
     "wordpiece_tokenizer",

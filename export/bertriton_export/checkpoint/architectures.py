@@ -8,15 +8,16 @@ in how tokens are counted and told apart.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bertriton_export.checkpoint.dimensions import HIDDEN_ACT_TO_ACTIVATION, BertConfig
+from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from bertriton_export.checkpoint.settings import Settings
     from bertriton_export.checkpoint.weights import LazyTensor
 
 # Defaults in Transformers, for keys that old config.json files leave out.
@@ -129,41 +130,44 @@ ARCHITECTURES: Final = {architecture.name: architecture for architecture in _ALL
 IGNORED_TENSORS: Final = tuple(prefix for architecture in _ALL for prefix in architecture.ignored)
 
 
-def architecture_of(file: Path, document: dict[str, Any]) -> Architecture:
+def architecture_of(config: Settings) -> Architecture:
     """The architecture that a config.json is of.
 
     Raises:
+        CheckpointError: a value is of a wrong kind.
         UnsupportedModelError: it is none of `ARCHITECTURES`, or one with an unknown activation function or
             position scheme.
     """
-    model_type, names = document.get("model_type"), document.get("architectures")
+    model_type, names = config.text("model_type"), config.texts("architectures")
     for architecture in _ALL:
         if architecture.model_type == model_type and architecture.name in (names or [architecture.name]):
-            _refuse_unsupported(file, document, architecture)
+            _refuse_unsupported(config, architecture)
             return architecture
     known = ", ".join(f"{architecture.name} ({architecture.model_type})" for architecture in _ALL)
     raise UnsupportedModelError(
-        f"{file}: model_type {model_type!r} with architectures {names} cannot be served, "
+        f"{config.file}: model_type {short(model_type)} with architectures {short(names)} cannot be served, "
         f"expected one of {known}"
     )
 
 
-def _refuse_unsupported(file: Path, document: dict[str, Any], architecture: Architecture) -> None:
-    positions = document.get("position_embedding_type", "absolute")
-    if positions != "absolute":
-        raise UnsupportedModelError(f"{file}: position_embedding_type {positions!r}, expected 'absolute'")
-    key = architecture.keys.get("hidden_act", "hidden_act")
-    if document.get(key) not in HIDDEN_ACT_TO_ACTIVATION:
+def _refuse_unsupported(config: Settings, architecture: Architecture) -> None:
+    positions = config.text("position_embedding_type")
+    if positions not in (None, "absolute"):
         raise UnsupportedModelError(
-            f"{file}: {key} {document.get(key)!r}, expected one of {sorted(HIDDEN_ACT_TO_ACTIVATION)}"
+            f"{config.file}: position_embedding_type {short(positions)}, expected 'absolute'"
         )
-    if document.get("is_decoder"):
-        raise UnsupportedModelError(f"{file}: is_decoder is set; attention would be causal")
+    key = architecture.keys.get("hidden_act", "hidden_act")
+    if config.text(key) not in HIDDEN_ACT_TO_ACTIVATION:
+        raise UnsupportedModelError(
+            f"{config.file}: {key} {short(config.text(key))}, "
+            f"expected one of {sorted(HIDDEN_ACT_TO_ACTIVATION)}"
+        )
+    if config.flag("is_decoder", default=False):
+        raise UnsupportedModelError(f"{config.file}: is_decoder is set; attention would be causal")
 
 
 def read_bert_config(
-    file: Path,
-    document: dict[str, Any],
+    settings: Settings,
     architecture: Architecture,
     tensors: Mapping[str, LazyTensor],
     *,
@@ -172,20 +176,19 @@ def read_bert_config(
     """The dimensions of a checkpoint, from its config.json and the classifier's tensor.
 
     Raises:
-        CheckpointError: a dimension is missing or contradicts another, or there is no classifier.
+        CheckpointError: a dimension is missing, of a wrong kind or out of range, or contradicts another, or
+            there is no classifier.
     """
 
     def size(key: str, default: int | None = None, least: int = 1) -> int:
-        key = architecture.keys.get(key, key)
-        value = document.get(key, default)
-        if not isinstance(value, int) or value < least:
-            kind = "positive whole number" if least else "whole number from 0"
-            raise CheckpointError(file, f"{key}: expected a {kind}, found {value!r}")
-        return value
+        return settings.size(architecture.keys.get(key, key), default, least)
 
     name = architecture.own_name("classifier.bias")
     if name not in tensors:
-        raise TensorError(file, name, expected="a classification head", found="no such tensor")
+        raise TensorError(settings.file, name, expected="a classification head", found="no such tensor")
+    if len(tensors[name].shape) != 1:
+        shape = list(tensors[name].shape)
+        raise TensorError(tensors[name].file, name, expected="one dimension", found=f"shape {shape}")
     embedding_size = None
     if architecture.projects_embeddings:
         embedding_size = size("embedding_size", DEFAULT_ELECTRA_EMBEDDING_SIZE)
@@ -199,8 +202,10 @@ def read_bert_config(
         type_vocab_size=size("type_vocab_size", DEFAULT_TYPE_VOCAB_SIZE)
         if architecture.has_token_types
         else 0,
-        layer_norm_eps=float(document.get("layer_norm_eps", DEFAULT_LAYER_NORM_EPS)),
-        activation=HIDDEN_ACT_TO_ACTIVATION[document[architecture.keys.get("hidden_act", "hidden_act")]],
+        layer_norm_eps=settings.epsilon("layer_norm_eps", DEFAULT_LAYER_NORM_EPS),
+        activation=HIDDEN_ACT_TO_ACTIVATION[
+            settings.text(architecture.keys.get("hidden_act", "hidden_act")) or ""
+        ],
         num_labels=tensors[name].shape[0],
         head_activation=architecture.head_activation,
         embedding_size=None if embedding_size == size("hidden_size") else embedding_size,
@@ -209,9 +214,13 @@ def read_bert_config(
         if architecture.counts_from_padding
         else None,
     )
+    if config.padding_id is not None and config.padding_id >= config.vocab_size:
+        raise CheckpointError(
+            settings.file, f"pad_token_id {config.padding_id} is not below vocab_size {config.vocab_size}"
+        )
     if config.hidden_size % config.num_attention_heads:
         raise CheckpointError(
-            file,
+            settings.file,
             f"{architecture.keys.get('hidden_size', 'hidden_size')} {config.hidden_size} is no multiple of "
             f"{architecture.keys.get('num_attention_heads', 'num_attention_heads')} "
             f"{config.num_attention_heads}",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bertriton import contract
+from bertriton_export.checkpoint.settings import is_text
 from bertriton_export.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ class Checkpoint:
                 f"{len(self.labels)} labels {list(self.labels)} for a classifier of {self.config.num_labels}",
             )
         if len(set(self.labels)) != len(self.labels) or not all(map(_is_one_line, self.labels)):
-            raise CheckpointError(self.path, f"labels must be distinct, non-empty lines: {list(self.labels)}")
+            raise CheckpointError(
+                self.path, f"labels must be distinct, non-empty lines of text: {list(self.labels)}"
+            )
 
 
 def _is_one_line(label: str) -> bool:
-    return bool(label.strip()) and label.splitlines() == [label]
+    return is_text(label) and bool(label.strip()) and label.splitlines() == [label]

@@ -3,26 +3,62 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
 
 from bertriton_export.errors import CheckpointError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+MAX_JSON_BYTES: Final = (
+    2**26
+)  # the largest tokenizers are of about 20 MB; read, it takes twenty times as much
+
 
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        CheckpointError: the file is missing, unreadable, or holds something else.
+        CheckpointError: the file is missing, unreadable or larger than MAX_JSON_BYTES, holds something else,
+            or a key twice in one object.
     """
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        size = file.stat().st_size
+        content = file.read_bytes() if size <= MAX_JSON_BYTES else b""
     except FileNotFoundError:
         raise CheckpointError(file, "no such file") from None
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
+        raise CheckpointError(file, f"cannot be read: {exc.strerror}") from exc
+    if size > MAX_JSON_BYTES:
+        raise CheckpointError(file, f"{size} bytes, expected at most {MAX_JSON_BYTES}")
+    return parse_json(file, content)
+
+
+def parse_json(file: Path, content: bytes) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Args:
+        file: to name in messages.
+        content: its bytes, in UTF-8.
+
+    Raises:
+        CheckpointError: it is something else, nested too deep, or holds a key twice in one object.
+    """
+    try:
+        document = json.loads(content.decode("utf-8"), object_pairs_hook=_object)
+    except RecursionError:
+        raise CheckpointError(file, "not readable as JSON: it is nested too deep") from None
+    except ValueError as exc:
         raise CheckpointError(file, f"not readable as JSON: {exc}") from exc
     if not isinstance(document, dict):
         raise CheckpointError(file, f"expected a JSON object, found {type(document).__name__}")
+    return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        (twice, _), *_ = (Counter(key for key, _ in pairs)).most_common(1)
+        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
     return document

@@ -8,14 +8,18 @@ so (5.23 builds them anew from the vocabulary, 4.x changes them after loading).
 from __future__ import annotations
 
 import json
+import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from bertriton_export.checkpoint.json_file import read_json
-from bertriton_export.errors import CheckpointError
+from bertriton_export.checkpoint.json_file import MAX_JSON_BYTES, read_json
+from bertriton_export.checkpoint.settings import Settings, is_text, short
+from bertriton_export.errors import CheckpointError, ExportError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 TOKENIZER_FILE: Final = "tokenizer.json"
@@ -55,6 +59,10 @@ ROBERTA_SPECIAL_TOKENS: Final = {
     "mask_token": "<mask>",
 }
 MAX_CHARACTERS_PER_WORD: Final = 100  # longer words become [UNK]
+_PREFIX_SPACE: Final = "add_prefix_space"
+_ADDED_TOKENS: Final = "added_tokens_decoder"
+_TOKEN_FLAGS: Final = ("lstrip", "rstrip", "single_word", "normalized", "special")
+_TOKEN_ID: Final = re.compile(r"[0-9]{1,9}")
 
 # Key of a BertNormalizer -> key of tokenizer_config.json, and what holds without it.
 _NORMALIZER_TO_SETTING: Final = {
@@ -96,97 +104,117 @@ def wordpiece_tokenizer(
     Raises:
         CheckpointError: the vocabulary lacks a special token or does not fit the embeddings; names `source`.
     """
-    return _checked(_from_wordpiece(source, settings, vocabulary), source, vocab_size)
+    return _checked(_from_wordpiece(source, Settings(source, settings), vocabulary), source, vocab_size)
 
 
 def _checked(tokenizer: Tokenizer, file: Path, vocab_size: int) -> Tokenizer:
-    if not tokenizer.encode("a", add_special_tokens=False).ids:
+    with library_errors(file):
+        tokens = tokenizer.encode("a", add_special_tokens=False).ids
+        pair = tokenizer.encode(
+            "a", "a"
+        ).ids  # with the ids of special tokens, which the vocabulary need not have
+        largest_id = max([*tokenizer.get_vocab(with_added_tokens=True).values(), *pair], default=0)
+    if not tokens:
         raise CheckpointError(file, "it gives no token for 'a': is its vocabulary whole?")
-    largest_id = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if largest_id >= vocab_size:
         raise CheckpointError(
             file, f"token ids go up to {largest_id}, but the model has embeddings for {vocab_size}"
         )
-    # The server cuts texts itself, since it has to say that it did.
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
     return tokenizer
+
+
+@contextmanager
+def library_errors(file: Path) -> Iterator[None]:
+    """What the tokenizers library raises, as a CheckpointError; it panics too, which is no Exception."""
+    try:
+        yield
+    except ExportError:
+        raise
+    except BaseException as exc:
+        if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+            raise
+        reason = str(exc).partition("\n")[0]
+        raise CheckpointError(file, f"the tokenizers library cannot read it: {reason}") from exc
 
 
 def reads_token_types(folder: Path, model_type: str) -> bool:
     """Whether Transformers hands the tokenizer's token types to the model; without them all are 0."""
     settings = _settings(folder)
-    names = settings.get("model_input_names")
+    names = settings.texts("model_input_names")
     if names is not None:
         return "token_type_ids" in names
     return _tokenizer_class(settings, model_type) not in CLASSES_WITHOUT_TOKEN_TYPES
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def _settings(folder: Path) -> Settings:
     file = folder / SETTINGS_FILE
-    return read_json(file) if file.exists() else {}
+    return Settings(file, read_json(file) if file.exists() else {})
 
 
-def _tokenizer_class(settings: dict[str, Any], model_type: str) -> str:
-    name = settings.get("tokenizer_class") or MODEL_TYPE_TO_CLASS.get(model_type, "")
-    return str(name).removesuffix("Fast")
+def _tokenizer_class(settings: Settings, model_type: str) -> str:
+    name = settings.text("tokenizer_class") or MODEL_TYPE_TO_CLASS.get(model_type, "")
+    return name.removesuffix("Fast")
 
 
-def _from_tokenizer_json(file: Path, settings: dict[str, Any], tokenizer_class: str) -> Tokenizer:
+def _from_tokenizer_json(file: Path, settings: Settings, tokenizer_class: str) -> Tokenizer:
     document = read_json(file)
-    normalizer, pre_tokenizer = (document.get(part) or {} for part in ("normalizer", "pre_tokenizer"))
+    sections = Settings(file, document)
+    normalizer, pre_tokenizer = (sections.section(part) for part in ("normalizer", "pre_tokenizer"))
     if tokenizer_class in BERT_CLASSES and normalizer.get("type") == "BertNormalizer":
-        for key, (setting, default) in _NORMALIZER_TO_SETTING.items():
-            normalizer[key] = settings.get(setting, default)
+        for key, setting in _NORMALIZER_TO_SETTING.items():
+            normalizer[key] = settings.flag(*setting)
     if tokenizer_class == "RobertaTokenizer" and pre_tokenizer.get("type") == "ByteLevel":
-        pre_tokenizer["add_prefix_space"] = settings.get("add_prefix_space", False)
-    try:
+        pre_tokenizer["add_prefix_space"] = settings.flag(_PREFIX_SPACE, default=False)
+    # The server cuts texts itself, since it has to say that it did; and padding may be of any length.
+    document |= {"truncation": None, "padding": None}
+    with library_errors(file):
         return Tokenizer.from_str(json.dumps(document))
-    except Exception as exc:  # the library raises nothing narrower
-        raise CheckpointError(file, f"the tokenizers library cannot read it: {exc}") from exc
 
 
-def _from_wordpiece(file: Path, settings: dict[str, Any], vocabulary: dict[str, int]) -> Tokenizer:
+def _from_wordpiece(file: Path, settings: Settings, vocabulary: dict[str, int]) -> Tokenizer:
     """The tokenizer that Transformers makes from a vocabulary of BERT's."""
     special = _special_tokens(file, settings, BERT_SPECIAL_TOKENS, vocabulary)
     unknown = special["unk_token"].content
-    tokenizer = Tokenizer(
-        models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=MAX_CHARACTERS_PER_WORD)
-    )
-    options = {key: settings.get(*setting) for key, setting in _NORMALIZER_TO_SETTING.items()}
-    tokenizer.normalizer = normalizers.BertNormalizer(clean_text=True, **options)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(*_sep_and_cls(special, vocabulary))
-    _add_tokens(file, tokenizer, settings, special)
+    options: dict[str, Any] = {
+        key: settings.flag(*setting) for key, setting in _NORMALIZER_TO_SETTING.items()
+    }
+    with library_errors(file):
+        tokenizer = Tokenizer(
+            models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=MAX_CHARACTERS_PER_WORD)
+        )
+        tokenizer.normalizer = normalizers.BertNormalizer(clean_text=True, **options)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.post_processor = processors.BertProcessing(*_sep_and_cls(special, vocabulary))
+        _add_tokens(file, tokenizer, settings, special)
     return tokenizer
 
 
-def _from_bpe(folder: Path, settings: dict[str, Any]) -> Tokenizer:
+def _from_bpe(folder: Path, settings: Settings) -> Tokenizer:
     """The tokenizer that Transformers makes from a vocabulary and merges of RoBERTa's."""
     file, merges_file = (folder / name for name in BPE_FILES)
-    try:
+    with library_errors(file):
         vocabulary, merges = models.BPE.read_file(str(file), str(merges_file))
         model = models.BPE(
             vocabulary, merges, continuing_subword_prefix="", end_of_word_suffix="", fuse_unk=False
         )
-    except Exception as exc:  # the library raises nothing narrower
-        raise CheckpointError(file, f"the tokenizers library cannot read it: {exc}") from exc
     special = _special_tokens(file, settings, ROBERTA_SPECIAL_TOKENS, vocabulary)
-    space = settings.get("add_prefix_space", False)
-    tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
-    tokenizer.post_processor = processors.RobertaProcessing(
-        *_sep_and_cls(special, vocabulary), add_prefix_space=space
-    )
-    _add_tokens(file, tokenizer, settings, special)
+    space = bool(settings.flag(_PREFIX_SPACE, default=False))
+    with library_errors(file):
+        tokenizer = Tokenizer(model)
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
+        tokenizer.post_processor = processors.RobertaProcessing(
+            *_sep_and_cls(special, vocabulary), add_prefix_space=space
+        )
+        _add_tokens(file, tokenizer, settings, special)
     return tokenizer
 
 
 def _special_tokens(
-    file: Path, settings: dict[str, Any], defaults: dict[str, str], vocabulary: dict[str, int]
+    file: Path, settings: Settings, defaults: dict[str, str], vocabulary: dict[str, int]
 ) -> dict[str, AddedToken]:
     special = {
-        role: _added_token(settings.get(role) or token, special=True) for role, token in defaults.items()
+        role: _added_token(settings.file, role, settings.get(role) or token, special=True)
+        for role, token in defaults.items()
     }
     for role, token in special.items():
         if token.content not in vocabulary and role != "mask_token":
@@ -201,34 +229,40 @@ def _sep_and_cls(
     return (sep, vocabulary[sep]), (cls, vocabulary[cls])
 
 
-def _added_token(token: str | dict[str, Any], *, special: bool) -> AddedToken:
+def _added_token(file: Path, role: str, token: Any, *, special: bool) -> AddedToken:  # noqa: ANN401 (JSON)
     """A token is written either as its text or as an object that holds it."""
-    if isinstance(token, str):
-        return AddedToken(token, special=special)
-    flags = {key: token[key] for key in ("lstrip", "rstrip", "single_word", "normalized") if key in token}
-    return AddedToken(str(token["content"]), special=token.get("special", special), **flags)
+    written = token if isinstance(token, dict) else {"content": token}
+    flags = {key: written[key] for key in _TOKEN_FLAGS if key in written}
+    if not is_text(written.get("content")) or not all(isinstance(flag, bool) for flag in flags.values()):
+        raise CheckpointError(file, f"{role}: expected a token's text and its flags, found {short(token)}")
+    return AddedToken(written["content"], **{"special": special, **flags})
 
 
-def _add_tokens(
-    file: Path, tokenizer: Tokenizer, settings: dict[str, Any], special: dict[str, AddedToken]
-) -> None:
+def _add_tokens(file: Path, tokenizer: Tokenizer, settings: Settings, special: dict[str, AddedToken]) -> None:
     """Add the tokens beside the vocabulary, each under the id that the model knows it by."""
-    if (file.parent / "added_tokens.json").exists() and "added_tokens_decoder" not in settings:
+    if (file.parent / "added_tokens.json").exists() and settings.get(_ADDED_TOKENS) is None:
         raise CheckpointError(file, f"added_tokens.json beside it needs a {TOKENIZER_FILE}: save it anew")
-    added = sorted((int(key), token) for key, token in settings.get("added_tokens_decoder", {}).items())
-    for token_id, token in added:
-        tokenizer.add_tokens([_added_token(token, special=False)])
-        if tokenizer.token_to_id(token["content"]) != token_id:
-            raise CheckpointError(file, f"token {token['content']!r} does not get its id {token_id}")
-    known = {token["content"] for _, token in added}
+    section = settings.section(_ADDED_TOKENS)
+    if not all(_TOKEN_ID.fullmatch(key) for key in section):
+        raise CheckpointError(settings.file, f"{_ADDED_TOKENS}: expected ids as keys, found {short(section)}")
+    known: set[str] = set()
+    for token_id, key in sorted((int(key), key) for key in section):
+        token = _added_token(settings.file, f"{_ADDED_TOKENS} {key}", section[key], special=False)
+        tokenizer.add_tokens([token])
+        if tokenizer.token_to_id(token.content) != token_id:
+            raise CheckpointError(file, f"token {token.content!r} does not get its id {token_id}")
+        known.add(token.content)
     tokenizer.add_special_tokens([token for token in special.values() if token.content not in known])
 
 
 def _read_vocabulary(file: Path) -> dict[str, int]:
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
+        too_large = file.stat().st_size > MAX_JSON_BYTES
+        lines = [] if too_large else file.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as exc:
         raise CheckpointError(file, f"not readable as UTF-8 text: {exc}") from exc
+    if too_large:
+        raise CheckpointError(file, f"is larger than {MAX_JSON_BYTES} bytes")
     if lines[-1] == "":
         lines.pop()
     vocabulary = {line.rstrip("\r"): index for index, line in enumerate(lines)}

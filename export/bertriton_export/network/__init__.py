@@ -1,16 +1,16 @@
 """The network as an ONNX graph: a builder, blocks, and one readable file a model family.
 
-In: a `Checkpoint` and `GraphOptions`. Out: `model.onnx`, and `model.onnx.data` with the weights.
+In: a `Checkpoint` and `GraphOptions`. Out: `model.onnx`, and a file beside it with the weights.
 """
 
 from bertriton_export.network.attention import LoopAttention, PackedAttention
 from bertriton_export.network.bert import (
     ONNX_FILE,
-    WEIGHTS_FILE,
     GraphOptions,
     GraphWriter,
     encoder_linears,
     is_after_activation,
+    output_fingerprint,
     position_table,
     write_bert_graph,
 )
@@ -30,7 +30,6 @@ __all__ = [
     "OPSET",
     "REDUCED_WEIGHT_LEVELS",
     "SIGNED_LEVELS",
-    "WEIGHTS_FILE",
     "Float",
     "FloatLinear",
     "GraphBuilder",
@@ -42,6 +41,7 @@ __all__ = [
     "WeightFile",
     "encoder_linears",
     "is_after_activation",
+    "output_fingerprint",
     "position_table",
     "quantise_weight",
     "to_float",

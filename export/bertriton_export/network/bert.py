@@ -5,8 +5,8 @@ so that every linear layer, LayerNorm and GELU runs on real tokens alone; attent
 Mostly a text is one window; where a long one is several (W windows in all), its row is their mean or maximum.
 
     input_ids [T] ──┐
-    token_type_ids ─┼─ embeddings ─ layer 0 … layer N-1 ─ pooler ─ classifier ─ logits, probabilities [R, C]
-    position_ids  ──┘                  a window's tokens attend to each other
+    token_type_ids ─┼─ rows ─ embeddings ─ layer 0 … layer N-1 ─ pooler ─ classifier ─ logits, probabilities
+    position_ids  ──┘                         a window's tokens attend to each other    [R, C]
 
 The classifier reads the first token of each window, so the last layer computes no other.
 """
@@ -27,7 +27,7 @@ from bertriton_export.network.attention import Attention, LoopAttention
 from bertriton_export.network.graph_builder import GraphBuilder, WeightFile
 from bertriton_export.network.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options
 from bertriton_export.network.linear import Float, FloatLinear, Linear, to_float
-from bertriton_export.network.windows import Windows, find_windows, join_windows
+from bertriton_export.network.rows import read_rows, row_metadata
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bertriton_export.checkpoint import BertConfig, Checkpoint, Weights
+    from bertriton_export.network.windows import Windows
 
 ONNX_FILE: Final = "model.onnx"
-WEIGHTS_FILE: Final = "model.onnx.data"
 
 _LINEARS_OF_A_LAYER: Final = (
     "attention.self.query",
@@ -72,6 +72,16 @@ class GraphOptions:
     # Whether sums are parts of the LayerNorm or GELU behind them: one pass less on a GPU, but ONNX Runtime's
     # CPU kernels for that take several times as long as the two operators by themselves.
     is_fused: bool = False
+    fingerprint: str = contract.NO_FINGERPRINT  # what every answer carries
+
+    @property
+    def weights_file(self) -> str:
+        """Name of the file of weights, which is told in the graph.
+
+        Each export has one of its own: a server that reads a graph while another takes its place finds no
+        weights rather than the other's.
+        """
+        return f"model.{self.fingerprint}.onnx.data"
 
 
 class GraphWriter(Protocol):
@@ -84,7 +94,7 @@ class GraphWriter(Protocol):
 def write_bert_graph(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
     """Write the graph and its weights into a folder and return the graph's file."""
     file = folder / ONNX_FILE
-    with closing(WeightFile(folder / WEIGHTS_FILE)) as weight_file:
+    with closing(WeightFile(folder / options.weights_file)) as weight_file:
         graph = _BertGraph(checkpoint, GraphBuilder(weight_file), options).build()
     onnx.save_model(graph, file)
     onnx.checker.check_model(file)
@@ -108,6 +118,20 @@ def position_table(config: BertConfig, weights: Weights) -> NDArray[np.float32]:
     return table
 
 
+def output_fingerprint(g: GraphBuilder, fingerprint: str, logits: str, rows: str) -> None:
+    """Make the fingerprint an output, once for each row of the logits; `rows` names their dimension."""
+    with g.scope("fingerprint"):
+        words = g.constant([list(contract.fingerprint_words(fingerprint))], np.int32)  # (1, 2)
+        # A dimension of 1 takes the words': (R, 1) becomes (R, 2).
+        one_a_row = g.op("Concat", _row_count(g, logits), g.constant([1]), axis=0)
+        value = g.op("Expand", words, one_a_row)
+    g.output(contract.FINGERPRINT, value, TensorProto.INT32, [rows, contract.FINGERPRINT_WORDS])
+
+
+def _row_count(g: GraphBuilder, logits: str) -> str:
+    return g.op("Slice", g.op("Shape", logits), g.constant([0]), g.constant([1]))
+
+
 class _BertGraph:
     """One method a block, named as in the checkpoint, in the order of computation."""
 
@@ -129,10 +153,10 @@ class _BertGraph:
 
     def build(self) -> ModelProto:
         g, config = self._g, self._config
-        ids, types, marked_positions = self._real_tokens()  # (T) each
-        windows = find_windows(g, marked_positions)
+        rows = read_rows(g, config)
+        windows = rows.windows
         attention = self._options.attention(g, config, windows, self._options.dtype)
-        hidden = self._embeddings(ids, types, marked_positions)  # (T, H)
+        hidden = self._embeddings(rows.ids, rows.types, rows.marked_positions)  # (T, H)
         last = config.num_hidden_layers - 1
         for index in range(last):
             with g.scope(f"layer.{index}"):
@@ -144,21 +168,11 @@ class _BertGraph:
             logits = self._linear("classifier", pooled)  # (W, C)
             probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (W, C)
         with g.scope("texts"):
-            labels = config.num_labels
-            logits, probabilities = join_windows(g, logits, probabilities, windows, labels=labels)  # (R, C)
+            logits, probabilities = rows.scores(g, logits, probabilities, labels=config.num_labels)  # (R, C)
         g.output(contract.LOGITS, logits, TensorProto.FLOAT, ["texts", config.num_labels])
         g.output(contract.PROBABILITIES, probabilities, TensorProto.FLOAT, ["texts", config.num_labels])
-        return g.build("bert")
-
-    def _real_tokens(self) -> list[str]:
-        """The inputs without the padding that a request of several texts brings along."""
-        g = self._g
-        names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
-        inputs = [g.input(name, TensorProto.INT32, ["tokens"]) for name in names]
-        with g.scope("real_tokens"):
-            is_padding = g.op("Equal", inputs[-1], g.constant(contract.PADDING_POSITION, np.int32))
-            is_real = g.op("Not", is_padding)
-            return [g.op("Compress", value, is_real, axis=0) for value in inputs]
+        output_fingerprint(g, self._options.fingerprint, logits, rows="texts")
+        return g.build("bert", row_metadata(config))
 
     def _embeddings(self, ids: str, types: str, marked_positions: str) -> str:
         g = self._g

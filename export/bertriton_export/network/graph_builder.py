@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -119,7 +119,9 @@ class GraphBuilder:
         self._initializers.append(self._weights.append(name, array))
         return name
 
-    def constant(self, values: float | list[int], dtype: type[np.generic] = np.int64) -> str:
+    def constant(
+        self, values: float | list[int] | list[list[int]], dtype: type[np.generic] = np.int64
+    ) -> str:
         """Add a small constant, stored in the graph, each value once."""
         array = np.asarray(values, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
@@ -217,16 +219,18 @@ class GraphBuilder:
         self._nodes.append(helper.make_node("Identity", [value], [name], name=f"/{name}"))
         self._outputs.append(helper.make_tensor_value_info(name, dtype, dims))
 
-    def build(self, name: str) -> onnx.ModelProto:
-        """Put the collected nodes together into a model."""
+    def build(self, name: str, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
+        """Put the collected nodes together into a model, with metadata that ONNX Runtime hands on."""
         graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)
         opsets = [helper.make_opsetid(name, 1 if name else self._opset) for name in sorted(self._domains)]
-        return helper.make_model(
+        model = helper.make_model(
             graph,
             opset_imports=opsets,
             ir_version=OPSET_TO_IR_VERSION[self._opset],
             producer_name="bertriton",
         )
+        helper.set_model_props(model, dict(metadata or {}))
+        return model
 
     def _unique(self, name: str) -> str:
         count = self._name_count.get(name, 0)

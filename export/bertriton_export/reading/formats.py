@@ -61,7 +61,7 @@ def read_checkpoint(path: Path, labels: Sequence[str] | None = None) -> Checkpoi
     Raises:
         CheckpointError: the path does not exist, or is in none of the formats of `READERS`.
     """
-    if not path.exists():
+    if not _exists(path):
         if is_hub_id(str(path)):
             return _read_from_hub(str(path), labels)
         raise CheckpointError(path, "no such file or folder")
@@ -70,6 +70,13 @@ def read_checkpoint(path: Path, labels: Sequence[str] | None = None) -> Checkpoi
             return reader.read(path, labels)
     formats = ", ".join(reader.format for reader in READERS)
     raise CheckpointError(path, f"not a checkpoint in a known format ({formats})")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as exc:  # a name longer than a file may have, among others
+        raise CheckpointError(path, f"cannot be looked at: {exc.strerror}") from exc
 
 
 def _read_from_hub(hub_id: str, labels: Sequence[str] | None) -> Checkpoint:
@@ -82,6 +89,6 @@ def _read_from_hub(hub_id: str, labels: Sequence[str] | None) -> Checkpoint:
 def default_name(checkpoint: str) -> str:
     """What a classifier is called after its checkpoint: the folder's name, the zip's, or the hub model's."""
     path = Path(checkpoint)
-    if not path.exists() and is_hub_id(checkpoint):
+    if not _exists(path) and is_hub_id(checkpoint):
         return hub_model_name(checkpoint)
     return path.resolve().name.removesuffix(".zip")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bertriton_export.checkpoint import (
     IGNORED_TENSORS,
     Checkpoint,
+    Settings,
     Weights,
     architecture_of,
     default_problem_type,
+    is_text,
+    longest_text,
     read_bert_config,
     read_json,
     read_tokenizer,
     reads_token_types,
+    short,
 )
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.weight_formats import read_weights
@@ -22,9 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tokenizers import Tokenizer
+
     from bertriton_export.checkpoint import BertConfig
 
 CONFIG_FILE: Final = "config.json"
+SETTINGS_FILE: Final = "tokenizer_config.json"
+_MAX_LENGTH: Final = "model_max_length"  # of that file
 
 # LayerNorm parameters as TensorFlow called them; Transformers still reads both.
 _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -47,8 +55,8 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         UnsupportedModelError: another architecture, or one with an unknown activation or position scheme.
     """
     file = folder / CONFIG_FILE
-    document = read_json(file)
-    architecture = architecture_of(file, document)
+    settings = Settings(file, read_json(file))
+    architecture = architecture_of(settings)
     weights = read_weights(folder)
     tensors = {
         _current_name(name): tensor
@@ -56,8 +64,7 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         if not name.startswith(IGNORED_TENSORS)
     }
     config = read_bert_config(
-        file,
-        document,
+        settings,
         architecture,
         tensors,
         reads_token_types=reads_token_types(folder, architecture.model_type),
@@ -68,9 +75,9 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         config=config,
         weights=Weights(config, tensors, weights.file, architecture.own_name),
         tokenizer_json=tokenizer.to_str(),
-        labels=tuple(labels) if labels is not None else _labels(file, document, config.num_labels),
-        problem_type=document.get("problem_type") or default_problem_type(config.num_labels),
-        max_length=_max_length(folder, config),
+        labels=tuple(labels) if labels is not None else _labels(settings, config.num_labels),
+        problem_type=settings.text("problem_type") or default_problem_type(config.num_labels),
+        max_length=_max_length(folder, config, tokenizer),
         sha256=weights.sha256,
         source={"format": weights.format, "architecture": architecture.name},
     )
@@ -83,20 +90,24 @@ def _current_name(name: str) -> str:
     return name
 
 
-def _labels(file: Path, document: dict[str, Any], num_labels: int) -> tuple[str, ...]:
-    id2label = document.get("id2label")
+def _labels(config: Settings, num_labels: int) -> tuple[str, ...]:
+    id2label = config.get("id2label")
     if id2label is None:
         return tuple(f"LABEL_{index}" for index in range(num_labels))  # as Transformers calls them
     if not isinstance(id2label, dict) or set(id2label) != {str(index) for index in range(num_labels)}:
         raise CheckpointError(
-            file,
+            config.file,
             f"id2label: expected the keys 0 to {num_labels - 1}, one per row of the classifier, "
-            f"found {id2label}",
+            f"found {short(id2label)}",
         )
+    for index, label in id2label.items():
+        if not is_text(label) and not isinstance(label, int | float):  # bool is one: yes and no of YAML
+            raise CheckpointError(config.file, f"id2label {index}: expected a text, found {short(label)}")
     return tuple(str(id2label[str(index)]) for index in range(num_labels))
 
 
-def _max_length(folder: Path, config: BertConfig) -> int:
-    settings_file = folder / "tokenizer_config.json"
-    settings = read_json(settings_file) if settings_file.exists() else {}
-    return min(int(settings.get("model_max_length", config.longest_text)), config.longest_text)
+def _max_length(folder: Path, config: BertConfig, tokenizer: Tokenizer) -> int:
+    """The tokenizer's `model_max_length`; null and Transformers' "very large" leave it to the model."""
+    file = folder / SETTINGS_FILE
+    asked = Settings(file, read_json(file)).length(_MAX_LENGTH) if file.exists() else None
+    return longest_text(file if asked else folder / CONFIG_FILE, config, tokenizer, asked, _MAX_LENGTH)

@@ -42,7 +42,7 @@ _FIRST_QUERY_BIAS: Final = "bert.encoder.layer.0.attention.self.query.bias"
 _QUANTISED: Final = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul"})
 _PLAIN_DOMAINS: Final = frozenset({"", "ai.onnx"})
 # What a graph raises that lacks inputs, or has names that are no text.
-_STRUCTURE_ERRORS: Final = (IndexError, TypeError, ValueError, KeyError, AttributeError)
+_STRUCTURE_ERRORS: Final = (IndexError, TypeError, ValueError, KeyError, AttributeError, OverflowError)
 
 
 @contextmanager
@@ -215,9 +215,11 @@ class OnnxClassifier:
 
 
 def _load(file: Path, name: str, tensor: Any) -> NDArray[Any]:  # noqa: ANN401 (a TensorProto)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:  # which the library would look for by itself
+        raise TensorError(file, name, expected="its values in the graph", found="a reference to another file")
     try:
         array: NDArray[Any] = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, KeyError) as exc:
+    except _STRUCTURE_ERRORS as exc:
         raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc
     if not array.size:
         raise TensorError(file, name, expected="values", found="none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from safetensors import SafetensorError, safe_open
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+# OverflowError where a size is more than the machine can count.
+_LIBRARY_ERRORS: Final = (SafetensorError, OSError, ValueError, TypeError, OverflowError)
+
 
 def safetensors_tensors(file: Path) -> Iterator[tuple[str, LazyTensor]]:
     """The tensors of one file under their names.
@@ -25,15 +28,12 @@ def safetensors_tensors(file: Path) -> Iterator[tuple[str, LazyTensor]]:
     """
     try:
         opened: Any = safe_open(file, framework="np")
-        names = list(opened.keys())
-    except (SafetensorError, OSError) as exc:
+        name_to_slice = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (no dict)
+    except _LIBRARY_ERRORS as exc:
         raise CheckpointError(file, f"not a whole safetensors file: {exc}") from exc
-    for name in names:
-        part = opened.get_slice(name)
-        yield (
-            name,
-            LazyTensor(file, tuple(part.get_shape()), part.get_dtype(), partial(_load, file, name)),
-        )
+    for name, part in name_to_slice.items():
+        shape, dtype = tuple(part.get_shape()), part.get_dtype()
+        yield name, LazyTensor(file, shape, dtype, partial(_load, file, name))
 
 
 def _load(file: Path, name: str) -> NDArray[Any]:
@@ -41,5 +41,5 @@ def _load(file: Path, name: str) -> NDArray[Any]:
     try:
         opened: Any = safe_open(file, framework="np")
         return opened.get_tensor(name)  # type: ignore[no-any-return]
-    except (SafetensorError, OSError) as exc:
+    except _LIBRARY_ERRORS as exc:
         raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc

@@ -63,6 +63,7 @@ def _facts(report: ExportReport, checkpoint: Checkpoint) -> dict[str, str]:
     return {
         "source": f"`{checkpoint.path.name}`",
         **{f"source's {name}": f"`{value}`" for name, value in checkpoint.source.items()},
+        "fingerprint of the export": f"`{info.fingerprint}`",
         "sha256 of its weights": f"`{info.checkpoint_sha256}`",
         "network": f"{config.num_hidden_layers} layers of {config.hidden_size}, "
         f"{config.num_attention_heads} heads, {parameters / _MEGA:.1f} million parameters",

@@ -69,7 +69,7 @@ def write_cuda_graph(
         UnsupportedModelError: a weight is too large for fp16.
         VerificationError: the twin with attention in a loop is too far off.
     """
-    options = cuda_options(request.precision)
+    options = replace(cuda_options(request.precision), fingerprint=request.fingerprint)
     on_stage("building the graph")
     with tempfile.TemporaryDirectory(dir=folder) as twin:
         file = write_bert_graph(checkpoint, Path(twin), replace(options, attention=LoopAttention))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bertriton import contract
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,6 +20,7 @@ class GraphRequest:
 
     precision: str  # one of the target's
     int8: Int8Request | None = None  # where that is int8
+    fingerprint: str = contract.NO_FINGERPRINT  # what its answers are to carry
 
 
 @dataclass(frozen=True)

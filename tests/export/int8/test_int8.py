@@ -77,6 +77,11 @@ def test_a_text_of_several_windows_is_bitwise_the_same_in_any_batch(
         starts = np.flatnonzero(inputs[contract.POSITION_IDS] == 0)
         for index, mark in marks.items():
             inputs[contract.POSITION_IDS][starts[index]] = mark
+        firsts = [start for index, start in enumerate(starts) if index not in marks]
+        widths = np.diff([*firsts, len(inputs[contract.POSITION_IDS])])
+        shapes = np.array([[1, width] for width in widths], np.int32).reshape(-1)
+        for name in (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS):
+            inputs[name + contract.SHAPES_SUFFIX] = shapes
         return session.run([contract.LOGITS, contract.PROBABILITIES], inputs)
 
     mean, maximum = contract.NEXT_WINDOW_OF_MEAN, contract.NEXT_WINDOW_OF_MAXIMUM

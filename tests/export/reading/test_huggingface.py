@@ -57,9 +57,9 @@ def test_unsupported_models_are_refused_by_name(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_size": None}, "hidden_size: expected a positive whole number, found None"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers: expected a positive whole number, found 0"),
-        ({"num_hidden_layers": 10**12}, "25 tensors cannot be those of 1000000000000 layers"),
+        ({"hidden_size": None}, "hidden_size: expected a whole number from 1 to [0-9]+, found None"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers: expected a whole number from 1 to [0-9]+, found 0"),
+        ({"num_hidden_layers": 10**9}, "25 tensors cannot be those of 1000000000 layers"),
         ({"num_attention_heads": 5}, "32 is no multiple of num_attention_heads 5"),
         ({"id2label": {"0": "a"}}, "id2label: expected the keys 0 to 1"),
         ({"id2label": {"0": "a", "1": "a"}}, "labels must be distinct"),

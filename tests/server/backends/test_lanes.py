@@ -132,7 +132,7 @@ def test_lanes_are_refused_where_rows_do_not_stand_alone(
     network = ROWS_OF_THE_RUN.replace("(int32[t] x)", "(int32[t] x, int32[r] n)")
     repository.add("lanes", network, **CONFIG, batch_input=[count])
 
-    with pytest.raises(ModelsNotReadyError, match="neither batch_input nor batch_output"), make_server():
+    with pytest.raises(ModelsNotReadyError, match=r"of batch_input .* alone"), make_server():
         pass
 
 

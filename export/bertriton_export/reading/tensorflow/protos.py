@@ -28,6 +28,7 @@ _MESSAGES: Final[dict[str, dict[str, tuple[int, str]]]] = {
         "shard_id": (3, "int32"),
         "offset": (4, "int64"),
         "size": (5, "int64"),
+        "crc32c": (6, "fixed32"),
         "slices": (7, "*bytes"),
     },
     "TensorShapeProto": {"dim": (2, "*Dim"), "unknown_rank": (3, "bool")},
@@ -45,7 +46,7 @@ _MESSAGES: Final[dict[str, dict[str, tuple[int, str]]]] = {
     "AttrValue": {"tensor": (8, "TensorProto")},
     "TensorProto": {"float_val": (5, "*float"), "int_val": (7, "*int32"), "tensor_content": (4, "bytes")},
 }
-_SCALARS: Final = frozenset({"int32", "int64", "bool", "string", "bytes", "float"})
+_SCALARS: Final = frozenset({"int32", "int64", "bool", "string", "bytes", "float", "fixed32"})
 
 
 def _message_classes() -> dict[str, type[Any]]:

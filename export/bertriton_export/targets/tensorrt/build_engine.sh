@@ -14,7 +14,8 @@ PATH=$PATH:/usr/src/tensorrt/bin
 model=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 readonly model
 readonly onnx=$model/1/model.onnx
-readonly weights=$model/1/model.onnx.data
+weights=("$model"/1/*.onnx.data)
+readonly weights
 readonly plan=$model/1/model.plan
 readonly profiles=$model/engine_profiles.txt
 
@@ -50,7 +51,7 @@ fail() {
 
 require_files() {
     local file
-    for file in "$onnx" "$weights" "$profiles"; do
+    for file in "$onnx" "${weights[@]}" "$profiles"; do
         [[ -r $file ]] || fail "$file: not there or not readable; export the model again"
     done
 }
@@ -76,7 +77,7 @@ first_gpu() {
 }
 
 cache_key() {
-    { printf '%s\n' "$@" && cat -- "$profiles" "$onnx" "$weights"; } | sha256sum | cut --characters=-32
+    { printf '%s\n' "$@" && cat -- "$profiles" "$onnx" "${weights[@]}"; } | sha256sum | cut --characters=-32
 }
 
 # A name for a file from any text.

@@ -26,11 +26,11 @@ from bertriton_export.checkpoint import HEADS
 from bertriton_export.network import (
     ONNX_FILE,
     OPSET,
-    WEIGHTS_FILE,
     GraphBuilder,
     GraphOptions,
     WeightFile,
     encoder_linears,
+    output_fingerprint,
     position_table,
     to_float,
 )
@@ -65,7 +65,7 @@ def write_tensorrt_graph(checkpoint: Checkpoint, folder: Path, options: GraphOpt
     """
     file = folder / ONNX_FILE
     opset = INT8_OPSET if options.int8 else OPSET
-    with closing(WeightFile(folder / WEIGHTS_FILE)) as weight_file:
+    with closing(WeightFile(folder / options.weights_file)) as weight_file:
         graph = _TensorrtGraph(checkpoint, GraphBuilder(weight_file, opset), options).build()
     onnx.save_model(graph, file)
     onnx.checker.check_model(file)
@@ -82,6 +82,7 @@ class _TensorrtGraph:
         self._problem_type = checkpoint.problem_type
         self._g = g
         self._dtype = options.dtype
+        self._fingerprint = options.fingerprint
         self._float = PaddedLinear(g, checkpoint.weights, options.dtype)
         self._fp32 = PaddedLinear(g, checkpoint.weights, np.float32)
         self._name_to_linear: dict[str, PaddedLinear] = {}
@@ -103,6 +104,7 @@ class _TensorrtGraph:
         probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (R, C)
         g.output(contract.LOGITS, logits, TensorProto.FLOAT, ["rows", config.num_labels])
         g.output(contract.PROBABILITIES, probabilities, TensorProto.FLOAT, ["rows", config.num_labels])
+        output_fingerprint(g, self._fingerprint, logits, rows="rows")
         return g.build("bert")
 
     def _mask(self, types: str, positions: str) -> str:
@@ -131,16 +133,23 @@ class _TensorrtGraph:
             return self._linear("bert.embeddings_project", hidden) if config.embedding_size else hidden
 
     def _rows(self, name: str, index: str, table: NDArray[np.float32] | None = None) -> str:
-        """Rows of an embedding table, FLOAT [R, L, H]."""
+        """Rows of an embedding table, FLOAT [R, L, H]; an index beyond it takes the row at its end.
+
+        TensorRT and others read out of bounds, or fail the whole batch, for what one request has wrong.
+        """
+        g = self._g
         table = self._weights[name] if table is None else table
-        weight = self._g.weight(name, to_float(name, table, self._dtype))
-        return self._widened(self._g.op("Gather", weight, index, axis=0))
+        weight = g.weight(name, to_float(name, table, self._dtype))
+        within = g.op(
+            "Max", g.op("Min", index, g.constant(len(table) - 1, np.int32)), g.constant(0, np.int32)
+        )
+        return self._widened(g.op("Gather", weight, within, axis=0))
 
     def _places(self, ids: str, positions: str) -> str:
         """The row of the position table for each token, any for padding."""
         g, padding_id = self._g, self._config.padding_id
         if padding_id is None:
-            return g.op("Max", positions, g.constant(0, np.int32))
+            return positions
         # RoBERTa counts by token id, see network.bert. TensorRT adds up floats alone, exact for such numbers.
         is_word = g.op("Not", g.op("Equal", ids, g.constant(padding_id, np.int32)))
         words = g.op("Cast", is_word, to=TensorProto.FLOAT)

@@ -47,7 +47,8 @@ PROFILES_FILE: Final = "engine_profiles.txt"  # trtexec's arguments, one a line
 # Batches that Triton prefers, not measured: a GPU gains by rows for as long as short texts leave it idle.
 MERGED_ROWS: Final = (16, 32, 64)
 
-# Where ONNX Runtime keeps engines: below the store of docker/Dockerfile, which outlives a container.
+# Where ONNX Runtime keeps engines: below the store of docker/Dockerfile, which outlives a container. Each
+# export has a folder of its own: engines are found by the graph's form, of which weights are no part.
 ENGINE_CACHE_FOLDER: Final = "/var/cache/bertriton/onnxruntime-tensorrt"
 
 
@@ -93,12 +94,13 @@ def _write_graph(
         Int8GateError: the int8 graph decides otherwise than its fp32 twin.
     """
     if request.int8:
-        kind = Int8Kind(_write_int8, ALL_LINEARS, min_static_tokens=0)
+        kind = Int8Kind(_write_int8, ALL_LINEARS, min_static_tokens=0, fingerprint=request.fingerprint)
         verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage, kind)
         return WrittenGraph(verification, "fp32 logits of a graph for CPUs", comparison)
     dtype = np.float16 if request.precision == "fp16" else np.float32
+    options = GraphOptions(dtype=dtype, fingerprint=request.fingerprint)
     on_stage("building the graph")
-    file = write_tensorrt_graph(checkpoint, folder, GraphOptions(dtype=dtype))
+    file = write_tensorrt_graph(checkpoint, folder, options)
     on_stage("verifying it against the float64 reference")
     verification = verify(checkpoint, file, PRECISION_TO_TOLERANCE[request.precision])
     return WrittenGraph(verification, f"{request.precision} logits on the CPU")
@@ -143,7 +145,7 @@ def onnxruntime_tensorrt_network(info: ClassifierInfo, request: GraphRequest) ->
     profile = whole_profile(lengths)
     options = {
         "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": ENGINE_CACHE_FOLDER,
+        "trt_engine_cache_path": f"{ENGINE_CACHE_FOLDER}-{request.fingerprint}",
         "trt_timing_cache_enable": "1",
         "trt_timing_cache_path": ENGINE_CACHE_FOLDER,
         "trt_profile_min_shapes": shapes_text(profile.smallest),
