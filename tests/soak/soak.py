@@ -22,6 +22,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from traffic import DISTURBERS, Outcome, Soak, baseline_of, innocent, wait_until
@@ -42,6 +43,7 @@ SETTLED_AFTER_S = 60.0  # of any soak; of a short one a half
 SAMPLE_EVERY_S = 1.0
 MAX_GROWTH = 1.10  # of the largest memory after it has settled, over the largest before
 BYTES_PER_MB = 10**6
+MS_PER_S = 1000
 PAGE_BYTES = 4096
 
 
@@ -55,6 +57,8 @@ class Verdict:
     failed: list[str]
     settled_mb: float  # largest resident memory of the network's process until it has settled
     peak_mb: float  # and after
+    p50_ms: float  # of an innocent's call for one text; not judged, for it depends on the machine
+    p99_ms: float
 
     @property
     def holds(self) -> bool:
@@ -86,6 +90,7 @@ def soak(seconds: float, repository: Path) -> Verdict:
         outcome.failed,
         max(size for at_s, size in samples if at_s <= settled),
         max(size for at_s, size in samples if at_s > settled),
+        *(np.percentile(outcome.latencies_s, (50, 99)) * MS_PER_S),
     )
 
 

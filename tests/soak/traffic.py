@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 30.0
 CANCELLED_AFTER_S = 0.02
 LONG_WORDS = 400
-WINDOWED_WORDS = 20_000
+WINDOWED_WORDS = 100_000
 PAUSE_OF_DISTURBERS_S = 0.25  # or nothing else would be served on a small machine
 ALLOWED = (OverloadedError, DeadlineError)
 
@@ -40,6 +40,7 @@ class Outcome:
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)  # answers of innocents that are not the baseline's
     failed: list[str] = field(default_factory=list)  # innocents that failed by more than overload or deadline
+    latencies_s: list[float] = field(default_factory=list)  # of an innocent's calls for one text
     _lock: Lock = field(default_factory=Lock)
 
     def count(self, what: str) -> None:
@@ -77,7 +78,11 @@ def innocent(soak: Soak, seed: int) -> None:
 
         def ask(draw: random.Random) -> None:
             texts = draw.sample(list(soak.texts), draw.choice((1, 1, 1, 4, 16)))
-            for text, answer in zip(texts, client.classify(texts, return_exceptions=True), strict=True):
+            started_s = time.monotonic()
+            answers = client.classify(texts, return_exceptions=True)
+            if len(texts) == 1:
+                soak.outcome.latencies_s.append(time.monotonic() - started_s)
+            for text, answer in zip(texts, answers, strict=True):
                 judge(soak, text, answer)
 
         soak.until_it_ends(ask, seed)
@@ -112,7 +117,7 @@ def windowed(soak: Soak, seed: int) -> None:
     with Client(soak.url, soak.model, timeout=REQUEST_TIMEOUT_S) as client:
 
         def ask(draw: random.Random) -> None:
-            words = " ".join(draw.choices(soak.texts, k=2000)).split()[:WINDOWED_WORDS]
+            words = " ".join(draw.choices(soak.texts, k=10_000)).split()[:WINDOWED_WORDS]
             with suppress(BertritonError):
                 client.classify(" ".join(words), truncation="windows")
             soak.outcome.count(f"texts of {WINDOWED_WORDS:,} words in windows")

@@ -5,9 +5,9 @@ elsewhere, by the tokenizer for instance. Runs of one thread wait for nobody and
 arrives alone, or would leave cores without work, is left to one run on all threads.
 
 A large request runs in pieces, and pieces of different requests take turns: it neither needs memory for all
-of its rows at once, nor makes others wait until it is done. That goes for one large row as well, where the
-network says how rows may be cut, see parts.py. Size is counted in elements of the first input, which for a
-text classifier are tokens.
+of its rows at once, nor makes others wait until it is done. Of requests in many pieces one at a time takes
+turns, or each would wait for all. One large row is cut as well, where the network says how, see parts.py. Size
+is counted in elements of the first input, which for a text classifier are tokens.
 
 Before a piece runs it is seen whether anybody still waits for it: a request that was cancelled, or has taken
 longer than its client gave it, is dropped with all its pieces.
@@ -41,6 +41,9 @@ MICRO_BATCH_KEY = "micro_batch_elements"
 # that has become free only every 500 ms, or when another request comes.
 MAX_WAITING_REQUESTS = 8
 MAX_WAITING_PIECES = 32
+# Requests of more pieces than that are large. They have places of their own: behind a few of them, small ones
+# would wait in Triton's queue for seconds.
+MAX_WAITING_LARGE_REQUESTS = 8
 # Parts of rows do not count there: they take turns with what comes, so it may come. So many of them, two
 # million tokens in micro-batches of 512, are enough to wait; more are refused at once.
 MAX_WAITING_PARTS = 4096
@@ -81,6 +84,7 @@ class Work:
         self.size_left = sum(piece.size for piece in self.pieces)
         self.longest = max(piece.size / max(1, piece.rows) for piece in self.pieces)
         self.is_in_parts = any(piece.row != WHOLE_ROWS for piece in self.pieces)
+        self.is_large = not self.is_in_parts and len(self.pieces) > MAX_WAITING_PIECES
         self.asked_s = self.ran_s = self.taken_s
 
     @property
@@ -173,7 +177,8 @@ class Lanes:
         self.parts = parts
         self.refusals = refusals
         self.elements = elements
-        self.waiting: deque[Work] = deque()
+        self.waiting: deque[Work] = deque()  # those that take turns
+        self.large: deque[Work] = deque()  # those that wait for the large one that does
         self.idle = count
         self.is_alone = False  # one run has all threads
         self.is_stopping = False
@@ -194,7 +199,8 @@ class Lanes:
                     reason = "large requests wait for the network already, try again later"
                     work.finish(refusal(reason, "UNAVAILABLE"))
                 else:
-                    self.waiting.append(work)
+                    (self.large if work.is_large else self.waiting).append(work)
+            self.bring_a_large_one()
             self.arrived.notify_all()
             self.left.wait_for(self.has_room)
 
@@ -220,8 +226,14 @@ class Lanes:
 
     def has_room(self) -> bool:
         """Whether so little waits that Triton may bring more."""
-        small = [work.pieces_left for work in self.waiting if not work.is_in_parts]
-        return len(small) <= MAX_WAITING_REQUESTS and sum(small) <= MAX_WAITING_PIECES
+        small = [work.pieces_left for work in self.waiting if not (work.is_in_parts or work.is_large)]
+        is_small_enough = len(small) <= MAX_WAITING_REQUESTS and sum(small) <= MAX_WAITING_PIECES
+        return is_small_enough and len(self.large) < MAX_WAITING_LARGE_REQUESTS
+
+    def bring_a_large_one(self) -> None:
+        """Let the large request that came first take turns, where no other does."""
+        if self.large and not any(work.is_large for work in self.waiting):
+            self.waiting.append(self.large.popleft())
 
     def can_share(self) -> bool:
         """Whether what waits gives every lane about as much to do."""
@@ -288,6 +300,7 @@ class Lanes:
             turns.append(work.take_piece())
             if work.pieces_left:
                 self.waiting.append(work)
+            self.bring_a_large_one()
         return turns
 
     def let_small_ones_go_first(self) -> None:
@@ -331,6 +344,7 @@ class Lanes:
             work.drop_pieces()
             if work in self.waiting:
                 self.waiting.remove(work)
+            self.bring_a_large_one()
             self.left.notify_all()  # no lane may come by that would tell of the room
         if is_first:
             work.finish(response)
