@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 TINY_CHECKPOINTS = ROOT / "tests" / "data" / "checkpoints"
 settings.register_profile("fuzz", max_examples=20_000, deadline=None)  # `make fuzz`
+
+# What a shell runs in the background ignores Ctrl-C, and so does all that it starts. Some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"
 

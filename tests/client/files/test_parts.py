@@ -14,6 +14,8 @@ from bertriton._files.parts import AddedColumns
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bertriton_server import LocalServer
+
 
 def _info(problem_type: str, labels: tuple[str, ...]) -> ClassifierInfo:
     return ClassifierInfo("m", labels, problem_type, 512, 8, "5e0c", "0" * 16)
@@ -32,15 +34,16 @@ def test_labels_and_value_are_columns_where_the_model_has_them() -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_column_that_would_be_added_is_refused_wherever_it_appears(
-    client: Client,
+    imdb_server: LocalServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     late: bool,  # noqa: FBT001
 ) -> None:
+    client = Client(imdb_server.grpc_url)
     monkeypatch.setattr(client, "classify_iter", lambda *_, **__: pytest.fail("a text was sent"))
     rows = [{"text": "a"}, {"text": "b", "predicted_windows": 1}]
     content = "".join(json.dumps(row) + "\n" for row in (rows if late else rows[1:]))
     (tmp_path / "in.jsonl").write_text(content)
 
-    with pytest.raises(FileFormatError, match="'predicted_windows' already: choose another --prefix"):
+    with client, pytest.raises(FileFormatError, match="'predicted_windows' already: choose another --prefix"):
         run(FileJob(tmp_path / "in.jsonl", tmp_path / "out.jsonl", text_column="text"), client, {})
