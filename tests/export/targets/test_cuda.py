@@ -49,7 +49,6 @@ STANDARD_OPERATORS = {
         "ConstantOfShape",
         "CumSum",
         "Div",
-        "Equal",
         "Expand",
         "Gather",
         "Gemm",
