@@ -197,7 +197,7 @@ def test_a_text_that_cannot_be_classified_is_told_and_in_no_figure(
     result = evaluate("--data", tmp_path / "in.jsonl")
 
     assert result.exit_code == 0, result.output
-    assert "1 texts could not be classified and are in no figure; row 2: expected a string or" in result.stdout
+    assert "1 texts could not be classified and are in no figure; row 2: expected a str" in result.stdout
     (tmp_path / "in.jsonl").write_text(json.dumps(rows[1]) + "\n")
     assert "no text could be classified: row 1: " in _failure(evaluate("--data", tmp_path / "in.jsonl"))
 
