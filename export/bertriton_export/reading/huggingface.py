@@ -16,6 +16,7 @@ from bertriton_export.checkpoint import (
     read_bert_config,
     read_json,
     read_tokenizer,
+    read_truncation,
     reads_token_types,
     short,
 )
@@ -79,6 +80,7 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         problem_type=settings.text("problem_type") or default_problem_type(config.num_labels),
         max_length=_max_length(folder, config, tokenizer),
         sha256=weights.sha256,
+        truncation=read_truncation(settings),
         source={"format": weights.format, "architecture": architecture.name},
     )
 
