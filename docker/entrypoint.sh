@@ -14,6 +14,7 @@ shopt -s inherit_errexit
 # The options of `bertriton export`: another value of any is another export.
 readonly export_settings=(
     BERTRITON_NAME
+    BERTRITON_BASE
     BERTRITON_LABELS
     BERTRITON_PROBLEM_TYPE
     BERTRITON_THRESHOLD
@@ -83,6 +84,7 @@ describe_export() {
         printf '%s=%s\n' "$setting" "${!setting-}"
     done
     describe_content "$BERTRITON_CHECKPOINT"
+    describe_content "${BERTRITON_BASE:-}"
     describe_content "${BERTRITON_VALIDATION_TEXT:-}"
 }
 

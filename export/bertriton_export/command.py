@@ -44,6 +44,12 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
     help="The model repository to write into.",
 )
 @option(
+    "--base",
+    metavar="CHECKPOINT",
+    help="Of a LoRA adapter: the folder or hub id that it is merged into [default: what lies beside it, else "
+    "what it names].",
+)
+@option(
     "--labels",
     help="Names for the labels, separated by commas, in the order of the logits [default: the checkpoint's].",
 )
@@ -116,8 +122,9 @@ def export_command(
     """Turn CHECKPOINT, a BERT classifier, into the models Triton serves.
 
     CHECKPOINT is a Hugging Face folder (safetensors, PyTorch, TensorFlow or ONNX weights), a TensorFlow
-    SavedModel, a Spark NLP model (folder or zip), or a hub id, org/name[@revision]. Nothing is written
-    unless the graph agrees with a float64 reference on real text, and int8 with fp32.
+    SavedModel, a Spark NLP model (folder or zip), a LoRA adapter of PEFT, which is merged into its base, or
+    a hub id, org/name[@revision]. Nothing is written unless the graph agrees with a float64 reference on
+    real text, and int8 with fp32.
     """
     console = Console(stderr=True)
     started = time.monotonic()

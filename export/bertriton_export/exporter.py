@@ -21,7 +21,7 @@ from bertriton_export.repository import (
     write_models,
     write_records,
 )
-from bertriton_export.targets import DEFAULT_TARGET, MAX_BATCH_SIZE, GraphRequest, checked_target
+from bertriton_export.targets import DEFAULT_TARGET, MAX_BATCH_SIZE, TARGETS, GraphRequest, checked_target
 from bertriton_export.verification import sample_texts
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def export(
     *,
     name: str | None = None,
     repository: str | PathLike[str] = DEFAULT_REPOSITORY,
+    base: str | PathLike[str] | None = None,
     labels: Sequence[str] | None = None,
     problem_type: str | None = None,
     threshold: float | None = None,
@@ -60,13 +61,13 @@ def export(
         checkpoint: a path in one of the formats of `reading.READERS`, or a hub id `org/name[@revision]`.
         name: what clients will call the classifier; default: the name of the folder, zip or hub model.
         repository: the model repository to write into, made if need be.
+        base: of an adapter, a folder or a hub id, instead of what lies beside it or what it names.
         labels: names to use instead of the checkpoint's, in the order of the logits.
         problem_type: what the logits mean, instead of what the checkpoint says, one of `checkpoint.HEADS`.
         threshold: probability from which a label counts, for multi_label_classification.
-        truncation: what is read of a text over the limit where a request does not say, one of
-            `contract.TRUNCATIONS`; default: what the checkpoint says, else "head".
+        truncation: of requests that do not say, one of contract.TRUNCATIONS; default: the checkpoint's.
         stride: likewise, tokens that a window shares with the one before.
-        aggregation: likewise, how scores of windows are joined, one of `contract.AGGREGATIONS`.
+        aggregation: likewise, one of contract.AGGREGATIONS.
         target: what the graph is made for, one of `targets.TARGETS`.
         precision: of the encoder, one of the target's `precisions`; default: the first of them.
         keep_fp32: layers that stay fp32 in int8, as `encoder.layer.3` or `encoder.layer.3.output.dense`.
@@ -86,23 +87,41 @@ def export(
         ('neg', 'pos')
     """
     name = checked_name(name if name is not None else default_name(str(checkpoint)))
-    made_for, precision = checked_target(target, precision)
+    _, precision = checked_target(target, precision)
     request = GraphRequest(precision, _int8_request(precision, validation_texts, keep_fp32, vnni=vnni))
     require_own(Path(repository), name)
     on_stage("reading the checkpoint")
-    source = with_head(read_checkpoint(Path(checkpoint), labels), problem_type, threshold)
-    source = with_truncation(source, truncation, stride, aggregation)
+    source = _read(checkpoint, labels, base)
+    source = with_truncation(with_head(source, problem_type, threshold), truncation, stride, aggregation)
+    return _write(Path(repository), name, source, request, target=target, on_stage=on_stage)
+
+
+def _write(
+    repository: Path,
+    name: str,
+    source: Checkpoint,
+    request: GraphRequest,
+    *,
+    target: str,
+    on_stage: Callable[[str], object],
+) -> ExportReport:
     request = replace(request, fingerprint=fingerprint_for(source, target, request))
     info = _classifier_info(name, source, request.fingerprint)
-    network = _network(made_for, info, request)
-    with staged_repository(Path(repository), on_stage) as staging:
+    network = _network(TARGETS[target], info, request)
+    with staged_repository(repository, on_stage) as staging:
         folder = write_models(staging, info, source, network)
-        graph = made_for.write_graph(source, folder, request, on_stage)
+        graph = TARGETS[target].write_graph(source, folder, request, on_stage)
         checked = (graph.verified, graph.verification, graph.int8)
-        report = ExportReport(info, Path(repository), target, precision, *checked)
+        report = ExportReport(info, repository, target, request.precision, *checked)
         write_records(staging / name, report, source, graph.facts)
-        require_own(Path(repository), name)  # it may have changed in all this time
+        require_own(repository, name)  # it may have changed in all this time
     return report
+
+
+def _read(
+    checkpoint: str | PathLike[str], labels: Sequence[str] | None, base: str | PathLike[str] | None
+) -> Checkpoint:
+    return read_checkpoint(Path(checkpoint), labels, None if base is None else str(base))
 
 
 def _int8_request(

@@ -23,10 +23,11 @@ from bertriton_export.checkpoint.truncation import (
     read_truncation,
     with_truncation,
 )
-from bertriton_export.checkpoint.weights import LazyTensor, Weights
+from bertriton_export.checkpoint.weights import FLOAT_DTYPES, LazyTensor, Weights
 
 __all__ = [
     "ARCHITECTURES",
+    "FLOAT_DTYPES",
     "HEADS",
     "IGNORED_TENSORS",
     "BertConfig",
