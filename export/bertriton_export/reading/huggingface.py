@@ -68,13 +68,10 @@ def read_huggingface_folder(
     architecture = architecture_of(settings)
     weights = read_weights(folder)
     require_no_adapter(weights.tensors)
-    tensors = {
-        _current_name(name): tensor
-        for name, tensor in weights.tensors.items()
-        if not name.startswith(IGNORED_TENSORS)
-    }
+    tensors = {_current_name(name): tensor for name, tensor in weights.tensors.items()}
     if adapter:
         tensors = adapter.merged(tensors)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(IGNORED_TENSORS)}
     tokenizer_folder = adapter.folder if adapter and adapter.has_tokenizer else folder
     config = read_bert_config(
         settings,
