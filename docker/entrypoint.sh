@@ -14,9 +14,13 @@ shopt -s inherit_errexit
 # The options of `bertriton export`: another value of any is another export.
 readonly export_settings=(
     BERTRITON_NAME
+    BERTRITON_BASE
     BERTRITON_LABELS
     BERTRITON_PROBLEM_TYPE
     BERTRITON_THRESHOLD
+    BERTRITON_EXPORT_TRUNCATION
+    BERTRITON_EXPORT_STRIDE
+    BERTRITON_EXPORT_AGGREGATION
     BERTRITON_TARGET
     BERTRITON_PRECISION
     BERTRITON_KEEP_FP32
@@ -80,6 +84,7 @@ describe_export() {
         printf '%s=%s\n' "$setting" "${!setting-}"
     done
     describe_content "$BERTRITON_CHECKPOINT"
+    describe_content "${BERTRITON_BASE:-}"
     describe_content "${BERTRITON_VALIDATION_TEXT:-}"
 }
 

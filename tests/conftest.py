@@ -27,6 +27,13 @@ settings.register_profile("fuzz", max_examples=20_000, deadline=None)  # `make f
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# As tests/golden/record_pairs.py asks them: models of natural language inference, and a reranker.
+PAIR_MODELS: dict[str, tuple[Path, tuple[str, ...]]] = {
+    "nli": (TINY_CHECKPOINTS / "three-labels", ("CONTRADICTION", "NEUTRAL", "ENTAILMENT")),
+    "nli-binary": (TINY_CHECKPOINTS / "cased", ("entailment", "not_entailment")),
+    "reranker": (TINY_CHECKPOINTS.parent / "architectures" / "bert-regression", ("relevance",)),
+}
+
 EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"
 
 
@@ -74,10 +81,24 @@ def imdb_repository(exported_imdb: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def golden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """A real Triton with every checkpoint that has golden answers, in fp32, under its folder's name."""
+    """A real Triton with every checkpoint that has golden answers, in fp32, under its folder's name.
+
+    Beside them `in-windows`, one of them with defaults of its own for long texts, and `PAIR_MODELS`.
+    """
     repository = tmp_path_factory.mktemp("golden")
     for checkpoint in (EMBEDDED_CHECKPOINT, *sorted(TINY_CHECKPOINTS.iterdir())):
         export(checkpoint, repository=repository, precision="fp32")
+    export(
+        TINY_CHECKPOINTS / "three-labels",
+        name="in-windows",
+        repository=repository,
+        precision="fp32",
+        truncation="windows",
+        stride=9,
+        aggregation="max",
+    )
+    for name, (checkpoint, labels) in PAIR_MODELS.items():
+        export(checkpoint, name=name, labels=labels, repository=repository, precision="fp32")
     with LocalServer(ServerConfig(repository)) as server:
         yield server
 

@@ -58,6 +58,33 @@ class Classification:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedDocument:
+    """One document of `rerank`, in its place.
+
+    Example:
+        >>> RankedDocument(3, 0.98, "Paris is the capital of France.", 3.9, 18, truncated=False)
+        RankedDocument(3, 0.9800, 'Paris is the capital of France.')
+    """
+
+    index: int  # its place in the documents that were given
+    score: float  # the sigmoid of the logit, 0 to 1
+    document: str
+    logit: float  # what the network gave
+    token_count: int  # of query and document, special tokens included, before truncation
+    truncated: bool  # whether the model saw only a part of them
+    windows: int = 1  # parts that they were scored in
+    fingerprint: str = ""  # of the model that answered
+
+    def __repr__(self) -> str:
+        truncated = ", truncated" if self.truncated else ""
+        return f"RankedDocument({self.index}, {self.score:.4f}, {self.document!r}{truncated})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class ServedClassifier:
     """One classifier of a server, as `Client.models` lists it."""
 

@@ -43,6 +43,9 @@ _COMMANDS: Final = {
     ),
     "health": _Entry("bertriton._commands.server", "health_command", "cli", "Say whether a server is ready."),
     "models": _Entry("bertriton._commands.server", "models_command", "cli", "List a server's classifiers."),
+    "rerank": _Entry(
+        "bertriton._commands.rerank", "rerank_command", "cli", "Sort documents by how they answer a query."
+    ),
     "serve": _Entry(
         "bertriton_server.command", "serve_command", "serve", "Serve a model repository with Triton."
     ),

@@ -40,6 +40,13 @@ class BlockingAsyncClient:
         finally:
             self._loop.run_until_complete(results.aclose())
 
+    def rerank(self, *args: Any, **options: Any) -> Any:
+        return self._loop.run_until_complete(self._client.rerank(*args, **options))
+
+    @property
+    def info(self) -> Any:
+        return self._loop.run_until_complete(_awaited(self._client.info))
+
     @property
     def labels(self) -> Any:
         return self._loop.run_until_complete(_awaited(self._client.labels))

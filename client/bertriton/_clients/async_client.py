@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from bertriton._clients.base import BaseClient
+from bertriton._clients.options import valid_top_k
 from bertriton._clients.sources import (
     DirectSource,
     LoopSignal,
@@ -14,18 +15,19 @@ from bertriton._clients.sources import (
     ThreadReader,
     read_directly,
 )
+from bertriton._clients.tasks import ranked
 from bertriton._errors import BertritonError
 from bertriton._wire import AskHttp, AsyncConnection, Await, Call, Emit, Failed, Run, Sleep, Start, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
 
-    from bertriton._clients.options import CallOptions
+    from bertriton._clients.options import CallOptions, RequestOptions
     from bertriton._clients.sources import Source
-    from bertriton._types import Classification, ServedClassifier, Text
+    from bertriton._types import Classification, RankedDocument, ServedClassifier, Text
     from bertriton._wire import Endpoint, Flow, Step
     from bertriton.contract import ClassifierInfo
 
@@ -129,6 +131,38 @@ class AsyncClient(BaseClient):
         """
         source = _source(texts)
         return self._results(self._stream_flow(source, options, keep_errors=return_exceptions), source)
+
+    async def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_k: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> list[RankedDocument]:
+        """Sort documents by how well they answer a query, best first.
+
+        The model is a reranker, which gives a pair of texts one logit. Query and documents are sent as pairs,
+        in requests of the server's size; `score` is the sigmoid of the logit.
+
+        Args:
+            query: what is looked for.
+            documents: what it is looked for in.
+            top_k: documents given back; left out: all.
+            options: see `RequestOptions`; `timeout` bounds the whole call, the client's own each request.
+
+        Raises:
+            InvalidTextError: an input is not text, not UTF-8 or too long; `index` says which document.
+            InvalidOptionError: `top_k` is below 1, or the model has more than one logit.
+            ServiceError: no answer, see the tree of `bertriton` errors.
+
+        Example:
+            >>> await client.rerank("capital of France", ["Berlin is in Germany.", "Paris it is."], top_k=1)
+            [RankedDocument(1, 0.9731, 'Paris it is.')]
+        """
+        best = valid_top_k(top_k)
+        answers = [one async for one in self._results(self._rerank_flow(query, documents, options))]
+        return ranked(documents, answers)[:best]
 
     @property
     def info(self) -> Awaitable[ClassifierInfo]:

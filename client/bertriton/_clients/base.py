@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any
 from bertriton._clients.cache import AnswerCache
 from bertriton._clients.call import ClassifyCall, Collaborators
 from bertriton._clients.directory import Directory
-from bertriton._clients.options import CallOptions, CheckedOptions, ClientChanges, valid_version
+from bertriton._clients.options import (
+    CallOptions,
+    CheckedOptions,
+    ClientChanges,
+    RequestOptions,
+    valid_version,
+)
 from bertriton._clients.sources import DirectSource
+from bertriton._clients.tasks import Rerank
 from bertriton._config import (
     API_KEY_HEADER,
     CACHE_MAX_AGE_S,
@@ -35,11 +42,12 @@ from bertriton._errors import (
 from bertriton._wire import Attempts, Endpoint, Sender, encoded_text, infer_request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Self, Unpack
 
     from bertriton._clients.sources import Source
+    from bertriton._clients.tasks import Task
     from bertriton._config import Tls
     from bertriton._types import ServedClassifier
     from bertriton._wire import Flow
@@ -156,14 +164,16 @@ class BaseClient:
                 "make one after the fork"
             )
 
-    def _checked(self, options: CallOptions) -> CheckedOptions:
-        unknown = options.keys() - CallOptions.__annotations__.keys()
+    def _checked(self, options: RequestOptions, allowed: type[RequestOptions]) -> CheckedOptions:
+        unknown = options.keys() - allowed.__annotations__.keys()
         if unknown:
             raise TypeError(f"unexpected option {', '.join(sorted(unknown))}")
         values: dict[str, Any] = {"model": self._settings.model, "version": self._settings.version, **options}
         return CheckedOptions(**values)
 
-    def _call(self, options: CheckedOptions, *, keep_errors: bool, whole: bool) -> ClassifyCall:
+    def _call(
+        self, options: CheckedOptions, task: Task | None = None, *, keep_errors: bool, whole: bool
+    ) -> ClassifyCall:
         """A call whose timeout bounds it as a whole, or else each of its requests."""
         self._check_process()
         timeout_s = options.timeout or self._settings.timeout_s
@@ -171,17 +181,35 @@ class BaseClient:
             self._settings.sender, self._directory, self._cache, self._settings.limits, timeout_s
         )
         bound_s = timeout_s if whole and options.timeout else float("inf")
-        return ClassifyCall(collaborators, options, keep_errors=keep_errors, call_timeout_s=bound_s)
+        return ClassifyCall(
+            collaborators,
+            options,
+            task or options.task(),
+            keep_errors=keep_errors,
+            call_timeout_s=bound_s,
+        )
 
     def _classify_flow(self, text: object, options: CallOptions, *, keep_errors: bool) -> Flow[None]:
         texts = self._list_of(text, keep_errors=keep_errors)
         if not texts:
             return _empty_flow()
-        call = self._call(self._checked(options), keep_errors=keep_errors, whole=True)
+        call = self._call(self._checked(options, CallOptions), keep_errors=keep_errors, whole=True)
         return call.results(DirectSource(texts))
 
+    def _rerank_flow(self, query: str, documents: Sequence[str], options: RequestOptions) -> Flow[None]:
+        if not isinstance(query, str):
+            raise InvalidTextError(f"query: expected a string, found {type(query).__name__}")
+        if isinstance(documents, (str, bytes)):
+            raise InvalidTextError(f"documents: expected a list of strings, found {type(documents).__name__}")
+        pairs = [(query, document) for document in documents]
+        checked = self._checked(options, RequestOptions)
+        if not self._list_of(pairs, keep_errors=False):
+            return _empty_flow()
+        return self._call(checked, Rerank(), keep_errors=False, whole=True).results(DirectSource(pairs))
+
     def _stream_flow(self, source: Source, options: CallOptions, *, keep_errors: bool) -> Flow[None]:
-        return self._call(self._checked(options), keep_errors=keep_errors, whole=False).results(source)
+        call = self._call(self._checked(options, CallOptions), keep_errors=keep_errors, whole=False)
+        return call.results(source)
 
     def _list_of(self, text: object, *, keep_errors: bool) -> list[object]:
         if isinstance(text, (str, tuple)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bertriton._clients.batches import Batch, BatchBuilder, Row, halves
+from bertriton._clients.expanded import ExpandedSource
 from bertriton._clients.intake import Intake
 from bertriton._errors import (
     InvalidOptionError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bertriton._clients.directory import Directory
     from bertriton._clients.options import CheckedOptions
     from bertriton._clients.sources import Source
+    from bertriton._clients.tasks import Task
     from bertriton._config import RequestLimits
     from bertriton._wire import EncodedText, Sender
     from bertriton.contract import ClassifierInfo
@@ -70,12 +72,15 @@ class ClassifyCall:
         self,
         client: Collaborators,
         options: CheckedOptions,
+        task: Task,
         *,
         keep_errors: bool,
         call_timeout_s: float = float("inf"),
     ) -> None:
         self._client = client
         self._options = options
+        self._task = task
+        self._unjoined: list[Outcome] = []  # of the rows of a text that has not all of them yet
         self._keep_errors = keep_errors
         self._deadline_s = time.monotonic() + call_timeout_s
         self._request_id = options.request_id or secrets.token_hex(8)
@@ -90,6 +95,9 @@ class ClassifyCall:
         self._info = yield from client.directory.find(
             client.sender, self._options.model, self._version, self._timeout_s()
         )
+        self._task.require(self._info)
+        if self._task.expands:
+            source = ExpandedSource(source, self._task)
         intake = Intake(source, self._batch_builder())
         source.bound(
             self._max_rows() * client.limits.in_flight, client.limits.request_bytes * client.limits.in_flight
@@ -119,10 +127,11 @@ class ClassifyCall:
         return len(window) >= self._client.limits.in_flight or handle is None or handle.done()
 
     def _emitted(self, batch: Batch, source: Source) -> Flow[None]:
-        yield Emit(self._presented(batch))
+        results = self._joined(batch)
+        yield Emit(self._presented(results))
         source.release(len(batch.results))
-        self._done_count += len(batch.results)
-        if self._options.progress is not None:
+        self._done_count += len(results)
+        if results and self._options.progress is not None:
             self._options.progress(self._done_count)
 
     def _batch_builder(self) -> BatchBuilder:
@@ -137,6 +146,7 @@ class ClassifyCall:
             max_text_bytes=limits.text_bytes,
             known_answer=self._cached if self._client.cache.enabled else _nothing_known,
             keep_errors=self._keep_errors,
+            rows_per_text=self._task.rows_per_text,
         )
 
     def _max_rows(self) -> int:
@@ -211,18 +221,33 @@ class ClassifyCall:
                 attempts = self._new_attempts()
                 yield from self._settle(_Sent(batch, attempts, self._request(half, attempts)), half)
             return
-        error.index = batch.first_index + rows[0].place
+        error.index = (batch.first_index + rows[0].place) // self._task.rows_per_text
         if not self._keep_errors:
             raise error
         batch.settle(rows, [error])
 
-    def _presented(self, batch: Batch) -> list[Outcome | None]:
+    def _joined(self, batch: Batch) -> list[Outcome]:
+        """The outcomes of texts, of which a batch may end one and begin another."""
+        rows = self._unjoined + [result for result in batch.results if result is not None]
+        size = self._task.rows_per_text
+        whole = len(rows) - len(rows) % size
+        self._unjoined = rows[whole:]
+        return [self._task_answer(rows[start : start + size]) for start in range(0, whole, size)]
+
+    def _task_answer(self, outcomes: Sequence[Outcome]) -> Outcome:
+        try:
+            return self._task.answer(outcomes)
+        except ServiceError as error:
+            if not self._keep_errors:
+                raise
+            return error
+
+    def _presented(self, results: list[Outcome]) -> list[Outcome]:
         top_k = self._options.top_k
         if top_k is None:
-            return batch.results
+            return results
         return [
-            best_labels(result, top_k) if isinstance(result, Classification) else result
-            for result in batch.results
+            best_labels(result, top_k) if isinstance(result, Classification) else result for result in results
         ]
 
     def _cached(self, text: EncodedText) -> Classification | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bertriton import RequestLimits
-from bertriton._commands.options import call_options, connected, connection_options, option, reading_options
+from bertriton._clients import DEFAULT_HYPOTHESIS_TEMPLATE, answered_info
+from bertriton._commands.options import (
+    TextList,
+    call_options,
+    connected,
+    connection_options,
+    option,
+    reading_options,
+    zero_shot_options,
+)
+from bertriton._commands.standard_input import standard_input_lines
 from bertriton._files import LINE_COLUMN, FileJob, file_progress, run
 from bertriton.contract import MULTI_LABEL, SINGLE_LABEL
 
@@ -22,7 +30,6 @@ if TYPE_CHECKING:
     from bertriton import CallOptions, Classification, ClassifierInfo, Client
     from bertriton._files import Progress
 
-_BLOCK_BYTES: Final = 1 << 16  # read of standard input at once, if so much is there
 _NO_LABEL: Final = "(none)"  # of a multi-label answer without a label at or over the threshold
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -44,6 +51,21 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @option("--prefix", default="predicted_", show_default=True, help="Begins the names of the columns added.")
 @option("--all-scores", is_flag=True, help="Add a column for the probability of every label.")
 @option("--overwrite", is_flag=True, help="Throw away the output and the progress of an earlier run.")
+@option(
+    "--candidate-label",
+    "candidate_labels",
+    type=TextList(),
+    multiple=True,
+    metavar="TEXT",
+    help="Zero-shot: ask a model of natural language inference about this label; may be repeated, and stands "
+    "between commas in the variable.",
+)
+@option(
+    "--hypothesis-template",
+    metavar="TEXT",
+    help=f"What it is asked, a candidate label in place of {{}} [default: {DEFAULT_HYPOTHESIS_TEMPLATE}].",
+)
+@option("--multi-label", is_flag=True, help="Give each candidate label a probability by itself.")
 @reading_options
 @option("--rows", type=click.IntRange(min=1), help="Texts per request [default: the server's limit].")
 @connection_options
@@ -67,12 +89,13 @@ def classify_command(  # one parameter per option
         raise click.UsageError("--input and --output belong together")
     if input_path is not None and texts:
         raise click.UsageError("give either TEXT or --input")
-    options = call_options(others)
+    options = zero_shot_options(others) | call_options(others)
     with connected(limits=RequestLimits(rows=rows), **others) as client:
         if input_path is not None and output_path is not None:
             _classify_file(FileJob(input_path, output_path, overwrite=overwrite, **columns), client, options)
         else:
-            _print_answers(texts or _lines(_standard_input()), client, options, as_json=as_json)
+            source = texts or standard_input_lines("TEXT or --input")
+            _print_answers(source, client, options, as_json=as_json)
 
 
 def _classify_file(job: FileJob, client: Client, options: CallOptions) -> None:
@@ -102,7 +125,7 @@ def _classify_file(job: FileJob, client: Client, options: CallOptions) -> None:
 
 
 def _print_answers(source: Iterable[str], client: Client, options: CallOptions, *, as_json: bool) -> None:
-    shown = _as_json if as_json else AnswerLine(client.info)
+    shown = _as_json if as_json else AnswerLine(answered_info(client.info, options))
     # Not itertools.tee: the client reads its texts in another thread.
     unanswered: deque[str] = deque()
     answers = client.classify_iter(_remembered(source, unanswered), **options)
@@ -114,29 +137,6 @@ def _remembered(texts: Iterable[str], memory: deque[str]) -> Iterator[str]:
     for text in texts:
         memory.append(text)
         yield text
-
-
-def _standard_input() -> int:
-    if sys.stdin is None:  # as Python says of one that is closed
-        raise click.UsageError("standard input is closed: give TEXT or --input")
-    return sys.stdin.fileno()
-
-
-def _lines(descriptor: int) -> Iterator[str]:
-    """Lines as text; bytes that are no UTF-8 become surrogates, which the client refuses by line.
-
-    Read without Python's buffer, whose lock a thread that waits for a line would hold when the program ends.
-    """
-    rest = b""
-    while block := os.read(descriptor, _BLOCK_BYTES):
-        *lines, rest = (rest + block).split(b"\n")
-        yield from map(_decoded, lines)
-    if rest:
-        yield _decoded(rest)
-
-
-def _decoded(line: bytes) -> str:
-    return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
 
 
 def _as_json(text: str, answer: Classification) -> str:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 import click
 
 from bertriton import BertritonError, Client, Tls
-from bertriton._clients import SERVER_PARAMETERS
+from bertriton._clients import SERVER_PARAMETERS, ZERO_SHOT_OPTIONS
 from bertriton._config import DEFAULT_TIMEOUT_S, DEFAULT_URL
 from bertriton._types import Aggregation, Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from bertriton._clients import CallOptions
+    from bertriton._clients import CallOptions, RequestOptions
 
 CommandT = TypeVar("CommandT", bound="Callable[..., Any]")
 
@@ -77,7 +77,7 @@ _READING_OPTIONS: Final = (
     option(
         "--truncation",
         type=click.Choice(get_args(Truncation)),
-        help="What is kept of a long text [default: head].",
+        help="What is kept of a long text [default: the model's way, mostly head].",
     ),
     option(
         "--max-length", type=click.IntRange(min=3), help="Tokens read of a text [default: the model's limit]."
@@ -85,12 +85,12 @@ _READING_OPTIONS: Final = (
     option(
         "--stride",
         type=click.IntRange(min=0),
-        help="Tokens that a window shares with the one before [default: none].",
+        help="Tokens that a window shares with the one before [default: the model's, mostly none].",
     ),
     option(
         "--aggregation",
         type=click.Choice(get_args(Aggregation)),
-        help="How scores of windows are joined [default: mean].",
+        help="How scores of windows are joined [default: the model's way, mostly mean].",
     ),
 )
 
@@ -104,8 +104,27 @@ def reading_options(command: CommandT) -> CommandT:
 
 def call_options(settings: dict[str, Any]) -> CallOptions:
     """Take out of a command's settings what belongs to each call, without what was not given."""
+    return cast("CallOptions", request_options(settings))
+
+
+def request_options(settings: dict[str, Any]) -> RequestOptions:
+    """The same for a call that classifies nothing."""
     values = {name: settings.pop(name) for name in SERVER_PARAMETERS}
-    return cast("CallOptions", {name: value for name, value in values.items() if value is not None})
+    return cast("RequestOptions", {name: value for name, value in values.items() if value is not None})
+
+
+class TextList(click.types.StringParamType):
+    """Texts of an option that may be repeated, which may hold spaces: a variable has commas between them."""
+
+    envvar_list_splitter = ","
+
+
+def zero_shot_options(settings: dict[str, Any]) -> CallOptions:
+    """Take out of a command's settings what makes classification zero-shot, without what was not given."""
+    values = {name: settings.pop(name) for name in ZERO_SHOT_OPTIONS}
+    return cast(
+        "CallOptions", {name: value for name, value in values.items() if value not in (None, (), False)}
+    )
 
 
 def connection_options(command: CommandT) -> CommandT:

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from bertriton._clients import SERVER_PARAMETERS, Unpaused
+from bertriton._clients import SERVER_PARAMETERS, ZERO_SHOT_OPTIONS, Unpaused, answered_info
 from bertriton._errors import BertritonError, InvalidTextError
 from bertriton._files.errors import FileFormatError, JobError
 from bertriton._files.failures import Failures
@@ -38,7 +38,12 @@ if TYPE_CHECKING:
 CHUNK_ROWS: Final = 2000  # finished rows at risk when the process is killed
 CHECK_SHOWN_AFTER_S: Final = 2.0  # of reading the input for the first time
 _LAYOUT: Final = 2  # of parts; those of another cannot be taken up
-_ANSWER_OPTIONS: Final = (*SERVER_PARAMETERS, "model", "version")  # those that change an answer
+_ANSWER_OPTIONS: Final = (
+    *SERVER_PARAMETERS,
+    *ZERO_SHOT_OPTIONS,
+    "model",
+    "version",
+)  # those that change an answer
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def run(
     """
     reader = opened(job.input)
     with closing(reader):
-        info = client.info
+        info = answered_info(client.info, options)
         added = AddedColumns(job.prefix, info, all_scores=job.all_scores)
         if reader.has_header:
             _check_columns(job, reader, added.names)

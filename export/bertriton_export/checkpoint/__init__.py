@@ -18,10 +18,16 @@ from bertriton_export.checkpoint.length import longest_text
 from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
 from bertriton_export.checkpoint.tokenizer import read_tokenizer, reads_token_types, wordpiece_tokenizer
-from bertriton_export.checkpoint.weights import LazyTensor, Weights
+from bertriton_export.checkpoint.truncation import (
+    TruncationDefaults,
+    read_truncation,
+    with_truncation,
+)
+from bertriton_export.checkpoint.weights import FLOAT_DTYPES, LazyTensor, Weights
 
 __all__ = [
     "ARCHITECTURES",
+    "FLOAT_DTYPES",
     "HEADS",
     "IGNORED_TENSORS",
     "BertConfig",
@@ -29,6 +35,7 @@ __all__ = [
     "GraphFacts",
     "LazyTensor",
     "Settings",
+    "TruncationDefaults",
     "Weights",
     "architecture_of",
     "config_from_shapes",
@@ -39,9 +46,11 @@ __all__ = [
     "read_bert_config",
     "read_json",
     "read_tokenizer",
+    "read_truncation",
     "reads_token_types",
     "short",
     "tensor_shapes",
     "with_head",
+    "with_truncation",
     "wordpiece_tokenizer",
 ]

@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
 )
 
 from bertriton_export.errors import CheckpointError
+from bertriton_export.reading.adapter import ADAPTER_FILE, ADAPTER_WEIGHTS
 from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ DEFAULT_REVISION: Final = "main"
 # Everything but weights that a reader may look at.
 SMALL_FILES: Final = (
     "config.json",
+    ADAPTER_FILE,
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -96,24 +98,29 @@ def _download(repository: str, revision: str) -> Path:
     names = {file.rfilename for file in siblings}
     for weight_format in WEIGHT_FORMATS:
         if names & {weight_format.file, weight_format.shard_index}:
-            patterns = [*SMALL_FILES, *_patterns(weight_format)]
+            patterns = [*SMALL_FILES, *ADAPTER_WEIGHTS, *_patterns(weight_format)]
             return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    if ADAPTER_FILE in names:
+        patterns = [*SMALL_FILES, *ADAPTER_WEIGHTS]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     raise CheckpointError(
         Path(repository), f"the hub's model has no weights in a known format, only {', '.join(sorted(names))}"
     )
 
 
 def _cached(repository: str, revision: str, unreachable: Exception) -> Path:
-    for weight_format in WEIGHT_FORMATS:
-        # The library calls a snapshot incomplete that lacks a file of these patterns.
-        patterns = [*SMALL_FILES, *_patterns(weight_format)]
+    own_files = [[weight_format.file, weight_format.shard_index] for weight_format in WEIGHT_FORMATS]
+    patterns = [_patterns(weight_format) for weight_format in WEIGHT_FORMATS]
+    for wanted, names in zip([*patterns, []], [*own_files, [ADAPTER_FILE]], strict=True):
         with suppress(LocalEntryNotFoundError):
+            # The library calls a snapshot incomplete that lacks a file of these patterns.
+            allowed = [*SMALL_FILES, *ADAPTER_WEIGHTS, *wanted]
             folder = Path(
                 snapshot_download(
-                    repository, revision=revision, allow_patterns=patterns, local_files_only=True
+                    repository, revision=revision, allow_patterns=allowed, local_files_only=True
                 )
             )
-            if any((folder / name).exists() for name in (weight_format.file, weight_format.shard_index)):
+            if any((folder / name).exists() for name in names):
                 return folder
     reason = str(unreachable).partition("\n")[0]
     raise CheckpointError(

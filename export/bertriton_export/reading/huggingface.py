@@ -16,10 +16,12 @@ from bertriton_export.checkpoint import (
     read_bert_config,
     read_json,
     read_tokenizer,
+    read_truncation,
     reads_token_types,
     short,
 )
 from bertriton_export.errors import CheckpointError
+from bertriton_export.reading.adapter import require_no_adapter
 from bertriton_export.reading.weight_formats import read_weights
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from bertriton_export.checkpoint import BertConfig
+    from bertriton_export.reading.adapter import Adapter
 
 CONFIG_FILE: Final = "config.json"
 SETTINGS_FILE: Final = "tokenizer_config.json"
@@ -43,43 +46,57 @@ def is_huggingface_folder(path: Path) -> bool:
     return (path / CONFIG_FILE).is_file()
 
 
-def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -> Checkpoint:
+def read_huggingface_folder(
+    folder: Path, labels: Sequence[str] | None = None, adapter: Adapter | None = None
+) -> Checkpoint:
     """Read and check a folder of one of the architectures of `checkpoint.ARCHITECTURES`.
 
     Args:
         folder: holds config.json, weights (see `weight_formats`) and the tokenizer's files.
         labels: names to use instead of config.json's `id2label`, in the order of the logits.
+        adapter: to merge into the weights; with a tokenizer of its own, that is served.
 
     Raises:
         CheckpointError: a file is missing, unreadable or contradicts another.
         UnsupportedModelError: another architecture, or one with an unknown activation or position scheme.
     """
     file = folder / CONFIG_FILE
-    settings = Settings(file, read_json(file))
+    document = read_json(file)
+    if adapter:
+        document["architectures"] = None  # of the base, which need not be a classifier
+    settings = Settings(file, document)
     architecture = architecture_of(settings)
     weights = read_weights(folder)
-    tensors = {
-        _current_name(name): tensor
-        for name, tensor in weights.tensors.items()
-        if not name.startswith(IGNORED_TENSORS)
-    }
+    require_no_adapter(weights.tensors)
+    tensors = {_current_name(name): tensor for name, tensor in weights.tensors.items()}
+    if adapter:
+        tensors = adapter.merged(tensors)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(IGNORED_TENSORS)}
+    tokenizer_folder = adapter.folder if adapter and adapter.has_tokenizer else folder
     config = read_bert_config(
         settings,
         architecture,
         tensors,
-        reads_token_types=reads_token_types(folder, architecture.model_type),
+        reads_token_types=reads_token_types(tokenizer_folder, architecture.model_type),
     )
-    tokenizer = read_tokenizer(folder, config.vocab_size, architecture.model_type)
+    tokenizer = read_tokenizer(tokenizer_folder, config.vocab_size, architecture.model_type)
     return Checkpoint(
         path=folder,
         config=config,
         weights=Weights(config, tensors, weights.file, architecture.own_name),
         tokenizer_json=tokenizer.to_str(),
-        labels=tuple(labels) if labels is not None else _labels(settings, config.num_labels),
+        labels=tuple(labels)
+        if labels is not None
+        else _labels(settings, config.num_labels, is_new_head=bool(adapter)),
         problem_type=settings.text("problem_type") or default_problem_type(config.num_labels),
-        max_length=_max_length(folder, config, tokenizer),
-        sha256=weights.sha256,
-        source={"format": weights.format, "architecture": architecture.name},
+        max_length=_max_length(tokenizer_folder, config, tokenizer),
+        sha256=adapter.merged_sha256(weights.sha256) if adapter else weights.sha256,
+        truncation=read_truncation(settings),
+        source={
+            "format": weights.format,
+            "architecture": architecture.name,
+            **({"base_sha256": weights.sha256, **adapter.facts()} if adapter else {}),
+        },
     )
 
 
@@ -90,9 +107,11 @@ def _current_name(name: str) -> str:
     return name
 
 
-def _labels(config: Settings, num_labels: int) -> tuple[str, ...]:
+def _labels(config: Settings, num_labels: int, *, is_new_head: bool = False) -> tuple[str, ...]:
     id2label = config.get("id2label")
-    if id2label is None:
+    # The head may be an adapter's, of another number of labels than the base has names for.
+    of_another = is_new_head and isinstance(id2label, dict) and len(id2label) != num_labels
+    if id2label is None or of_another:
         return tuple(f"LABEL_{index}" for index in range(num_labels))  # as Transformers calls them
     if not isinstance(id2label, dict) or set(id2label) != {str(index) for index in range(num_labels)}:
         raise CheckpointError(

@@ -201,14 +201,19 @@ OTHER_VARIABLES = {
     ("evaluate", "--output"): "BERTRITON_EVALUATE_OUTPUT",
     ("evaluate", "--checkpoint"): "BERTRITON_EVALUATE_CHECKPOINT",
     ("evaluate", "--precision"): "BERTRITON_EVALUATE_PRECISION",
+    ("export", "--truncation"): "BERTRITON_EXPORT_TRUNCATION",
+    ("export", "--stride"): "BERTRITON_EXPORT_STRIDE",
+    ("export", "--aggregation"): "BERTRITON_EXPORT_AGGREGATION",
 } | {
     (command, f"--tls-{file}"): f"BERTRITON_CLIENT_TLS_{file.upper()}"
-    for command in ("bench", "classify", "evaluate", "health", "models")
+    for command in ("bench", "classify", "evaluate", "health", "models", "rerank")
     for file in ("cert", "key")
 }
 
 
-@pytest.mark.parametrize("name", ["bench", "classify", "evaluate", "export", "health", "models", "serve"])
+@pytest.mark.parametrize(
+    "name", ["bench", "classify", "evaluate", "export", "health", "models", "rerank", "serve"]
+)
 def test_every_option_has_an_environment_variable(name: str) -> None:
     context = click.Context(cli.bertriton)
     command = cli.bertriton.get_command(context, name)

@@ -18,15 +18,16 @@ CONTEXT = click.Context(cli.bertriton)
 COMMANDS: dict[str, Any] = {
     name: cli.bertriton.get_command(CONTEXT, name) for name in cli.bertriton.list_commands(CONTEXT)
 }
-CLIENTS = {"bench", "classify", "evaluate", "health", "models"}
+CLIENTS = {"bench", "classify", "evaluate", "health", "models", "rerank"}
 FILES = {"classify", "evaluate"}
+READERS = {*FILES, "rerank"}
 # What several commands may read, since it means the same to each; all others are of one command.
 SHARED = {
     **dict.fromkeys(
         ("URL", "MODEL", "TLS", "TLS_CA", "CLIENT_TLS_CERT", "CLIENT_TLS_KEY", "TOKEN", "HEADER"), CLIENTS
     ),
-    **dict.fromkeys(("TRUNCATION", "MAX_LENGTH", "STRIDE", "AGGREGATION"), FILES),
-    **dict.fromkeys(("PAIR_COLUMN", "OVERWRITE", "ROWS"), FILES),
+    **dict.fromkeys(("TRUNCATION", "MAX_LENGTH", "STRIDE", "AGGREGATION", "ROWS"), READERS),
+    **dict.fromkeys(("PAIR_COLUMN", "OVERWRITE"), FILES),
     "TEXT_COLUMN": FILES | {"bench"},
     "TIMEOUT": CLIENTS - {"bench"},  # it measures as long as a request takes
     "API_KEY": CLIENTS | {"serve"},  # one key, asked for and shown
@@ -35,7 +36,12 @@ SHARED = {
 }
 # Read by nothing but the images' entry point, or by no command's option.
 OTHERS = {"CHECKPOINT", "STORE", "CHECKPOINTS", "RUNTIME_DIR", "TRITONSERVER", "PERF_ANALYZER", "DEBUG"}
-LIKE = {"evaluate": ["--data", "data.csv"], "export": ["checkpoint"], "completion": ["bash"]}
+LIKE = {
+    "evaluate": ["--data", "data.csv"],
+    "export": ["checkpoint"],
+    "completion": ["bash"],
+    "rerank": ["query"],
+}
 
 
 def options(command: str) -> list[click.Option]:
