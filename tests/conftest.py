@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 TINY_CHECKPOINTS = ROOT / "tests" / "data" / "checkpoints"
 settings.register_profile("fuzz", max_examples=20_000, deadline=None)  # `make fuzz`
 
+TRITONSERVER_VARIABLE = "BERTRITON_TRITONSERVER"
 EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"
 
 
@@ -37,10 +38,18 @@ class Review:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see none of the caller's BERTRITON_ variables but the place of the server's runtime."""
+    """Tests see none of the caller's BERTRITON_ variables but those that say which server to test."""
     for name in list(os.environ):
-        if name.startswith("BERTRITON_") and name != "BERTRITON_RUNTIME_DIR":
+        if name.startswith("BERTRITON_") and name not in ("BERTRITON_RUNTIME_DIR", TRITONSERVER_VARIABLE):
             monkeypatch.delenv(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With BERTRITON_TRITONSERVER, which names a server, only what holds in any server is tested."""
+    if os.environ.get(TRITONSERVER_VARIABLE):
+        for item in items:
+            if not item.get_closest_marker("any_server"):
+                item.add_marker(pytest.mark.skip(reason="holds in the pip-only server alone"))
 
 
 @pytest.fixture(scope="session")
