@@ -57,7 +57,7 @@ main() {
         repository=$BERTRITON_STORE/models/$(fingerprint)
         [[ -d $repository ]] || export_to "$repository"
     fi
-    build_engines "$repository"
+    build_engines
     become_server "$repository" "$@"
 }
 
@@ -108,13 +108,16 @@ export_to() {
     rm -rf -- "$staging"
 }
 
-# A repository for TensorRT brings a script that does nothing when its engine is in place.
+# A repository for TensorRT brings a script that makes an engine, unless the store has it, and lays out what to serve
+# in a folder of its own: the repository itself may be read-only.
 build_engines() {
-    local script
-    for script in "$1"/*_bert/build_engine.sh; do
+    local script served=''
+    for script in "$repository"/*_bert/build_engine.sh; do
         [[ -e $script ]] || continue
-        interruptible "$script" "$BERTRITON_STORE/engines"
+        served=${served:-$(mktemp --directory)}
+        interruptible bash "$script" "$BERTRITON_STORE/engines" "$served"
     done
+    repository=${served:-$repository} # of main
 }
 
 # The first process of a container ignores what it does not handle, and bash handles nothing while it waits.
@@ -132,6 +135,9 @@ become_server() {
     shift
     if type -P tritonserver >/dev/null; then
         refuse_security_settings
+        # The config of --target onnxruntime-tensorrt has its engines in the folder that the server is started in.
+        repository=$(realpath -- "$repository")
+        cd -- "$BERTRITON_STORE"
         exec tritonserver --model-repository="$repository" \
             --http-address="$host" --grpc-address="$host" --metrics-address="$metrics_host" \
             --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" \

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bertriton_server import LocalServer
 
+pytestmark = pytest.mark.any_server
 GOLDEN = Path(__file__).parent.parent / "golden"
 TOLERANCE = 1e-4
 MAX_LENGTH = 512

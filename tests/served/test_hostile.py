@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bertriton_server import LocalServer
 
+pytestmark = pytest.mark.any_server
 NAME = "three-labels"
 NETWORK = NAME + contract.BERT_SUFFIX
 TOKENIZER = NAME + contract.TOKENIZER_SUFFIX
