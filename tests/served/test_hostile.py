@@ -138,8 +138,10 @@ def test_a_refused_request_fails_none_of_those_it_arrives_with(
     with Client(golden_server.grpc_url, NAME, timeout=DEADLINE_S) as client, ThreadPoolExecutor(16) as pool:
         expected = [client.classify(text) for text in TEXTS]
         hostile = [pool.submit(be_hostile) for _ in range(4)]
-        found = list(pool.map(client.classify, TEXTS * 60))
-        done.set()
+        try:
+            found = list(pool.map(client.classify, TEXTS * 60))
+        finally:
+            done.set()
         for one in hostile:
             one.result()
 

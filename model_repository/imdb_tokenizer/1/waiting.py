@@ -114,7 +114,7 @@ class WaitingRoom:
 
     def take_late(self) -> list[Waiting]:
         """Those that have waited longer than they may; they wait no longer."""
-        late = []
+        late = list[Waiting]()
         for _ in range(len(self.waiting)):
             one = self.waiting.popleft()
             (late if one.has_waited(one.limit_s) else self.waiting).append(one)
