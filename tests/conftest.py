@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With BERTRITON_TRITONSERVER, which names a server, only what holds in any server is tested."""
     if os.environ.get(TRITONSERVER_VARIABLE):
         for item in items:
-            if not item.get_closest_marker("any_server"):
+            if not item.get_closest_marker("any_server") or item.get_closest_marker("pieces"):
                 item.add_marker(pytest.mark.skip(reason="holds in the pip-only server alone"))
 
 

@@ -7,9 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.any_server
 ROOT = Path(__file__).parent.parent.parent
 PER_MODEL = 200
 
