@@ -25,7 +25,7 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test fuzz fuzz-checkpoints fuzz-requests chaos soak lint serve bench bench-gpu finetune clean help
+.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak lint serve bench bench-gpu finetune clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -38,6 +38,10 @@ test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
 	@$(BIN)/python -m pytest tests/export & exporter=$$!; \
 	$(BIN)/python -m pytest --ignore=tests/export; others=$$?; \
 	wait $$exporter && exit $$others
+
+# The server is the one that BERTRITON_TRITONSERVER names, or an installed one, as in NVIDIA's image, or that from pip.
+test-served: $(VENV)/.dev-ready  ## Run what holds in any Triton; BERTRITON_TRITONSERVER names which.
+	$(BIN)/python -m pytest -m 'any_server and not pieces'
 
 fuzz: $(VENV)/.dev-ready  ## Feed the checkpoint readers with many more damaged files than `make test` does.
 	$(BIN)/python -m pytest tests/export -k fail_otherwise --hypothesis-profile=fuzz

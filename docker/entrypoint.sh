@@ -52,6 +52,8 @@ readonly metrics_flags=(
     '--metrics-config=summary_quantiles=0.5:0.05,0.9:0.01,0.99:0.001'
 )
 
+readonly cpu_limit=/sys/fs/cgroup/cpu.max # "quota period" in microseconds, or "max period"
+
 main() {
     if [[ $# -gt 0 && $1 != -* ]]; then
         become_command "$@"
@@ -61,7 +63,7 @@ main() {
         repository=$BERTRITON_STORE/models/$(fingerprint)
         [[ -d $repository ]] || export_to "$repository"
     fi
-    build_engines "$repository"
+    build_engines
     become_server "$repository" "$@"
 }
 
@@ -113,13 +115,16 @@ export_to() {
     rm -rf -- "$staging"
 }
 
-# A repository for TensorRT brings a script that does nothing when its engine is in place.
+# A repository for TensorRT brings a script that makes an engine, unless the store has it, and lays out what to serve
+# in a folder of its own: the repository itself may be read-only.
 build_engines() {
-    local script
-    for script in "$1"/*_bert/build_engine.sh; do
+    local script served=''
+    for script in "$repository"/*_bert/build_engine.sh; do
         [[ -e $script ]] || continue
-        interruptible "$script" "$BERTRITON_STORE/engines"
+        served=${served:-$(mktemp --directory)}
+        interruptible bash "$script" "$BERTRITON_STORE/engines" "$served"
     done
+    repository=${served:-$repository} # of main
 }
 
 # The first process of a container ignores what it does not handle, and bash handles nothing while it waits.
@@ -137,16 +142,32 @@ become_server() {
     shift
     if type -P tritonserver >/dev/null; then
         refuse_security_settings
+        # The config of --target onnxruntime-tensorrt has its engines in the folder that the server is started in.
+        repository=$(realpath -- "$repository")
+        local -a threads
+        mapfile -t threads < <(thread_flags)
+        cd -- "$BERTRITON_STORE"
         exec tritonserver --model-repository="$repository" \
             --http-address="$host" --grpc-address="$host" --metrics-address="$metrics_host" \
             --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" \
             --disable-auto-complete-config --exit-on-error=true --exit-timeout-secs="$stop_grace_s" \
-            "${metrics_flags[@]}" "$@"
+            "${metrics_flags[@]}" "${threads[@]}" "$@"
     fi
     # Strict configs, exit on error and the grace when it is stopped are its defaults.
     exec bertriton serve --model-repository="$repository" --host="$host" \
         --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" --metrics-host="$metrics_host" \
         --verbose -- "${metrics_flags[@]}" "$@"
+}
+
+# Triton's own ONNX Runtime backend takes as many threads as the machine has cores, whatever the container may use; they
+# would be stopped again and again. All its models share as many threads as the limit allows.
+thread_flags() {
+    local quota period
+    [[ -r $cpu_limit ]] || return 0
+    read -r quota period <"$cpu_limit"
+    [[ $quota != max ]] || return 0
+    printf -- '--backend-config=onnxruntime,%s\n' enable-global-threadpool=1 \
+        "intra_op_thread_count=$(((quota + period - 1) / period))"
 }
 
 refuse_security_settings() {

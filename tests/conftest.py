@@ -34,6 +34,7 @@ PAIR_MODELS: dict[str, tuple[Path, tuple[str, ...]]] = {
     "reranker": (TINY_CHECKPOINTS.parent / "architectures" / "bert-regression", ("relevance",)),
 }
 
+TRITONSERVER_VARIABLE = "BERTRITON_TRITONSERVER"
 EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"
 
 
@@ -49,10 +50,18 @@ class Review:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see none of the caller's BERTRITON_ variables but the place of the server's runtime."""
+    """Tests see none of the caller's BERTRITON_ variables but those that say which server to test."""
     for name in list(os.environ):
-        if name.startswith("BERTRITON_") and name != "BERTRITON_RUNTIME_DIR":
+        if name.startswith("BERTRITON_") and name not in ("BERTRITON_RUNTIME_DIR", TRITONSERVER_VARIABLE):
             monkeypatch.delenv(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With BERTRITON_TRITONSERVER, which names a server, only what holds in any server is tested."""
+    if os.environ.get(TRITONSERVER_VARIABLE):
+        for item in items:
+            if not item.get_closest_marker("any_server") or item.get_closest_marker("pieces"):
+                item.add_marker(pytest.mark.skip(reason="holds in the pip-only server alone"))
 
 
 @pytest.fixture(scope="session")

@@ -105,8 +105,9 @@ def _write(
     target: str,
     on_stage: Callable[[str], object],
 ) -> ExportReport:
-    request = replace(request, fingerprint=fingerprint_for(source, target, request))
-    info = _classifier_info(name, source, request.fingerprint)
+    fingerprint = fingerprint_for(source, target, request)
+    request = replace(request, fingerprint=fingerprint, sizes=source.config)
+    info = _classifier_info(name, source, fingerprint)
     network = _network(TARGETS[target], info, request)
     with staged_repository(repository, on_stage) as staging:
         folder = write_models(staging, info, source, network)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.any_server
 HOSTS = ("127.0.0.1", "127.0.0.2")
 ROWS = 20_000
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bertriton import Classification
 
+pytestmark = pytest.mark.any_server
 CHECKPOINTS = Path(__file__).parent.parent / "data" / "architectures"
 TOLERANCE = 1e-4
 HEADS = ("single", "multi", "regression")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bertriton_server import LocalServer
 
+pytestmark = pytest.mark.any_server
 GOLDEN = Path(__file__).parent.parent / "golden"
 TOLERANCE = 1e-4
 MAX_LENGTH = 512
@@ -195,6 +196,7 @@ def test_accuracy_on_unseen_reviews_holds(triton: InferenceServerClient, reviews
     assert np.mean(right) > 0.75
 
 
+@pytest.mark.pieces
 def test_short_requests_overtake_one_of_many_long_texts(triton: InferenceServerClient) -> None:
     long_rows = [(f"{index} " + "good " * MAX_LENGTH).encode() for index in range(64)]
     expected = logits(triton, [(b"a wonderful film",)])

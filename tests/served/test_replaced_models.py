@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from bertriton import Client, contract
 from bertriton_export import export
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.any_server
 THREE_LABELS = Path(__file__).parent.parent / "data" / "checkpoints" / "three-labels"
 HOSTS = ("127.0.0.1", "127.0.0.2")
 ANSWERS_OF_A_ROLL_OUT = 10_000

@@ -28,6 +28,7 @@ from bertriton_server import LocalServer, ServerConfig
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.any_server
 TESTS = Path(__file__).parent.parent
 CHECKPOINTS = {
     "embedded": TESTS.parent / "checkpoints" / "imdb-minilm",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bertriton_server import LocalServer
 
+pytestmark = pytest.mark.any_server
 CHECKPOINT = Path(__file__).parent.parent / "data" / "checkpoints" / "three-labels"
 MAX_LENGTH = 64
 LONG = " ".join(f"word{index}" if index % 3 else "film" for index in range(40))

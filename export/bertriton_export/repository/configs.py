@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 # No request waits for company: while a batch is running, the next one gathers by itself.
 QUEUE_DELAY_US: Final = 0
-# Requests that may wait for a step, and how long. Beyond either Triton refuses, so that overload is told in
-# milliseconds and nobody's answer is computed after they left; a request may bring a shorter time of its own.
-MAX_QUEUE_SIZE: Final = 512
-QUEUE_TIMEOUT_US: Final = 30_000_000
 WARMUP_FOLDER: Final = "warmup"
 
 LABELS_FILE: Final = "labels.txt"
@@ -100,6 +96,7 @@ def _tokenizer(info: ClassifierInfo, network: NetworkConfig, tokenizer_sha256: s
     config.instance_group.add(count=1, kind=KIND_CPU)
     # No batching: it takes requests one by one as they come, and makes batches of them itself.
     config.parameters[contract.PART_OF].string_value = info.name
+    config.parameters["network"].string_value = info.name + contract.BERT_SUFFIX
     config.parameters["max_length"].string_value = str(info.max_length)
     # What holds where a request has no such parameter of its own.
     config.parameters["truncation"].string_value = info.truncation
@@ -133,7 +130,9 @@ def _bert(info: ClassifierInfo, network: NetworkConfig) -> ModelConfig:
     _add_reports(config, _NETWORK_REPORT)
     config.parameters[contract.PART_OF].string_value = info.name
     config.instance_group.add(count=1, kind=network.kind, profile=network.profiles)
-    _add_queue(config)
+    # Its queue has no limit: with any, Triton (2.51, and its sources of June 2026) has a request that finds
+    # the instance busy wait until another comes, or 500 ms. The tokenizer keeps back what is too much.
+    config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
     config.dynamic_batching.preferred_batch_size.extend(network.merged_rows)
     for key, value in network.parameters.items():
         config.parameters[key].string_value = value
@@ -153,19 +152,6 @@ def _add_warmup(config: ModelConfig, warmup: WarmUp) -> None:
         sample.inputs[name].zero_data = True
     # Positions of zero would make every token a text of its own.
     sample.inputs[contract.POSITION_IDS].input_data_file = warmup.file
-
-
-def _add_queue(config: ModelConfig) -> None:
-    """Limit the queue in length and time.
-
-    With any limit, Triton (2.51, and its sources of June 2026) has a request that finds the instance busy
-    wait until another comes or 500 ms are over. The pip-only server takes requests off before that matters.
-    """
-    batching = config.dynamic_batching
-    batching.max_queue_delay_microseconds = QUEUE_DELAY_US
-    batching.default_queue_policy.max_queue_size = MAX_QUEUE_SIZE
-    batching.default_queue_policy.default_timeout_microseconds = QUEUE_TIMEOUT_US
-    batching.default_queue_policy.allow_timeout_override = True
 
 
 def _add_shapes(config: ModelConfig, name: str) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bertriton_export.targets import NetworkConfig
 
 VERSION_FOLDER: Final = "1"
-TOKENIZER_MODEL_FILES: Final = ("model.py", "rows.py", "waiting.py")
+TOKENIZER_MODEL_FILES: Final = ("flow_control.py", "model.py", "pending.py", "rows.py", "waiting.py")
 
 # Names are folders, URL parts and config values at once.
 _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

@@ -18,8 +18,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from bertriton_export.network import GraphOptions, LoopAttention, PackedAttention, write_bert_graph
+from bertriton_export.targets.gpu_memory import network_bytes
 from bertriton_export.targets.graph_request import WrittenGraph
-from bertriton_export.targets.network_config import KIND_GPU, MAX_BATCH_SIZE, NetworkConfig, WarmUp
+from bertriton_export.targets.network_config import (
+    KIND_GPU,
+    MAX_BATCH_SIZE,
+    MAX_REQUEST_TOKENS,
+    NetworkConfig,
+    WarmUp,
+)
 from bertriton_export.verification import FP32_TOLERANCE, verify
 
 if TYPE_CHECKING:
@@ -39,9 +46,7 @@ PRECISION_TO_TOLERANCE: Final = {"fp16": FP16_TOLERANCE, "fp32": FP32_TOLERANCE}
 MERGED_ROWS: Final = MAX_BATCH_SIZE
 SHORT_WARMUP_TOKENS: Final = 16
 
-# What one instance may take of the GPU, not measured: by the sizes of its weights and activations BERT-large
-# needs about 6 GiB in fp16 for a request of 262,144 tokens, the largest that the tokenizer lets through.
-PRECISION_TO_GPU_MEMORY_BYTES: Final = {"fp16": 8 * 2**30, "fp32": 16 * 2**30}
+PRECISION_TO_VALUE_BYTES: Final = {"fp16": 2, "fp32": 4}
 _SAME_AS_REQUESTED: Final = "1"
 # Options of ONNX Runtime's CUDA provider,
 # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#configuration-options
@@ -80,6 +85,18 @@ def write_cuda_graph(
     return WrittenGraph(verification, verified, facts={"target": "cuda", "verified": verified})
 
 
+def gpu_memory_limit(info: ClassifierInfo, request: GraphRequest) -> int:
+    """Bytes that an instance may take of the GPU: enough for the warm-up and the largest request.
+
+    Raises:
+        ValueError: the request does not tell the network's sizes.
+    """
+    if request.sizes is None:
+        raise ValueError("the memory of a GPU depends on the network's sizes: set GraphRequest.sizes")
+    tokens = max(MAX_REQUEST_TOKENS, MERGED_ROWS * info.max_length)
+    return network_bytes(request.sizes, PRECISION_TO_VALUE_BYTES[request.precision], tokens)
+
+
 def cuda_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
     """How Triton serves the graph."""
     return NetworkConfig(
@@ -91,7 +108,7 @@ def cuda_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
         # Memory's limits are not among the CUDA options, since Triton's backend overwrites them there where a
         # config has parameters. A plan of memory is for one number of tokens, which hardly comes twice.
         parameters={
-            "gpu_mem_limit": str(PRECISION_TO_GPU_MEMORY_BYTES[request.precision]),
+            "gpu_mem_limit": str(gpu_memory_limit(info, request)),
             "arena_extend_strategy": _SAME_AS_REQUESTED,
             "enable_mem_pattern": "0",
         },

@@ -10,6 +10,7 @@ from bertriton import contract
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bertriton_export.checkpoint import BertConfig
     from bertriton_export.int8 import Int8Comparison, Int8Request
     from bertriton_export.verification import Verification
 
@@ -21,6 +22,7 @@ class GraphRequest:
     precision: str  # one of the target's
     int8: Int8Request | None = None  # where that is int8
     fingerprint: str = contract.NO_FINGERPRINT  # what its answers are to carry
+    sizes: BertConfig | None = None  # of the checkpoint's network
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,31 @@
 Copied into the repository beside the tokenizer model, which imports it.
 
 Triton tells how long a request may take but not when it came, and never that the client of an ensemble is
-gone. So requests are taken as they come, each with its time, and those that have waited longer than they may
-are refused before any work. What is over the limits here stays in Triton's queue.
+gone. So requests are taken as they come, and wait here until the network is about to get to them, see
+flow_control.py. What is late then is refused before any work; what comes when too many wait, at once.
 
-They come one by one, and the batches are made here: Triton's Python backend reads all texts of a batch before
-the model sees any, and a string that says it is longer than what was sent would fail the whole batch.
+They come one by one, and batches are made here: Triton's Python backend reads all texts of a batch before the
+model sees any, and a string that says it is longer than what was sent would fail the whole batch.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable
-from threading import Condition, Thread
+from threading import Thread
 from typing import Any, NamedTuple
 
 import triton_python_backend_utils as pb_utils
+from flow_control import REQUEST_TOKENS, FlowControl  # type: ignore[import-not-found]
 
-MAX_WAITING_REQUESTS = 1024
+MAX_WAITING_REQUESTS = 512
 MAX_WAITING_BYTES = 16 * 2**20  # they are in shared memory, of which a container may have 64 MB
 MAX_BATCH_REQUESTS = 64
 MAX_BATCH_BYTES = 2**20  # what came behind so much text is not made to wait for all of it
+BYTES_PER_TOKEN = 4  # about, before texts are tokenized
 # Triton is not asked sooner whether a client is gone, which takes a while.
 CANCELLATION_AFTER_S = 0.1
+MAX_WAIT_S = 30.0  # of a request that does not say how long it may take, or says longer
+LOOK_INTERVAL_S = 0.05  # for deadlines that are over, while nothing can be handed on
 MICROSECONDS_PER_S = 1e6
 
 
@@ -34,16 +38,21 @@ class Waiting(NamedTuple):
     sender: Any  # its pb_utils.InferenceResponseSender
     size_bytes: int
     taken_s: float
+    limit_s: float  # how long it may wait
 
-    def end(self) -> str:
-        """Why nobody waits for it any more; nothing where somebody may."""
-        waited_s = time.monotonic() - self.taken_s
-        timeout_s = self.request.timeout() / MICROSECONDS_PER_S
-        if timeout_s and waited_s > timeout_s:
-            return "the request waited longer than its timeout"
-        if waited_s > CANCELLATION_AFTER_S and self.sender.is_cancelled():
-            return "the request was cancelled"
-        return ""
+    @classmethod
+    def of(cls, request: Any, size_bytes: int) -> "Waiting":
+        """A request that came just now."""
+        limit_s = min(request.timeout() / MICROSECONDS_PER_S or MAX_WAIT_S, MAX_WAIT_S)
+        return cls(request, request.get_response_sender(), size_bytes, time.monotonic(), limit_s)
+
+    def has_waited(self, limit_s: float) -> bool:
+        """Whether it has waited longer than that."""
+        return time.monotonic() - self.taken_s > limit_s
+
+    def is_cancelled(self) -> bool:
+        """Whether Triton knows that nobody waits for it."""
+        return self.has_waited(CANCELLATION_AFTER_S) and bool(self.sender.is_cancelled())
 
     def refuse(self, reason: str, code: str) -> None:
         """Answer it with an error of one of Triton's codes."""
@@ -59,72 +68,77 @@ class Waiting(NamedTuple):
 
 
 class WaitingRoom:
-    """One thread that answers requests batch by batch.
+    """One thread that answers requests batch by batch, as fast as the network takes them.
 
     Args:
         answer: gives the responses to requests, whatever they hold.
-        refuses: what comes when there is no room is refused; else Triton may bring no more until there is.
+        flow: tells how much may be handed on.
     """
 
-    def __init__(self, answer: Callable[[list[Any]], list[Any]], *, refuses: bool) -> None:
+    def __init__(self, answer: Callable[[list[Any]], list[Any]], flow: FlowControl) -> None:
         self.answer = answer
-        self.refuses = refuses
+        self.flow, self.changed = flow, flow.changed
         self.waiting: deque[Waiting] = deque()
         self.bytes = 0
         self.is_stopping = False
-        self.changed = Condition()
         self.thread = Thread(target=self.serve)
         self.thread.start()
 
     def take(self, request: Any, size_bytes: int) -> None:
-        """Have a request answered that has so many bytes."""
-        one = Waiting(request, request.get_response_sender(), size_bytes, time.monotonic())
+        """Have a request answered that has so many bytes, or refuse it where too much waits."""
+        one = Waiting.of(request, size_bytes)
         with self.changed:
-            if self.refuses and not self.has_room():
-                one.refuse("large texts wait already, try again later", "UNAVAILABLE")
-                return
-            self.waiting.append(one)
-            self.bytes += size_bytes
-            self.changed.notify_all()
-            if not self.refuses:
-                self.changed.wait_for(self.has_room)
-
-    def has_room(self) -> bool:
-        """Whether Triton may bring more."""
-        return len(self.waiting) < MAX_WAITING_REQUESTS and self.bytes < MAX_WAITING_BYTES
+            is_taken = len(self.waiting) < MAX_WAITING_REQUESTS and self.bytes < MAX_WAITING_BYTES
+            if is_taken:
+                self.waiting.append(one)
+                self.bytes += size_bytes
+                self.changed.notify_all()
+        if not is_taken:
+            one.refuse("too many requests wait already, try again later", "UNAVAILABLE")
 
     def serve(self) -> None:
         """Answer until stopped and nothing waits any more."""
-        while True:
+        while self.has_work():
             with self.changed:
-                self.changed.wait_for(lambda: self.waiting or self.is_stopping)
-                if not self.waiting:
-                    return
-                batch = self.next_batch()
-                self.changed.notify_all()
+                late, batch = self.take_late(), self.next_batch()
+            for one in late:
+                one.refuse("the request waited longer than its timeout", "CANCELLED")
             self.answer_batch(batch)
 
+    def has_work(self) -> bool:
+        """Wait for requests, and a moment for the network; False once there is nothing to wait for."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.waiting or self.is_stopping)
+            self.changed.wait_for(lambda: not self.waiting or self.flow.room() > 0, LOOK_INTERVAL_S)
+            return bool(self.waiting)
+
+    def take_late(self) -> list[Waiting]:
+        """Those that have waited longer than they may; they wait no longer."""
+        late = list[Waiting]()
+        for _ in range(len(self.waiting)):
+            one = self.waiting.popleft()
+            (late if one.has_waited(one.limit_s) else self.waiting).append(one)
+        self.bytes -= sum(one.size_bytes for one in late)
+        return late
+
     def next_batch(self) -> list[Waiting]:
-        """What came first and fits a batch, or one request."""
-        batch: list[Waiting] = []
-        size_bytes = 0
-        while self.waiting and len(batch) < MAX_BATCH_REQUESTS:
+        """What came first and fits a batch and the network's queue, or one request; none if that is full."""
+        batch, size_bytes, room = list[Waiting](), 0, self.flow.room()
+        while self.waiting and room > 0 and len(batch) < MAX_BATCH_REQUESTS:
             size_bytes += self.waiting[0].size_bytes
             if batch and size_bytes > MAX_BATCH_BYTES:
                 break
             batch.append(self.waiting.popleft())
             self.bytes -= batch[-1].size_bytes
+            room -= batch[-1].size_bytes // BYTES_PER_TOKEN + REQUEST_TOKENS
         return batch
 
     def answer_batch(self, batch: list[Waiting]) -> None:
         """Answer those that somebody waits for."""
-        wanted = []
-        for one in batch:
-            reason = one.end()
-            if reason:
-                one.refuse(reason, "CANCELLED")
-            else:
-                wanted.append(one)
+        gone = [one for one in batch if one.is_cancelled()]
+        for one in gone:
+            one.refuse("the request was cancelled", "CANCELLED")
+        wanted = [one for one in batch if not any(one is other for other in gone)]
         try:
             responses = self.answer([one.request for one in wanted]) if wanted else []
         except Exception as exc:  # noqa: BLE001 - others still wait for their answers
@@ -132,6 +146,8 @@ class WaitingRoom:
                 one.refuse(str(exc), "INTERNAL")
             return
         for one, response in zip(wanted, responses, strict=True):
+            if not response.has_error():
+                self.flow.hand_on(response.output_tensors()[0].as_numpy().size)
             one.finish(response)
 
     def stop(self) -> None:

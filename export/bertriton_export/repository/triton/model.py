@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from flow_control import FlowControl  # type: ignore[import-not-found]
+from pending import PendingCount  # type: ignore[import-not-found]
 from rows import AGGREGATION_TO_POSITION, TRUNCATIONS, Frame, Options  # type: ignore[import-not-found]
 from tokenizers import Tokenizer
 from waiting import WaitingRoom  # type: ignore[import-not-found]
@@ -94,8 +96,9 @@ class TritonPythonModel:
         self.tokenizer = read_tokenizer(file, parameters["tokenizer_sha256"]["string_value"])
         limit = self.max_request_tokens
         self.frames = {texts: Frame(self.tokenizer, texts, limit) for texts in (1, 2)}
-        self.room = WaitingRoom(self.answer_all, refuses=False)
-        self.large_room = WaitingRoom(self.answer_all, refuses=True)
+        self.flow = FlowControl(PendingCount(parameters["network"]["string_value"]))
+        self.room = WaitingRoom(self.answer_all, self.flow)
+        self.large_room = WaitingRoom(self.answer_all, self.flow)
 
     def execute(self, requests: list[Any]) -> None:
         """Have requests answered, as soon as those before them are; large ones on a thread of their own."""
@@ -106,6 +109,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Answer what waits."""
+        self.flow.stop()
         self.room.stop()
         self.large_room.stop()
 

@@ -47,9 +47,10 @@ PROFILES_FILE: Final = "engine_profiles.txt"  # trtexec's arguments, one a line
 # Batches that Triton prefers, not measured: a GPU gains by rows for as long as short texts leave it idle.
 MERGED_ROWS: Final = (16, 32, 64)
 
-# Where ONNX Runtime keeps engines: below the store of docker/Dockerfile, which outlives a container. Each
-# export has a folder of its own: engines are found by the graph's form, of which weights are no part.
-ENGINE_CACHE_FOLDER: Final = "/var/cache/bertriton/onnxruntime-tensorrt"
+# Where ONNX Runtime keeps engines: below the folder that the server is started in, which docker/entrypoint.sh
+# makes its store. ONNX Runtime makes one folder, and none above it. Each export has its own: an engine is
+# found by the form of its graph, of which weights are no part.
+ENGINE_CACHE_FOLDER: Final = "onnxruntime-tensorrt"
 
 
 def write_tensorrt_files(
@@ -147,7 +148,7 @@ def onnxruntime_tensorrt_network(info: ClassifierInfo, request: GraphRequest) ->
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": f"{ENGINE_CACHE_FOLDER}-{request.fingerprint}",
         "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": ENGINE_CACHE_FOLDER,
+        "trt_timing_cache_path": f"{ENGINE_CACHE_FOLDER}-{request.fingerprint}",
         "trt_profile_min_shapes": shapes_text(profile.smallest),
         "trt_profile_opt_shapes": shapes_text(profile.typical),
         "trt_profile_max_shapes": shapes_text(profile.largest),
