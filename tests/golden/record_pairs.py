@@ -75,7 +75,7 @@ def main() -> None:
         "zero_shot": {name: zero_shot(*model) for name, model in NLI_MODELS.items()},
         "rerank": rerank(),
     }
-    (HERE / "pairs.json").write_text(
+    (HERE.parent / "data" / "pairs.json").write_text(
         json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
 

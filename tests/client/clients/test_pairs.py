@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bertriton_server import LocalServer
 
 GOLDEN: dict[str, Any] = json.loads(
-    (Path(__file__).parent.parent.parent / "golden" / "pairs.json").read_text(encoding="utf-8")
+    (Path(__file__).parent.parent.parent / "data" / "pairs.json").read_text(encoding="utf-8")
 )
 TOLERANCE = 1e-4
 CANDIDATES = ["a comedy", "war", "sport and games"]
