@@ -82,9 +82,8 @@ def export(
     require_own(Path(repository), name)
     on_stage("reading the checkpoint")
     source = with_head(read_checkpoint(Path(checkpoint), labels), problem_type, threshold)
-    fingerprint = fingerprint_for(source, target, request)
-    request = replace(request, fingerprint=fingerprint, sizes=source.config)
-    info = _classifier_info(name, source, fingerprint)
+    request = replace(request, fingerprint=fingerprint_for(source, target, request), sizes=source.config)
+    info = _classifier_info(name, source, request.fingerprint)
     with staged_repository(Path(repository), on_stage) as staging:
         folder = write_models(staging, info, source, made_for.network(info, request))
         graph = made_for.write_graph(source, folder, request, on_stage)
