@@ -45,6 +45,8 @@ readonly grpc_port=${BERTRITON_GRPC_PORT:-8001}
 readonly metrics_host=${BERTRITON_METRICS_HOST:-$host}
 readonly metrics_port=${BERTRITON_METRICS_PORT:-8002}
 readonly stop_grace_s=30
+# Less than an engine gives the image before its health counts.
+export BERTRITON_ENGINE_TIMEOUT_S=${BERTRITON_ENGINE_TIMEOUT_S:-840}
 
 # Without these Triton counts only sums of latencies, and no dashboard can show a percentile.
 readonly metrics_flags=(

@@ -56,12 +56,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With BERTRITON_TRITONSERVER, which names a server, only what holds in any server is tested."""
     if os.environ.get(TRITONSERVER_VARIABLE):
-        for item in items:
-            if not item.get_closest_marker("any_server") or item.get_closest_marker("pieces"):
-                item.add_marker(pytest.mark.skip(reason="holds in the pip-only server alone"))
+        others = [item for item in items if not _holds_in_any_server(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if _holds_in_any_server(item)]
+
+
+def _holds_in_any_server(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("any_server") and not item.get_closest_marker("pieces"))
 
 
 @pytest.fixture(scope="session")

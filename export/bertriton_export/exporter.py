@@ -105,9 +105,8 @@ def _write(
     target: str,
     on_stage: Callable[[str], object],
 ) -> ExportReport:
-    fingerprint = fingerprint_for(source, target, request)
-    request = replace(request, fingerprint=fingerprint, sizes=source.config)
-    info = _classifier_info(name, source, fingerprint)
+    request = replace(request, fingerprint=fingerprint_for(source, target, request), sizes=source.config)
+    info = _classifier_info(name, source, request.fingerprint)
     network = _network(TARGETS[target], info, request)
     with staged_repository(repository, on_stage) as staging:
         folder = write_models(staging, info, source, network)
