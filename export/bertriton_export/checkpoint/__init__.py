@@ -17,18 +17,33 @@ from bertriton_export.checkpoint.json_file import parse_json, read_json
 from bertriton_export.checkpoint.length import longest_text
 from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
-from bertriton_export.checkpoint.tokenizer import read_tokenizer, reads_token_types, wordpiece_tokenizer
+from bertriton_export.checkpoint.small_file import read_small_file, read_text_file, refuse_lfs_pointer
+from bertriton_export.checkpoint.tokenizer import (
+    MODEL_TYPE_TO_CLASS,
+    REFUSED_TOKENIZERS,
+    TOKENIZER_FILES,
+    TOKENIZERS,
+    Sources,
+    TokenizerReader,
+    wordpiece_tokenizer,
+)
 from bertriton_export.checkpoint.weights import LazyTensor, Weights
 
 __all__ = [
     "ARCHITECTURES",
     "HEADS",
     "IGNORED_TENSORS",
+    "MODEL_TYPE_TO_CLASS",
+    "REFUSED_TOKENIZERS",
+    "TOKENIZERS",
+    "TOKENIZER_FILES",
     "BertConfig",
     "Checkpoint",
     "GraphFacts",
     "LazyTensor",
     "Settings",
+    "Sources",
+    "TokenizerReader",
     "Weights",
     "architecture_of",
     "config_from_shapes",
@@ -38,8 +53,9 @@ __all__ = [
     "parse_json",
     "read_bert_config",
     "read_json",
-    "read_tokenizer",
-    "reads_token_types",
+    "read_small_file",
+    "read_text_file",
+    "refuse_lfs_pointer",
     "short",
     "tensor_shapes",
     "with_head",

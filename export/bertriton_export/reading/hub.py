@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from bertriton_export.checkpoint import TOKENIZER_FILES
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
 
@@ -27,15 +28,7 @@ _HUB_ID: Final = re.compile(
 )
 DEFAULT_REVISION: Final = "main"
 # Everything but weights that a reader may look at.
-SMALL_FILES: Final = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-)
+SMALL_FILES: Final = ("config.json", *TOKENIZER_FILES)
 
 
 def is_hub_id(name: str) -> bool:

@@ -8,15 +8,14 @@ from bertriton_export.checkpoint import (
     IGNORED_TENSORS,
     Checkpoint,
     Settings,
+    Sources,
+    TokenizerReader,
     Weights,
     architecture_of,
     default_problem_type,
     is_text,
-    longest_text,
     read_bert_config,
     read_json,
-    read_tokenizer,
-    reads_token_types,
     short,
 )
 from bertriton_export.errors import CheckpointError
@@ -26,13 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tokenizers import Tokenizer
-
-    from bertriton_export.checkpoint import BertConfig
 
 CONFIG_FILE: Final = "config.json"
-SETTINGS_FILE: Final = "tokenizer_config.json"
-_MAX_LENGTH: Final = "model_max_length"  # of that file
 
 # LayerNorm parameters as TensorFlow called them; Transformers still reads both.
 _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -63,13 +57,9 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         for name, tensor in weights.tensors.items()
         if not name.startswith(IGNORED_TENSORS)
     }
-    config = read_bert_config(
-        settings,
-        architecture,
-        tensors,
-        reads_token_types=reads_token_types(folder, architecture.model_type),
-    )
-    tokenizer = read_tokenizer(folder, config.vocab_size, architecture.model_type)
+    reader = TokenizerReader(Sources(folder), architecture.model_type)
+    config = read_bert_config(settings, architecture, tensors, reads_token_types=reader.reads_token_types)
+    tokenizer = reader.read(config.vocab_size)
     return Checkpoint(
         path=folder,
         config=config,
@@ -77,9 +67,9 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         tokenizer_json=tokenizer.to_str(),
         labels=tuple(labels) if labels is not None else _labels(settings, config.num_labels),
         problem_type=settings.text("problem_type") or default_problem_type(config.num_labels),
-        max_length=_max_length(folder, config, tokenizer),
+        max_length=reader.longest_text(config, tokenizer),
         sha256=weights.sha256,
-        source={"format": weights.format, "architecture": architecture.name},
+        source={"format": weights.format, "architecture": architecture.name, **reader.facts},
     )
 
 
@@ -104,10 +94,3 @@ def _labels(config: Settings, num_labels: int) -> tuple[str, ...]:
         if not is_text(label) and not isinstance(label, int | float):  # bool is one: yes and no of YAML
             raise CheckpointError(config.file, f"id2label {index}: expected a text, found {short(label)}")
     return tuple(str(id2label[str(index)]) for index in range(num_labels))
-
-
-def _max_length(folder: Path, config: BertConfig, tokenizer: Tokenizer) -> int:
-    """The tokenizer's `model_max_length`; null and Transformers' "very large" leave it to the model."""
-    file = folder / SETTINGS_FILE
-    asked = Settings(file, read_json(file)).length(_MAX_LENGTH) if file.exists() else None
-    return longest_text(file if asked else folder / CONFIG_FILE, config, tokenizer, asked, _MAX_LENGTH)

@@ -125,6 +125,7 @@ def test_hub_models_are_downloaded_once_and_then_work_offline(hub: Hub, tmp_path
     assert manifest["source"] == {
         "format": "safetensors",
         "architecture": "BertForSequenceClassification",
+        "tokenizer": "BertTokenizer from tokenizer.json, as Transformers 4.57 reads it",
         "hub": "org/tiny@v1",
         "commit": COMMIT,
     }

@@ -45,7 +45,7 @@ def test_weights_are_those_of_safetensors_bit_for_bit(gelu: Path, name: str) -> 
 
     found = read_checkpoint(with_onnx_weights(gelu, FORMATS / name))
 
-    assert {"format": "ONNX", "architecture": "BertForSequenceClassification"} == found.source
+    assert found.source["format"] == "ONNX"
     for tensor in tensor_shapes(expected.config):
         np.testing.assert_array_equal(expected.weights[tensor], found.weights[tensor], tensor)
 
