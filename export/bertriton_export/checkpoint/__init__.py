@@ -7,6 +7,7 @@ once, so that no room behind this one meets a missing or misshapen tensor.
 from bertriton_export.checkpoint.architectures import (
     ARCHITECTURES,
     IGNORED_TENSORS,
+    Architecture,
     architecture_of,
     read_bert_config,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "REFUSED_TOKENIZERS",
     "TOKENIZERS",
     "TOKENIZER_FILES",
+    "Architecture",
     "BertConfig",
     "Checkpoint",
     "GraphFacts",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from bertriton_export.checkpoint import Architecture
 
 CONFIG_FILE: Final = "config.json"
 
@@ -69,8 +70,18 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         problem_type=settings.text("problem_type") or default_problem_type(config.num_labels),
         max_length=reader.longest_text(config, tokenizer),
         sha256=weights.sha256,
-        source={"format": weights.format, "architecture": architecture.name, **reader.facts},
+        source={
+            "format": weights.format,
+            "architecture": architecture.name,
+            **_unfamiliar(settings, architecture),
+            **reader.facts,
+        },
     )
+
+
+def _unfamiliar(settings: Settings, architecture: Architecture) -> dict[str, str]:
+    names = ", ".join(settings.texts("architectures") or [])
+    return {"architectures in config.json": names} if names not in {"", architecture.name} else {}
 
 
 def _current_name(name: str) -> str:

@@ -235,11 +235,11 @@ def test_missing_variable_is_named(keras: Path) -> None:
         read_checkpoint(keras)
 
 
-def test_variable_of_no_classifier_is_refused(keras: Path) -> None:
+def test_variable_of_an_adapter_is_refused(keras: Path) -> None:
     with h5py.File(keras / "tf_model.h5", "r+") as file:
         file["bert/adapter/kernel:0"] = np.zeros(3, np.float32)
 
-    with pytest.raises(TensorError, match=r"bert/adapter/kernel:0.*an extra tensor"):
+    with pytest.raises(TensorError, match=r"bert/adapter/kernel:0.*an adapter's tensor"):
         read_checkpoint(keras)
 
 

@@ -154,7 +154,8 @@ class TokenizerReader:
         files = TOKENIZER_FILE if self._is_saved else " and ".join(self.kind.files)
         facts = {"tokenizer": f"{self.kind.name} from {files}, as {FOLLOWED} reads it"}
         left_out = {"special tokens left out, for which there is no embedding": list(self.left_out)}
-        return facts | (left_out if self.left_out else {})
+        side = {"truncation_side": self.truncation_side} if self.truncation_side != _SIDES[0] else {}
+        return facts | side | (left_out if self.left_out else {})
 
     @property
     def _is_saved(self) -> bool:
