@@ -69,10 +69,22 @@ def imdb_repository(exported_imdb: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def golden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """A real Triton with every checkpoint that has golden answers, in fp32, under its folder's name."""
+    """A real Triton with every checkpoint that has golden answers, in fp32, under its folder's name.
+
+    Beside them `in-windows`, one of them with defaults of its own for long texts.
+    """
     repository = tmp_path_factory.mktemp("golden")
     for checkpoint in (EMBEDDED_CHECKPOINT, *sorted(TINY_CHECKPOINTS.iterdir())):
         export(checkpoint, repository=repository, precision="fp32")
+    export(
+        TINY_CHECKPOINTS / "three-labels",
+        name="in-windows",
+        repository=repository,
+        precision="fp32",
+        truncation="windows",
+        stride=9,
+        aggregation="max",
+    )
     with LocalServer(ServerConfig(repository)) as server:
         yield server
 

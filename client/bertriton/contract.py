@@ -63,6 +63,15 @@ REGRESSION: Final = "regression"
 
 DEFAULT_THRESHOLD: Final = 0.5  # probability from which a label counts, for MULTI_LABEL
 
+# The request parameters that say what is read of a text over the limit, and what holds where neither request
+# nor model says otherwise.
+IN_WINDOWS: Final = "windows"
+TRUNCATIONS: Final = ("head", "tail", "head_tail", "error", IN_WINDOWS)
+DEFAULT_TRUNCATION: Final = "head"
+DEFAULT_STRIDE: Final = 0  # tokens
+AGGREGATIONS: Final = ("mean", "max")
+DEFAULT_AGGREGATION: Final = "mean"
+
 FINGERPRINT_BYTES: Final = 8
 FINGERPRINT_WORDS: Final = 2  # TensorRT is at home with INT32 alone
 NO_FINGERPRINT: Final = "00" * FINGERPRINT_BYTES  # of a graph that is part of no export
@@ -96,6 +105,9 @@ class ClassifierInfo:
     checkpoint_sha256: str  # of the weights the network was made from
     fingerprint: str  # of the export, 16 hexadecimal digits; answers carry it
     threshold: float = DEFAULT_THRESHOLD  # probability from which a label counts, for MULTI_LABEL
+    truncation: str = DEFAULT_TRUNCATION  # of requests that ask for none, one of TRUNCATIONS
+    stride: int = DEFAULT_STRIDE  # likewise, tokens that a window shares with the one before
+    aggregation: str = DEFAULT_AGGREGATION  # likewise, of the scores of windows, one of AGGREGATIONS
 
     def to_parameters(self) -> dict[str, str]:
         """The ensemble's config `parameters`; the name and the batch limit have fields of their own there."""
@@ -106,6 +118,9 @@ class ClassifierInfo:
             "max_length": str(self.max_length),
             "checkpoint_sha256": self.checkpoint_sha256,
             "fingerprint": self.fingerprint,
+            "truncation": self.truncation,
+            "stride": str(self.stride),
+            "aggregation": self.aggregation,
         }
         if self.problem_type == MULTI_LABEL:
             fields["threshold"] = repr(self.threshold)
@@ -138,6 +153,9 @@ class ClassifierInfo:
                 checkpoint_sha256=parameters[_PARAMETER_PREFIX + "checkpoint_sha256"],
                 fingerprint=_checked_fingerprint(parameters[_PARAMETER_PREFIX + "fingerprint"]),
                 threshold=float(parameters.get(_PARAMETER_PREFIX + "threshold", DEFAULT_THRESHOLD)),
+                truncation=parameters.get(_PARAMETER_PREFIX + "truncation", DEFAULT_TRUNCATION),
+                stride=int(parameters.get(_PARAMETER_PREFIX + "stride", DEFAULT_STRIDE)),
+                aggregation=parameters.get(_PARAMETER_PREFIX + "aggregation", DEFAULT_AGGREGATION),
             )
         except (KeyError, ValueError, TypeError) as exc:
             raise ContractError(f"model {name!r} has unreadable parameters: {exc!r}") from exc

@@ -78,7 +78,7 @@ class Evaluation:
     checkpoint_sha256: str
     file: str  # name of the file of texts
     file_sha256: str
-    options: Mapping[str, Any]  # of the requests, those that were given
+    options: Mapping[str, Any]  # of the requests: those that were given, and how long texts were cut
     metrics: Metrics
     failed: int  # texts that could not be classified; they are in no figure
     first_failure: str | None  # which, and why
@@ -134,7 +134,7 @@ def evaluate(
         checkpoint_sha256=info.checkpoint_sha256,
         file=plan.texts.file.name,
         file_sha256=_sha256(plan.texts.file),
-        options=dict(plan.options),
+        options={"truncation": info.truncation, **plan.options},
         metrics=metrics(predictions, expected),
         failed=len(predictions.errors),
         first_failure=_first(predictions),
@@ -227,7 +227,7 @@ def _speed(
     predictions: Predictions, earlier_rows: int, seconds: float, plan: Plan, info: ClassifierInfo
 ) -> Speed | None:
     read = predictions.token_counts[earlier_rows:]
-    if plan.options.get("truncation") != "windows":
+    if plan.options.get("truncation", info.truncation) != contract.IN_WINDOWS:
         read = np.minimum(read, plan.options.get("max_length", info.max_length))
     return Speed(len(read), int(read.sum()), seconds) if len(read) else None
 

@@ -59,6 +59,25 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
     f"[default: {contract.DEFAULT_THRESHOLD}].",
 )
 @option(
+    "--truncation",
+    envvar="BERTRITON_EXPORT_TRUNCATION",  # without EXPORT it is what a client asks for
+    type=click.Choice(contract.TRUNCATIONS),
+    help="What is kept of a long text where a request does not say "
+    f"[default: what the checkpoint says, else {contract.DEFAULT_TRUNCATION}].",
+)
+@option(
+    "--stride",
+    envvar="BERTRITON_EXPORT_STRIDE",
+    type=click.IntRange(min=0),
+    help="Likewise, tokens that a window shares with the one before.",
+)
+@option(
+    "--aggregation",
+    envvar="BERTRITON_EXPORT_AGGREGATION",
+    type=click.Choice(contract.AGGREGATIONS),
+    help="Likewise, how scores of windows are joined.",
+)
+@option(
     "--target",
     type=click.Choice(tuple(TARGETS)),
     default=DEFAULT_TARGET,

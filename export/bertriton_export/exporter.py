@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bertriton import contract
 from bertriton.contract import ClassifierInfo
-from bertriton_export.checkpoint import with_head
+from bertriton_export.checkpoint import with_head, with_truncation
 from bertriton_export.errors import OptionError
 from bertriton_export.int8 import Int8Request
 from bertriton_export.reading import default_name, read_checkpoint
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.targets import NetworkConfig, Target
 
 DEFAULT_REPOSITORY: Final = "model_repository"
 
@@ -40,6 +42,9 @@ def export(
     labels: Sequence[str] | None = None,
     problem_type: str | None = None,
     threshold: float | None = None,
+    truncation: str | None = None,
+    stride: int | None = None,
+    aggregation: str | None = None,
     target: str = DEFAULT_TARGET,
     precision: str | None = None,
     keep_fp32: Sequence[str] = (),
@@ -58,6 +63,10 @@ def export(
         labels: names to use instead of the checkpoint's, in the order of the logits.
         problem_type: what the logits mean, instead of what the checkpoint says, one of `checkpoint.HEADS`.
         threshold: probability from which a label counts, for multi_label_classification.
+        truncation: what is read of a text over the limit where a request does not say, one of
+            `contract.TRUNCATIONS`; default: what the checkpoint says, else "head".
+        stride: likewise, tokens that a window shares with the one before.
+        aggregation: likewise, how scores of windows are joined, one of `contract.AGGREGATIONS`.
         target: what the graph is made for, one of `targets.TARGETS`.
         precision: of the encoder, one of the target's `precisions`; default: the first of them.
         keep_fp32: layers that stay fp32 in int8, as `encoder.layer.3` or `encoder.layer.3.output.dense`.
@@ -82,10 +91,12 @@ def export(
     require_own(Path(repository), name)
     on_stage("reading the checkpoint")
     source = with_head(read_checkpoint(Path(checkpoint), labels), problem_type, threshold)
+    source = with_truncation(source, truncation, stride, aggregation)
     request = replace(request, fingerprint=fingerprint_for(source, target, request))
     info = _classifier_info(name, source, request.fingerprint)
+    network = _network(made_for, info, request)
     with staged_repository(Path(repository), on_stage) as staging:
-        folder = write_models(staging, info, source, made_for.network(info, request))
+        folder = write_models(staging, info, source, network)
         graph = made_for.write_graph(source, folder, request, on_stage)
         checked = (graph.verified, graph.verification, graph.int8)
         report = ExportReport(info, Path(repository), target, precision, *checked)
@@ -104,6 +115,16 @@ def _int8_request(
     return None
 
 
+def _network(made_for: Target, info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
+    network = made_for.network(info, request)
+    if network.padded_lengths and info.truncation == contract.IN_WINDOWS:
+        raise OptionError(
+            f"truncation {info.truncation}: the target is for {made_for.summary} and joins no windows, "
+            f"expected one of {', '.join(way for way in contract.TRUNCATIONS if way != contract.IN_WINDOWS)}"
+        )
+    return network
+
+
 def _classifier_info(name: str, checkpoint: Checkpoint, fingerprint: str) -> ClassifierInfo:
     return ClassifierInfo(
         name=name,
@@ -114,4 +135,5 @@ def _classifier_info(name: str, checkpoint: Checkpoint, fingerprint: str) -> Cla
         checkpoint_sha256=checkpoint.sha256,
         fingerprint=fingerprint,
         threshold=checkpoint.threshold,
+        **asdict(checkpoint.truncation),
     )

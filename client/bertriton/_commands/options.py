@@ -77,7 +77,7 @@ _READING_OPTIONS: Final = (
     option(
         "--truncation",
         type=click.Choice(get_args(Truncation)),
-        help="What is kept of a long text [default: head].",
+        help="What is kept of a long text [default: the model's way, mostly head].",
     ),
     option(
         "--max-length", type=click.IntRange(min=3), help="Tokens read of a text [default: the model's limit]."
@@ -85,12 +85,12 @@ _READING_OPTIONS: Final = (
     option(
         "--stride",
         type=click.IntRange(min=0),
-        help="Tokens that a window shares with the one before [default: none].",
+        help="Tokens that a window shares with the one before [default: the model's, mostly none].",
     ),
     option(
         "--aggregation",
         type=click.Choice(get_args(Aggregation)),
-        help="How scores of windows are joined [default: mean].",
+        help="How scores of windows are joined [default: the model's way, mostly mean].",
     ),
 )
 

@@ -28,6 +28,11 @@ from bertriton_export.checkpoint.tokenizer import (
     TokenizerReader,
     wordpiece_tokenizer,
 )
+from bertriton_export.checkpoint.truncation import (
+    TruncationDefaults,
+    read_truncation,
+    with_truncation,
+)
 from bertriton_export.checkpoint.weights import LazyTensor, Weights
 
 __all__ = [
@@ -46,6 +51,7 @@ __all__ = [
     "Settings",
     "Sources",
     "TokenizerReader",
+    "TruncationDefaults",
     "Weights",
     "architecture_of",
     "config_from_shapes",
@@ -57,9 +63,11 @@ __all__ = [
     "read_json",
     "read_small_file",
     "read_text_file",
+    "read_truncation",
     "refuse_lfs_pointer",
     "short",
     "tensor_shapes",
     "with_head",
+    "with_truncation",
     "wordpiece_tokenizer",
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertriton import contract
 from bertriton_export.checkpoint.settings import is_text
+from bertriton_export.checkpoint.truncation import TruncationDefaults
 from bertriton_export.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Checkpoint:
     max_length: int  # tokens read of one text, special tokens included
     sha256: str  # of the weight files
     threshold: float = contract.DEFAULT_THRESHOLD  # probability from which a label counts, for multi-label
+    truncation: TruncationDefaults = field(default_factory=TruncationDefaults)
     source: Mapping[str, Any] = field(default_factory=dict)  # the format and what only it knows; JSON values
 
     def __post_init__(self) -> None:

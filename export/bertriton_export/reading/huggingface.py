@@ -16,6 +16,7 @@ from bertriton_export.checkpoint import (
     is_text,
     read_bert_config,
     read_json,
+    read_truncation,
     short,
 )
 from bertriton_export.errors import CheckpointError
@@ -70,6 +71,7 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         problem_type=settings.text("problem_type") or default_problem_type(config.num_labels),
         max_length=reader.longest_text(config, tokenizer),
         sha256=weights.sha256,
+        truncation=read_truncation(settings, reader.truncation),
         source={
             "format": weights.format,
             "architecture": architecture.name,

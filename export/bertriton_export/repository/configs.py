@@ -101,6 +101,10 @@ def _tokenizer(info: ClassifierInfo, network: NetworkConfig, tokenizer_sha256: s
     # No batching: it takes requests one by one as they come, and makes batches of them itself.
     config.parameters[contract.PART_OF].string_value = info.name
     config.parameters["max_length"].string_value = str(info.max_length)
+    # What holds where a request has no such parameter of its own.
+    config.parameters["truncation"].string_value = info.truncation
+    config.parameters["stride"].string_value = str(info.stride)
+    config.parameters["aggregation"].string_value = info.aggregation
     config.parameters["max_request_tokens"].string_value = str(network.max_request_tokens)
     config.parameters["fingerprint"].string_value = info.fingerprint
     config.parameters["tokenizer_sha256"].string_value = tokenizer_sha256

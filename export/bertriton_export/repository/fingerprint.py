@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def fingerprint_for(checkpoint: Checkpoint, target: str, request: GraphRequest) -> str:
     """The first 8 bytes of a hash over all that changes what an answer means, as 16 hexadecimal digits.
 
-    That is what the checkpoint says (weights, dimensions, tokenizer, labels, problem type, threshold, length)
+    That is what the checkpoint says (weights, dimensions, tokenizer, labels, problem type, threshold, length,
+    defaults of truncation)
     and how its graph computes it (target, precision, int8's options and texts). The name is not in it, nor is
     this package's version: the same export by another name, or made anew, is the same model.
 
@@ -47,6 +48,7 @@ def _meaning(checkpoint: Checkpoint) -> dict[str, Any]:
         "problem_type": checkpoint.problem_type,
         "threshold": checkpoint.threshold,
         "max_length": checkpoint.max_length,
+        "truncation": asdict(checkpoint.truncation),
     }
 
 

@@ -142,6 +142,22 @@ def test_a_class_that_config_json_names_is_refused_there(changed: Callable[..., 
         read_checkpoint(folder)
 
 
+@pytest.mark.parametrize(("side", "expected"), [("left", "tail"), ("right", "head"), (None, "head")])
+def test_the_side_that_texts_are_cut_on_is_the_models_default(
+    changed: Callable[..., Path], side: str | None, expected: str
+) -> None:
+    folder = changed("bert-single", "tokenizer_config.json", truncation_side=side)
+
+    assert read_checkpoint(folder).truncation.truncation == expected
+
+
+def test_a_side_baked_into_tokenizer_json_counts_too(changed: Callable[..., Path]) -> None:
+    cut = {"direction": "Left", "max_length": 32, "strategy": "LongestFirst", "stride": 0}
+    folder = changed("bert-single", "tokenizer.json", truncation=cut)
+
+    assert read_checkpoint(folder).truncation.truncation == "tail"
+
+
 def test_a_side_that_is_none_is_refused(changed: Callable[..., Path]) -> None:
     folder = changed("bert-single", "tokenizer_config.json", truncation_side="middle")
 

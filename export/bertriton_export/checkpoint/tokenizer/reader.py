@@ -53,7 +53,7 @@ TOKENIZER_FILES: Final = tuple(
 )
 _CLASS: Final = "tokenizer_class"
 _LENGTH_KEYS: Final = ("model_max_length", "max_len")  # the second one counts where the first is not written
-_SIDES: Final = ("right", "left")
+_SIDE_TO_TRUNCATION: Final = {"right": "head", "left": "tail"}  # a side is what is cut off
 _FIRST_VERSION_WITHOUT_TYPES: Final = 5
 
 
@@ -109,11 +109,15 @@ class TokenizerReader:
         saved = Settings(settings.file, (self.sources.saved or {})).section("truncation")
         direction = saved.get("direction")
         side = settings.text("truncation_side") or (direction.lower() if isinstance(direction, str) else None)
-        if side not in (None, *_SIDES):
-            raise CheckpointError(
-                settings.file, f"truncation_side: expected one of {', '.join(_SIDES)}, found {short(side)}"
-            )
-        return side or _SIDES[0]
+        if side not in (None, *_SIDE_TO_TRUNCATION):
+            expected = f"one of {', '.join(_SIDE_TO_TRUNCATION)}"
+            raise CheckpointError(settings.file, f"truncation_side: expected {expected}, found {short(side)}")
+        return side or "right"
+
+    @property
+    def truncation(self) -> str:
+        """What is kept of a text over the limit: one of contract.TRUNCATIONS."""
+        return _SIDE_TO_TRUNCATION[self.truncation_side]
 
     def longest_text(self, config: BertConfig, tokenizer: Tokenizer) -> int:
         """Tokens read of one text, special ones included: as asked for, as far as there are positions.
@@ -154,8 +158,7 @@ class TokenizerReader:
         files = TOKENIZER_FILE if self._is_saved else " and ".join(self.kind.files)
         facts = {"tokenizer": f"{self.kind.name} from {files}, as {FOLLOWED} reads it"}
         left_out = {"special tokens left out, for which there is no embedding": list(self.left_out)}
-        side = {"truncation_side": self.truncation_side} if self.truncation_side != _SIDES[0] else {}
-        return facts | side | (left_out if self.left_out else {})
+        return facts | (left_out if self.left_out else {})
 
     @property
     def _is_saved(self) -> bool:

@@ -79,6 +79,9 @@ class TritonPythonModel:
         """Load the tokenizer that lies beside this file."""
         parameters = json.loads(args["model_config"])["parameters"]
         self.max_length = int(parameters["max_length"]["string_value"])
+        # What holds where a request says nothing of its own.
+        own = {name: parameters[name]["string_value"] for name in Options._fields if name in parameters}
+        self.defaults = {name: int(own[name]) if own[name].isdigit() else own[name] for name in own}
         # Where the network computes padding: few lengths, so that requests of equal ones share its batches.
         sizes = parameters.get("padded_lengths", {}).get("string_value", "")
         self.padded_lengths = [int(size) for size in sizes.split(",") if size]
@@ -126,7 +129,7 @@ class TritonPythonModel:
     def options(self, parameters: dict[str, Any], texts: int) -> Options:
         """What is to be done with rows of so many texts, refused by name where it cannot be."""
         asked = {name: value for name, value in parameters.items() if name in Options._fields}
-        options = Options(**{"max_length": self.max_length, **asked})
+        options = Options(**{**self.defaults, **asked})
         lengths = range(self.frames[texts].size + 1, self.max_length + 1)
         choices: tuple[Any, ...] = (lengths, TRUNCATIONS, range(self.max_length), [*AGGREGATION_TO_POSITION])
         for name, value, allowed in zip(Options._fields, options, choices, strict=True):
