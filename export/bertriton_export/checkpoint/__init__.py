@@ -7,6 +7,7 @@ once, so that no room behind this one meets a missing or misshapen tensor.
 from bertriton_export.checkpoint.architectures import (
     ARCHITECTURES,
     IGNORED_TENSORS,
+    OTHER_TASKS,
     Architecture,
     architecture_of,
     read_bert_config,
@@ -20,6 +21,7 @@ from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
 from bertriton_export.checkpoint.small_file import read_small_file, read_text_file, refuse_lfs_pointer
 from bertriton_export.checkpoint.tokenizer import (
+    FOLLOWED,
     MODEL_TYPE_TO_CLASS,
     REFUSED_TOKENIZERS,
     TOKENIZER_FILES,
@@ -37,9 +39,11 @@ from bertriton_export.checkpoint.weights import LazyTensor, Weights
 
 __all__ = [
     "ARCHITECTURES",
+    "FOLLOWED",
     "HEADS",
     "IGNORED_TENSORS",
     "MODEL_TYPE_TO_CLASS",
+    "OTHER_TASKS",
     "REFUSED_TOKENIZERS",
     "TOKENIZERS",
     "TOKENIZER_FILES",
