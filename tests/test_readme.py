@@ -13,6 +13,7 @@ from bertriton_export.checkpoint import HEADS
 from bertriton_export.checkpoint.architectures import ARCHITECTURES
 from bertriton_export.reading.formats import READERS
 from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
+from bertriton_export.support import support_page
 
 if TYPE_CHECKING:
     import pytest
@@ -76,6 +77,12 @@ def test_table_of_formats_is_that_of_the_readers() -> None:
     rows = [f"| {reader.format} | {reader.holds} |" for reader in READERS]
 
     assert "| format | what it is |\n|---|---|\n" + "\n".join(rows) + "\n\n" in README
+
+
+def test_the_page_of_what_can_be_exported_is_what_the_code_says() -> None:
+    page = Path(__file__).parent.parent / "docs" / "supported.md"
+
+    assert page.read_text(encoding="utf-8") == support_page(), "python -m bertriton_export.support writes it"
 
 
 def test_every_weight_format_of_a_hugging_face_folder_is_described() -> None:

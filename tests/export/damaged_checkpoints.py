@@ -73,6 +73,10 @@ def formats(folder: Path) -> list[Path]:
         archive.extractall(saved)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(DATA / "checkpoints" / "three-labels" / name, saved / name)
+    pieces = shutil.copytree(DATA / "architectures" / "xlm-roberta-single", folder / "sentencepiece")
+    (pieces / "tokenizer.json").unlink()
+    shutil.copyfile(DATA / "tokenizers" / "fairseq.model", pieces / "sentencepiece.bpe.model")
+    made.append(pieces)
     spark = shutil.copytree(DATA / "sparknlp", folder / "sparknlp")
     (spark / "reference_weights.npz").unlink()
     settings = {"class": MODEL_CLASS, "paramMap": {"caseSensitive": True, "maxSentenceLength": 32}}

@@ -1,11 +1,13 @@
-"""Record what Transformers answers for every architecture with every head; see record.py for the environment.
+"""Record what Transformers answers for every architecture with every head.
 
+Where versions disagree on tokens, 4.57 is followed:
+
+    .venv-golden/bin/pip install torch==2.13.0 transformers==4.57.6
     .venv-golden/bin/python tests/golden/record_architectures.py
 
 It makes tests/data/architectures/ARCHITECTURE-HEAD/, tiny checkpoints with random weights whose tokenizers
 differ in whatever tokenizers differ in, and answers.json in each: texts, token ids and logits. Those that are
-there already stay as they are. For all checkpoints of the tests it writes tests/data/random-texts.json,
-digests of the ids of random texts.
+there already stay as they are. record_tokenizers.py, after it, records the ids of random texts.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from random_texts import digests, random_texts
-from record import HERE, ROOT, TINY, sample_lines, texts
+from record import HERE, sample_lines, texts
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -252,15 +253,6 @@ def main() -> None:
         if not tiny.folder.exists():
             make(tiny)
             record(tiny.folder)
-    folders = [ROOT / "checkpoints" / "imdb-minilm", *sorted(TINY.iterdir()), *sorted(CHECKPOINTS.iterdir())]
-    strings = random_texts()
-    name_to_digests = {}
-    for folder in folders:
-        encoded = AutoTokenizer.from_pretrained(folder)(strings, truncation=True)
-        name_to_digests[folder.name] = digests(encoded["input_ids"])
-    (CHECKPOINTS.parent / "random-texts.json").write_text(
-        json.dumps(name_to_digests, indent=1) + "\n", encoding="utf-8"
-    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ once, so that no room behind this one meets a missing or misshapen tensor.
 from bertriton_export.checkpoint.architectures import (
     ARCHITECTURES,
     IGNORED_TENSORS,
+    OTHER_TASKS,
+    Architecture,
     architecture_of,
     read_bert_config,
 )
@@ -17,7 +19,17 @@ from bertriton_export.checkpoint.json_file import parse_json, read_json
 from bertriton_export.checkpoint.length import longest_text
 from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
-from bertriton_export.checkpoint.tokenizer import read_tokenizer, reads_token_types, wordpiece_tokenizer
+from bertriton_export.checkpoint.small_file import read_small_file, read_text_file, refuse_lfs_pointer
+from bertriton_export.checkpoint.tokenizer import (
+    FOLLOWED,
+    MODEL_TYPE_TO_CLASS,
+    REFUSED_TOKENIZERS,
+    TOKENIZER_FILES,
+    TOKENIZERS,
+    Sources,
+    TokenizerReader,
+    wordpiece_tokenizer,
+)
 from bertriton_export.checkpoint.truncation import (
     TruncationDefaults,
     read_truncation,
@@ -28,13 +40,22 @@ from bertriton_export.checkpoint.weights import FLOAT_DTYPES, LazyTensor, Weight
 __all__ = [
     "ARCHITECTURES",
     "FLOAT_DTYPES",
+    "FOLLOWED",
     "HEADS",
     "IGNORED_TENSORS",
+    "MODEL_TYPE_TO_CLASS",
+    "OTHER_TASKS",
+    "REFUSED_TOKENIZERS",
+    "TOKENIZERS",
+    "TOKENIZER_FILES",
+    "Architecture",
     "BertConfig",
     "Checkpoint",
     "GraphFacts",
     "LazyTensor",
     "Settings",
+    "Sources",
+    "TokenizerReader",
     "TruncationDefaults",
     "Weights",
     "architecture_of",
@@ -45,9 +66,10 @@ __all__ = [
     "parse_json",
     "read_bert_config",
     "read_json",
-    "read_tokenizer",
+    "read_small_file",
+    "read_text_file",
     "read_truncation",
-    "reads_token_types",
+    "refuse_lfs_pointer",
     "short",
     "tensor_shapes",
     "with_head",

@@ -15,7 +15,7 @@ from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bertriton_export.checkpoint.settings import Settings
     from bertriton_export.checkpoint.weights import LazyTensor
@@ -25,6 +25,8 @@ DEFAULT_LAYER_NORM_EPS: Final = 1e-12
 DEFAULT_TYPE_VOCAB_SIZE: Final = 2
 DEFAULT_ROBERTA_PADDING_ID: Final = 1
 DEFAULT_ELECTRA_EMBEDDING_SIZE: Final = 128
+# How Transformers' classes end that have a classifier of something else.
+OTHER_TASKS: Final = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Architecture:
     # BERT's key in config.json -> the own one.
     keys: Mapping[str, str] = field(default_factory=dict)
     head_activation: str = "tanh"
+    layer_norm_eps: float | None = None  # where Transformers reads none from config.json
     has_token_types: bool = True
     counts_from_padding: bool = False
     projects_embeddings: bool = False
@@ -83,6 +86,7 @@ _DISTILBERT: Final = Architecture(
         "hidden_act": "activation",
     },
     head_activation="relu",
+    layer_norm_eps=DEFAULT_LAYER_NORM_EPS,
     has_token_types=False,
 )
 
@@ -138,9 +142,10 @@ def architecture_of(config: Settings) -> Architecture:
         UnsupportedModelError: it is none of `ARCHITECTURES`, or one with an unknown activation function or
             position scheme.
     """
-    model_type, names = config.text("model_type"), config.texts("architectures")
+    model_type, names = config.text("model_type"), config.texts("architectures") or []
     for architecture in _ALL:
-        if architecture.model_type == model_type and architecture.name in (names or [architecture.name]):
+        if architecture.model_type == model_type or (model_type is None and architecture.name in names):
+            _refuse_other_tasks(config, names)
             _refuse_unsupported(config, architecture)
             return architecture
     known = ", ".join(f"{architecture.name} ({architecture.model_type})" for architecture in _ALL)
@@ -148,6 +153,15 @@ def architecture_of(config: Settings) -> Architecture:
         f"{config.file}: model_type {short(model_type)} with architectures {short(names)} cannot be served, "
         f"expected one of {known}"
     )
+
+
+def _refuse_other_tasks(config: Settings, names: Sequence[str]) -> None:
+    # A name of somebody's own says nothing: Transformers goes by the model type, and the tensors are checked.
+    for name in names:
+        if name.endswith(OTHER_TASKS):
+            raise UnsupportedModelError(
+                f"{config.file}: architectures {short(name)} is no classifier of whole texts; train one on it"
+            )
 
 
 def _refuse_unsupported(config: Settings, architecture: Architecture) -> None:
@@ -202,7 +216,8 @@ def read_bert_config(
         type_vocab_size=size("type_vocab_size", DEFAULT_TYPE_VOCAB_SIZE)
         if architecture.has_token_types
         else 0,
-        layer_norm_eps=settings.epsilon("layer_norm_eps", DEFAULT_LAYER_NORM_EPS),
+        layer_norm_eps=architecture.layer_norm_eps
+        or settings.epsilon("layer_norm_eps", DEFAULT_LAYER_NORM_EPS),
         activation=HIDDEN_ACT_TO_ACTIVATION[
             settings.text(architecture.keys.get("hidden_act", "hidden_act")) or ""
         ],

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from bertriton_export.checkpoint.small_file import read_small_file
 from bertriton_export.errors import CheckpointError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-MAX_JSON_BYTES: Final = (
-    2**26
-)  # the largest tokenizers are of about 20 MB; read, it takes twenty times as much
 
 
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        CheckpointError: the file is missing, unreadable or larger than MAX_JSON_BYTES, holds something else,
-            or a key twice in one object.
+        CheckpointError: as `read_small_file`, or the file holds something else, or a key twice in one
+            object.
     """
-    try:
-        size = file.stat().st_size
-        content = file.read_bytes() if size <= MAX_JSON_BYTES else b""
-    except FileNotFoundError:
-        raise CheckpointError(file, "no such file") from None
-    except OSError as exc:
-        raise CheckpointError(file, f"cannot be read: {exc.strerror}") from exc
-    if size > MAX_JSON_BYTES:
-        raise CheckpointError(file, f"{size} bytes, expected at most {MAX_JSON_BYTES}")
-    return parse_json(file, content)
+    return parse_json(file, read_small_file(file))
 
 
 def parse_json(file: Path, content: bytes) -> dict[str, Any]:

@@ -49,6 +49,10 @@ class Settings:
         self.file = file
         self._document = document
 
+    def __contains__(self, key: str) -> bool:
+        """Whether there is a value, be it null."""
+        return key in self._document
+
     def _refuse(self, key: str, expected: str) -> CheckpointError:
         found = short(self._document.get(key))
         return CheckpointError(self.file, f"{key}: expected {expected}, found {found}")

@@ -28,8 +28,12 @@ class TruncationDefaults:
     aggregation: str = contract.DEFAULT_AGGREGATION  # one of contract.AGGREGATIONS
 
 
-def read_truncation(settings: Settings) -> TruncationDefaults:
+def read_truncation(settings: Settings, truncation: str = contract.DEFAULT_TRUNCATION) -> TruncationDefaults:
     """The defaults that a config.json carries in its object `bertriton`.
+
+    Args:
+        settings: of config.json.
+        truncation: what the tokenizer's files say, for an object that says nothing of it.
 
     Raises:
         CheckpointError: the object holds another key, or a value that is none of its key's.
@@ -44,7 +48,7 @@ def read_truncation(settings: Settings) -> TruncationDefaults:
         raise CheckpointError(
             settings.file, f"{OWN_SECTION}: expected keys of {', '.join(_KEYS)}, found {short(unknown[0])}"
         )
-    defaults = TruncationDefaults()
+    defaults = TruncationDefaults(truncation)
     return TruncationDefaults(
         truncation=_choice(section, "truncation", contract.TRUNCATIONS, defaults.truncation),
         stride=section.size("stride", defaults.stride, least=0),

@@ -11,6 +11,7 @@ from bertriton_export.errors import CheckpointError, OptionError
 from bertriton_export.reading.adapter import ADAPTER_FILE, is_adapter, read_adapter
 from bertriton_export.reading.hub import download_checkpoint, hub_model_name, is_hub_id
 from bertriton_export.reading.huggingface import is_huggingface_folder, read_huggingface_folder
+from bertriton_export.reading.paths import cached_snapshot, refuse_unknown
 from bertriton_export.reading.sparknlp import is_sparknlp, read_sparknlp
 from bertriton_export.reading.tensorflow import is_saved_model, read_saved_model
 
@@ -74,16 +75,17 @@ def read_checkpoint(path: Path, labels: Sequence[str] | None = None, base: str |
     if not _exists(path):
         if is_hub_id(str(path)):
             return _read_from_hub(str(path), labels, base)
-        raise CheckpointError(path, "no such file or folder")
-    if is_adapter(path):
-        return _read_adapted(path, labels, base)
+        hint = "" if "/" in str(path) else "; a model of the hub is called by its organisation too, org/name"
+        raise CheckpointError(path, f"no such file or folder{hint}")
+    found = cached_snapshot(path)
+    if is_adapter(found):
+        return _read_adapted(found, labels, base)
     if base is not None:
         raise OptionError(f"base is about adapters, and {path} has no {ADAPTER_FILE}")
     for reader in READERS:
-        if reader.recognises(path):
-            return reader.read(path, labels)
-    formats = ", ".join(reader.format for reader in READERS)
-    raise CheckpointError(path, f"not a checkpoint in a known format ({formats})")
+        if reader.recognises(found):
+            return reader.read(found, labels)
+    raise refuse_unknown(path, ", ".join(reader.format for reader in READERS))
 
 
 def _exists(path: Path) -> bool:
@@ -136,4 +138,6 @@ def default_name(checkpoint: str) -> str:
     path = Path(checkpoint)
     if not _exists(path) and is_hub_id(checkpoint):
         return hub_model_name(checkpoint)
-    return path.resolve().name.removesuffix(".zip")
+    name = path.resolve().name
+    # The cache of the hub calls a model's folder models--org--name.
+    return name.rpartition("--")[2] if cached_snapshot(path) != path else name.removesuffix(".zip")

@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from bertriton_export.checkpoint import TOKENIZER_FILES
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.adapter import ADAPTER_FILE, ADAPTER_WEIGHTS
 from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
@@ -27,22 +28,29 @@ _HUB_ID: Final = re.compile(
     r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?"
 )
 DEFAULT_REVISION: Final = "main"
+# Classifiers that the hub once had without an organisation, and where they are now.
+_MOVED: Final = {
+    name: f"{organisation}/{name}"
+    for organisation, name in (
+        ("distilbert", "distilbert-base-uncased-finetuned-sst-2-english"),
+        ("FacebookAI", "roberta-large-mnli"),
+        ("google-bert", "bert-base-cased-finetuned-mrpc"),
+        ("openai-community", "roberta-base-openai-detector"),
+        ("openai-community", "roberta-large-openai-detector"),
+    )
+}
 # Everything but weights that a reader may look at.
-SMALL_FILES: Final = (
-    "config.json",
-    ADAPTER_FILE,
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-)
+SMALL_FILES: Final = ("config.json", ADAPTER_FILE, *TOKENIZER_FILES)
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name has the form `org/name` or `org/name@revision`."""
-    return _HUB_ID.fullmatch(name) is not None
+    """Whether a name has the form `org/name` or `org/name@revision`, or is that of one of the hub's first."""
+    return _HUB_ID.fullmatch(_with_organisation(name)) is not None
+
+
+def _with_organisation(name: str) -> str:
+    model, at, revision = name.partition("@")
+    return _MOVED.get(model, model) + at + revision
 
 
 def hub_model_name(hub_id: str) -> str:
@@ -68,7 +76,7 @@ def download_checkpoint(hub_id: str) -> Path:
         CheckpointError: there is no such repository or revision, it is not open to this account, or the hub
             cannot be reached and the cache does not hold it.
     """
-    found = _HUB_ID.fullmatch(hub_id)
+    found = _HUB_ID.fullmatch(_with_organisation(hub_id))
     if found is None:
         raise CheckpointError(Path(hub_id), "not a hub id: expected org/name or org/name@revision")
     repository, revision = found["repository"], found["revision"] or DEFAULT_REVISION

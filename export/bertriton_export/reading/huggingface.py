@@ -8,16 +8,15 @@ from bertriton_export.checkpoint import (
     IGNORED_TENSORS,
     Checkpoint,
     Settings,
+    Sources,
+    TokenizerReader,
     Weights,
     architecture_of,
     default_problem_type,
     is_text,
-    longest_text,
     read_bert_config,
     read_json,
-    read_tokenizer,
     read_truncation,
-    reads_token_types,
     short,
 )
 from bertriton_export.errors import CheckpointError
@@ -28,14 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tokenizers import Tokenizer
-
-    from bertriton_export.checkpoint import BertConfig
+    from bertriton_export.checkpoint import Architecture
     from bertriton_export.reading.adapter import Adapter
 
 CONFIG_FILE: Final = "config.json"
-SETTINGS_FILE: Final = "tokenizer_config.json"
-_MAX_LENGTH: Final = "model_max_length"  # of that file
 
 # LayerNorm parameters as TensorFlow called them; Transformers still reads both.
 _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -72,14 +67,10 @@ def read_huggingface_folder(
     if adapter:
         tensors = adapter.merged(tensors)
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(IGNORED_TENSORS)}
-    tokenizer_folder = adapter.folder if adapter and adapter.has_tokenizer else folder
-    config = read_bert_config(
-        settings,
-        architecture,
-        tensors,
-        reads_token_types=reads_token_types(tokenizer_folder, architecture.model_type),
-    )
-    tokenizer = read_tokenizer(tokenizer_folder, config.vocab_size, architecture.model_type)
+    sources = Sources(adapter.folder if adapter and adapter.has_tokenizer else folder)
+    reader = TokenizerReader(sources, architecture.model_type)
+    config = read_bert_config(settings, architecture, tensors, reads_token_types=reader.reads_token_types)
+    tokenizer = reader.read(config.vocab_size)
     return Checkpoint(
         path=folder,
         config=config,
@@ -89,15 +80,22 @@ def read_huggingface_folder(
         if labels is not None
         else _labels(settings, config.num_labels, is_new_head=bool(adapter)),
         problem_type=settings.text("problem_type") or default_problem_type(config.num_labels),
-        max_length=_max_length(tokenizer_folder, config, tokenizer),
+        max_length=reader.longest_text(config, tokenizer),
         sha256=adapter.merged_sha256(weights.sha256) if adapter else weights.sha256,
-        truncation=read_truncation(settings),
+        truncation=read_truncation(settings, reader.truncation),
         source={
             "format": weights.format,
             "architecture": architecture.name,
+            **_unfamiliar(settings, architecture),
+            **reader.facts,
             **({"base_sha256": weights.sha256, **adapter.facts()} if adapter else {}),
         },
     )
+
+
+def _unfamiliar(settings: Settings, architecture: Architecture) -> dict[str, str]:
+    names = ", ".join(settings.texts("architectures") or [])
+    return {"architectures in config.json": names} if names not in {"", architecture.name} else {}
 
 
 def _current_name(name: str) -> str:
@@ -123,10 +121,3 @@ def _labels(config: Settings, num_labels: int, *, is_new_head: bool = False) -> 
         if not is_text(label) and not isinstance(label, int | float):  # bool is one: yes and no of YAML
             raise CheckpointError(config.file, f"id2label {index}: expected a text, found {short(label)}")
     return tuple(str(id2label[str(index)]) for index in range(num_labels))
-
-
-def _max_length(folder: Path, config: BertConfig, tokenizer: Tokenizer) -> int:
-    """The tokenizer's `model_max_length`; null and Transformers' "very large" leave it to the model."""
-    file = folder / SETTINGS_FILE
-    asked = Settings(file, read_json(file)).length(_MAX_LENGTH) if file.exists() else None
-    return longest_text(file if asked else folder / CONFIG_FILE, config, tokenizer, asked, _MAX_LENGTH)

@@ -6,6 +6,7 @@ weight into an unnamed constant: the weight is what the MatMul before the Add of
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from bertriton_export.reading.files import FileTree
 
 _TYPE_TO_DTYPE: Final = {1: "F32", 10: "F16", 11: "F64", 16: "BF16"}
-_PARAMETERS: Final = ("bert.", "classifier.")
+_PARAMETER: Final = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(weight|bias)")  # others are the exporter's own
 _FIRST_QUERY_BIAS: Final = "bert.encoder.layer.0.attention.self.query.bias"
 # Operators after which weights are no longer what was trained, or no longer apart from each other.
 _QUANTISED: Final = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul"})
@@ -119,17 +120,13 @@ class OnnxClassifier:
         """Every weight under its Hugging Face name."""
         with _whole(self._file):
             named = {
-                name: self._lazy(name, name)
-                for name in self._name_to_tensor
-                if name.startswith(_PARAMETERS) and name.endswith((".weight", ".bias"))
+                name: self._lazy(name, name) for name in self._name_to_tensor if _PARAMETER.fullmatch(name)
             }
             additions = [node for node in self._nodes if node.op_type == "Add"]
             return named | dict(pair for node in additions for pair in self._weight_before(node))
 
     def _weight_before(self, add: Any) -> Iterator[tuple[str, LazyTensor]]:  # noqa: ANN401 (a NodeProto)
-        bias = next(
-            (name for name in add.input if name.startswith(_PARAMETERS) and name.endswith(".bias")), ""
-        )
+        bias = next((name for name in add.input if _PARAMETER.fullmatch(name) and name.endswith(".bias")), "")
         for name in add.input:
             product = self._name_to_node.get(name)
             if bias and product is not None and product.op_type == "MatMul":

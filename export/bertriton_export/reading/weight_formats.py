@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export.checkpoint import read_json, short
+from bertriton_export.checkpoint import read_json, refuse_lfs_pointer, short
 from bertriton_export.errors import CheckpointError
-from bertriton_export.reading.files import sha256_of_checkpoint
+from bertriton_export.reading.files import map_file, sha256_of_checkpoint
 from bertriton_export.reading.onnx_file import onnx_tensors
 from bertriton_export.reading.pytorch import torch_tensors
 from bertriton_export.reading.safetensors_file import safetensors_tensors
@@ -73,6 +73,8 @@ def read_weights(folder: Path) -> FolderWeights:
     """
     for weight_format in WEIGHT_FORMATS:
         if files := _files(folder, weight_format):
+            for file in files:
+                refuse_lfs_pointer(file, map_file(file))
             tensors = {name: tensor for file in files for name, tensor in weight_format.tensors(file)}
             data = (
                 sorted(files[0].parent.glob(weight_format.data_pattern)) if weight_format.data_pattern else []

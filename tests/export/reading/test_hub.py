@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from bertriton_export.checkpoint import TOKENIZER_FILES
 from bertriton_export.reading import default_name
 from bertriton_export.reading.hub import hub_model_name, is_hub_id
 
@@ -127,6 +128,7 @@ def test_hub_models_are_downloaded_once_and_then_work_offline(hub: Hub, tmp_path
     assert manifest["source"] == {
         "format": "safetensors",
         "architecture": "BertForSequenceClassification",
+        "tokenizer": "BertTokenizer from tokenizer.json, as Transformers 4.57 reads it",
         "hub": "org/tiny@v1",
         "commit": COMMIT,
     }
@@ -204,6 +206,20 @@ def test_an_adapter_fetches_the_base_that_it_names(hub: Hub, tmp_path: Path) -> 
     assert result.returncode == 0, result.stderr
     manifest = (tmp_path / "repository" / "adapter" / "1" / "manifest.json").read_text(encoding="utf-8")
     assert json.loads(manifest)["source"]["base"] == "org/tiny@v1"
+
+
+def test_every_file_that_can_change_an_id_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    (hub.folder / "special_tokens_map.json").write_text('{"additional_special_tokens": ["<film>"]}')
+    (hub.folder / "added_tokens.json").write_text("{}")
+    for name in ("sentencepiece.bpe.model", "spiece.model", "spm.model", "merges.txt", "vocab.json"):
+        (hub.folder / name).write_bytes(b"not needed by this class")
+
+    result = hub.export("org/tiny", tmp_path / "repository")
+
+    assert result.returncode == 0, result.stderr
+    fetched = {path.rpartition("/")[2] for path in hub.asked if "/resolve/" in path}
+    assert set(TOKENIZER_FILES) & {file.name for file in hub.folder.iterdir()} <= fetched
+    assert len(fetched & set(TOKENIZER_FILES)) == 9
 
 
 def test_local_path_wins_over_the_hub(hub: Hub, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def change_tensors(file: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "roberta"}, r"model_type 'roberta' with .* \(bert\), DistilBertFor"),
+        ({"model_type": "gpt2"}, r"model_type 'gpt2' with .* \(bert\), DistilBertFor"),
         ({"model_type": "deberta-v2", "architectures": ["DebertaV2ForSequenceClassification"]}, "deberta-v2"),
         ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
         ({"position_embedding_type": "relative_key"}, "'relative_key', expected 'absolute'"),
@@ -101,11 +101,21 @@ def test_wrong_shape_names_expected_and_found(one_layer: Path) -> None:
     assert (caught.value.expected, caught.value.found) == ("shape [32]", "shape [31]")
 
 
-def test_unknown_tensor_is_refused(one_layer: Path) -> None:
-    change_tensors(one_layer / "model.safetensors", bert__adapter__weight=np.zeros(3, np.float32))
+@pytest.mark.parametrize("name", ["bert__adapter__weight", "bert__query__lora_A__weight"])
+def test_a_tensor_of_an_adapter_is_refused(one_layer: Path, name: str) -> None:
+    change_tensors(one_layer / "model.safetensors", **{name: np.zeros(3, np.float32)})
 
-    with pytest.raises(TensorError, match=r"bert\.adapter\.weight.*an extra tensor"):
+    with pytest.raises(TensorError, match="an adapter's tensor"):
         read_checkpoint(one_layer)
+
+
+def test_tensors_that_no_classifier_has_are_listed(one_layer: Path, tmp_path: Path) -> None:
+    change_tensors(one_layer / "model.safetensors", loss_fct__pos_weight=np.zeros(3, np.float32))
+
+    export(one_layer, name="tiny", repository=tmp_path / "repository", precision="fp32")
+
+    manifest = json.loads((tmp_path / "repository" / "tiny" / "1" / "manifest.json").read_text("utf-8"))
+    assert manifest["unused_tensors"] == ["loss_fct.pos_weight"]
 
 
 def test_pretraining_heads_are_ignored(one_layer: Path) -> None:
@@ -163,7 +173,7 @@ def test_shard_index_cannot_lead_out_of_the_folder(cased: Path, shard: str) -> N
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("config.json", None, "not a checkpoint in a known format"),
+        ("config.json", None, r"holds model\.safetensors but no config\.json"),
         ("config.json", "{", "not readable as JSON"),
         ("config.json", "[]", "expected a JSON object, found list"),
         (

@@ -66,7 +66,7 @@ def test_h5_weights_are_those_of_safetensors_bit_for_bit(three_labels: Path, for
     (three_labels / "model.safetensors").rename(three_labels / "put-away")
     found = read_checkpoint(three_labels)
 
-    assert {"format": "Keras", "architecture": "BertForSequenceClassification"} == found.source
+    assert found.source["format"] == "Keras"
     (three_labels / "put-away").rename(three_labels / "model.safetensors")
     assert_same_weights(read_checkpoint(three_labels), found)
 
@@ -91,7 +91,7 @@ def test_saved_model_is_the_checkpoint_it_was_made_from(three_labels: Path, save
 
     found = read_checkpoint(saved_model)
 
-    assert {"format": "TensorFlow SavedModel"} == found.source
+    assert found.source["format"] == "TensorFlow SavedModel"
     assert expected.config == found.config
     assert expected.labels == found.labels
     assert expected.tokenizer_json == found.tokenizer_json
@@ -235,11 +235,11 @@ def test_missing_variable_is_named(keras: Path) -> None:
         read_checkpoint(keras)
 
 
-def test_variable_of_no_classifier_is_refused(keras: Path) -> None:
+def test_variable_of_an_adapter_is_refused(keras: Path) -> None:
     with h5py.File(keras / "tf_model.h5", "r+") as file:
         file["bert/adapter/kernel:0"] = np.zeros(3, np.float32)
 
-    with pytest.raises(TensorError, match=r"bert/adapter/kernel:0.*an extra tensor"):
+    with pytest.raises(TensorError, match=r"bert/adapter/kernel:0.*an adapter's tensor"):
         read_checkpoint(keras)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from bertriton_export.checkpoint import FLOAT_DTYPES, LazyTensor
+from bertriton_export.checkpoint import FLOAT_DTYPES, TOKENIZERS, LazyTensor
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.hashing import sha256_of
 from bertriton_export.reading.adapter.settings import ADAPTER_FILE, AdapterSettings, read_adapter_settings
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # The first one that is there is read.
 ADAPTER_WEIGHTS: Final = ("adapter_model.safetensors", "adapter_model.bin")
 _READERS: Final = (safetensors_tensors, torch_tensors)
-_TOKENIZER_FILES: Final = ("tokenizer.json", "vocab.txt", "vocab.json")
+_TOKENIZER_FILES: Final = ("tokenizer.json", *(name for kind in TOKENIZERS.values() for name in kind.files))
 
 _PREFIX: Final = "base_model.model."
 _WRAPPERS: Final = (".modules_to_save.default", ".modules_to_save", ".base_layer")

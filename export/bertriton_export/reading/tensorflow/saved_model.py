@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from bertriton_export.checkpoint import (
     Checkpoint,
+    Sources,
+    TokenizerReader,
     Weights,
     config_from_shapes,
     default_problem_type,
     longest_text,
-    read_tokenizer,
 )
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.files import Folder, map_file, sha256_of_checkpoint
@@ -54,7 +55,8 @@ def read_saved_model(folder: Path, labels: Sequence[str] | None = None) -> Check
     tensors = dict(tree_tensors(Folder(folder / VARIABLES), VARIABLES))
     config = config_from_shapes(tensors, facts, folder / VARIABLES)
     assets = folder / ASSETS
-    tokenizer = read_tokenizer(assets if (assets / "vocab.txt").exists() else folder, config.vocab_size)
+    reader = TokenizerReader(Sources(assets if (assets / "vocab.txt").exists() else folder))
+    tokenizer = reader.read(config.vocab_size)
     max_length = longest_text(folder / GRAPH_FILE, config, tokenizer)
     return Checkpoint(
         path=folder,
@@ -65,7 +67,7 @@ def read_saved_model(folder: Path, labels: Sequence[str] | None = None) -> Check
         problem_type=default_problem_type(config.num_labels),
         max_length=max_length,
         sha256=sha256_of_checkpoint(sorted((folder / VARIABLES).glob(f"{VARIABLES}.*"))),
-        source={"format": FORMAT},
+        source={"format": FORMAT, **reader.facts},
     )
 
 
