@@ -1,6 +1,8 @@
-"""Record what PEFT answers for LoRA adapters over the tiny checkpoints; see record.py for the environment.
+"""Record what PEFT answers for LoRA adapters over the tiny checkpoints.
 
-    .venv-golden/bin/pip install peft==0.21.2
+Where versions of Transformers disagree on tokens, 4.57 is followed:
+
+    .venv-golden/bin/pip install torch==2.13.0 transformers==4.57.6 peft==0.21.2
     .venv-golden/bin/python tests/golden/record_adapters.py
 
 It makes tests/data/adapters/NAME/: adapter_config.json and adapter_model.safetensors as PEFT saves them,

@@ -139,6 +139,7 @@ def test_the_exported_graph_answers_as_peft(tmp_path: Path) -> None:
         "adapter_alpha": 16.0,
         "adapter_modules": 4,
         "adapter_sha256": hashlib.sha256(config + weights).hexdigest(),
+        "tokenizer": "BertTokenizer from tokenizer.json, as Transformers 4.57 reads it",
     }
     assert "| source's adapter | `LoRA` |" in (tmp_path / "tiny" / "MODEL_CARD.md").read_text("utf-8")
     assert report.classifier.labels == ("neg", "so so", "pos")
