@@ -118,7 +118,11 @@ def run(
 
 def _require_another_file(job: FileJob) -> None:
     """See that the input would not be replaced by the output, under whatever name."""
-    if job.input.exists() and job.output.exists() and job.output.samefile(job.input):
+    try:
+        is_same = job.output.samefile(job.input)
+    except OSError:
+        return  # one of them is not there, or cannot be, which is told later
+    if is_same:
         raise JobError(f"{job.output} is the input itself, which would be lost: choose another output")
 
 

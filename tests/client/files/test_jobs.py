@@ -264,6 +264,8 @@ def test_what_is_no_regular_file_is_neither_read_nor_written(client: Client, tmp
 
     with pytest.raises(JobError, match="/dev/full: it is no regular file"):
         run(FileJob(_numbered(tmp_path, 3), full, overwrite=True), client, {})
+    with pytest.raises(FileFormatError, match="File name too long"):
+        run(FileJob(tmp_path / f"{'x' * 300}.csv", tmp_path / "out.csv"), client, {})
     with pytest.raises(FileFormatError, match="is no regular file, and files are read twice"):
         run(FileJob(pipe, tmp_path / "out.csv"), client, {})
 

@@ -45,9 +45,11 @@ def opened(path: Path) -> Reader:
     reader = SUFFIX_TO_READER.get(path.suffix.lower())
     if reader is None:
         raise FileFormatError(f"{path}: expected one of {', '.join(SUFFIX_TO_READER)}, found {path.suffix!r}")
-    if path.exists() and not path.is_file():
-        raise FileFormatError(f"{path} is no regular file, and files are read twice: save it as one first")
     try:
+        if path.exists() and not path.is_file():
+            raise FileFormatError(
+                f"{path} is no regular file, and files are read twice: save it as one first"
+            )
         return reader(path)
     except OSError as exc:
         raise FileFormatError(f"cannot read {path}: {exc.strerror or exc}") from exc
