@@ -46,10 +46,12 @@ def opened(path: Path) -> Reader:
     if reader is None:
         raise FileFormatError(f"{path}: expected one of {', '.join(SUFFIX_TO_READER)}, found {path.suffix!r}")
     try:
-        if path.exists() and not path.is_file():
-            raise FileFormatError(
-                f"{path} is no regular file, and files are read twice: save it as one first"
-            )
+        _require_regular(path)
         return reader(path)
     except OSError as exc:
         raise FileFormatError(f"cannot read {path}: {exc.strerror or exc}") from exc
+
+
+def _require_regular(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise FileFormatError(f"{path} is no regular file, and files are read twice: save it as one first")
