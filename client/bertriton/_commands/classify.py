@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bertriton._files import Progress
 
 _BLOCK_BYTES: Final = 1 << 16  # read of standard input at once, if so much is there
+_MARK: Final = "\ufeff"
 _NO_LABEL: Final = "(none)"  # of a multi-label answer without a label at or over the threshold
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -72,7 +73,7 @@ def classify_command(  # one parameter per option
         if input_path is not None and output_path is not None:
             _classify_file(FileJob(input_path, output_path, overwrite=overwrite, **columns), client, options)
         else:
-            _print_answers(texts or _lines(_standard_input()), client, options, as_json=as_json)
+            _print_answers(texts or _lines_of_standard_input(), client, options, as_json=as_json)
 
 
 def _classify_file(job: FileJob, client: Client, options: CallOptions) -> None:
@@ -102,6 +103,8 @@ def _classify_file(job: FileJob, client: Client, options: CallOptions) -> None:
 
 
 def _print_answers(source: Iterable[str], client: Client, options: CallOptions, *, as_json: bool) -> None:
+    if sys.stdout is None:  # as Python says of one that is closed
+        raise click.UsageError("standard output is closed: give --input and --output")
     shown = _as_json if as_json else AnswerLine(client.info)
     # Not itertools.tee: the client reads its texts in another thread.
     unanswered: deque[str] = deque()
@@ -114,6 +117,15 @@ def _remembered(texts: Iterable[str], memory: deque[str]) -> Iterator[str]:
     for text in texts:
         memory.append(text)
         yield text
+
+
+def _lines_of_standard_input() -> Iterator[str]:
+    """All lines, without the byte-order mark that some programs write before UTF-8."""
+    lines = _lines(_standard_input())
+    for first in lines:
+        yield first.removeprefix(_MARK)
+        break
+    yield from lines
 
 
 def _standard_input() -> int:
