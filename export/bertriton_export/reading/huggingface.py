@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 CONFIG_FILE: Final = "config.json"
 SETTINGS_FILE: Final = "tokenizer_config.json"
 _MAX_LENGTH: Final = "model_max_length"  # of that file
+_LARGEST_LABEL: Final = 2**63  # of those that are numbers, which leaves out infinity and NaN
 
 # LayerNorm parameters as TensorFlow called them; Transformers still reads both.
 _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -69,7 +70,7 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         tensors,
         reads_token_types=reads_token_types(folder, architecture.model_type),
     )
-    tokenizer = read_tokenizer(folder, config.vocab_size, architecture.model_type)
+    tokenizer = read_tokenizer(folder, config, architecture.model_type)
     return Checkpoint(
         path=folder,
         config=config,
@@ -101,7 +102,8 @@ def _labels(config: Settings, num_labels: int) -> tuple[str, ...]:
             f"found {short(id2label)}",
         )
     for index, label in id2label.items():
-        if not is_text(label) and not isinstance(label, int | float):  # bool is one: yes and no of YAML
+        # A number is taken as it is written; bool is one: yes and no of YAML.
+        if not is_text(label) and not (isinstance(label, int | float) and abs(label) <= _LARGEST_LABEL):
             raise CheckpointError(config.file, f"id2label {index}: expected a text, found {short(label)}")
     return tuple(str(id2label[str(index)]) for index in range(num_labels))
 

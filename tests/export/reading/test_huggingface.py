@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,6 +137,24 @@ def test_cut_off_weights_are_refused(one_layer: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        read_checkpoint(one_layer)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F16"])
+def test_tensor_that_stands_twice_in_a_header_is_refused(one_layer: Path, dtype: str) -> None:
+    """Of the same bytes the second entry makes other numbers, and the library takes it without a word."""
+    file = one_layer / "model.safetensors"
+    content = file.read_bytes()
+    (header_bytes,) = struct.unpack_from("<Q", content)
+    header = content[8 : 8 + header_bytes].decode().rstrip()
+    again = json.loads(header)["classifier.bias"] | {"dtype": dtype}
+    header = f'{header[:-1]}, "classifier.bias": {json.dumps(again)}}}'
+    header += " " * (-len(header) % 8)
+    file.write_bytes(struct.pack("<Q", len(header)) + header.encode() + content[8 + header_bytes :])
+
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors: .*the key 'classifier\.bias' stands twice"
+    ):
         read_checkpoint(one_layer)
 
 

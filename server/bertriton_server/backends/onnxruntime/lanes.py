@@ -6,8 +6,8 @@ arrives alone, or would leave cores without work, is left to one run on all thre
 
 A large request runs in pieces, and pieces of different requests take turns: it neither needs memory for all
 of its rows at once, nor makes others wait until it is done. Of requests in many pieces one at a time takes
-turns, or each would wait for all. One large row is cut as well, where the network says how, see parts.py. Size
-is counted in elements of the first input, which for a text classifier are tokens.
+turns, or each would wait for all. One large row is cut as well, where the network says how, see parts.py.
+Size is counted in elements of the first input, which for a text classifier are tokens.
 
 Before a piece runs it is seen whether anybody still waits for it: a request that was cancelled, or has taken
 longer than its client gave it, is dropped with all its pieces.
