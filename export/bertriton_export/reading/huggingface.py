@@ -19,16 +19,16 @@ from bertriton_export.checkpoint import (
     reads_token_types,
     short,
 )
-from bertriton_export.errors import CheckpointError
+from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.reading.weight_formats import read_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tokenizers import Tokenizer
 
-    from bertriton_export.checkpoint import BertConfig
+    from bertriton_export.checkpoint import BertConfig, LazyTensor
 
 CONFIG_FILE: Final = "config.json"
 SETTINGS_FILE: Final = "tokenizer_config.json"
@@ -59,11 +59,7 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
     settings = Settings(file, read_json(file))
     architecture = architecture_of(settings)
     weights = read_weights(folder)
-    tensors = {
-        _current_name(name): tensor
-        for name, tensor in weights.tensors.items()
-        if not name.startswith(IGNORED_TENSORS)
-    }
+    tensors = _by_current_name(weights.tensors)
     config = read_bert_config(
         settings,
         architecture,
@@ -82,6 +78,18 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         sha256=weights.sha256,
         source={"format": weights.format, "architecture": architecture.name},
     )
+
+
+def _by_current_name(tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
+    found: dict[str, LazyTensor] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(IGNORED_TENSORS):
+            continue
+        current = _current_name(name)
+        if current in found:
+            raise TensorError(tensor.file, current, expected="one tensor", found="one more of its older name")
+        found[current] = tensor
+    return found
 
 
 def _current_name(name: str) -> str:

@@ -102,6 +102,25 @@ def test_wrong_shape_names_expected_and_found(one_layer: Path) -> None:
     assert (caught.value.expected, caught.value.found) == ("shape [32]", "shape [31]")
 
 
+def test_tensor_of_two_shards_is_refused(cased: Path) -> None:
+    first, second, *_ = sorted(cased.glob("*.safetensors"))
+    name = next(iter(load_file(first)))
+    save_file(load_file(second) | {name: np.zeros(3, np.float32)}, second)
+
+    with pytest.raises(
+        TensorError, match=rf"'{name}': expected each tensor in one shard, found one in {first.name}"
+    ):
+        read_checkpoint(cased)
+
+
+def test_tensor_under_its_older_name_as_well_is_refused(one_layer: Path) -> None:
+    gamma = {"bert__embeddings__LayerNorm__gamma": np.ones(32, np.float32)}
+    change_tensors(one_layer / "model.safetensors", **gamma)
+
+    with pytest.raises(TensorError, match=r"LayerNorm\.weight': expected one tensor, found one more"):
+        read_checkpoint(one_layer)
+
+
 def test_unknown_tensor_is_refused(one_layer: Path) -> None:
     change_tensors(one_layer / "model.safetensors", bert__adapter__weight=np.zeros(3, np.float32))
 
