@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+MAX_TENSORS: Final = 10_000  # a BERT of 24 layers has about 400
 _HEADER_BYTES: Final = struct.Struct("<Q")
 # OverflowError where a size is more than the machine can count.
 _LIBRARY_ERRORS: Final = (SafetensorError, OSError, ValueError, TypeError, OverflowError)
@@ -31,7 +32,10 @@ def safetensors_tensors(file: Path) -> Iterator[tuple[str, LazyTensor]]:
     """
     try:
         opened: Any = safe_open(file, framework="np")
-        name_to_slice = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (no dict)
+        names = opened.keys()
+        if len(names) > MAX_TENSORS:
+            raise CheckpointError(file, f"{len(names)} tensors, expected at most {MAX_TENSORS}")
+        name_to_slice = {name: opened.get_slice(name) for name in names}
     except _LIBRARY_ERRORS as exc:
         raise CheckpointError(file, f"not a whole safetensors file: {exc}") from exc
     _require_each_once(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -331,6 +332,19 @@ def test_shards_with_absurd_names_are_refused(cased: Path, name: Any) -> None:
 def test_path_too_long_for_the_file_system_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="cannot be looked at: File name too long"):
         read_checkpoint(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+@pytest.mark.parametrize("kind", ["pipe", "link to a device"])
+def test_what_is_no_file_is_refused_before_it_is_waited_for(one_layer: Path, name: str, kind: str) -> None:
+    (one_layer / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(one_layer / name)
+    else:
+        (one_layer / name).symlink_to("/dev/zero")
+
+    with pytest.raises(CheckpointError, match=rf"{name}: is a pipe, a socket or a device"):
+        read_checkpoint(one_layer)
 
 
 def test_folder_in_place_of_weights_is_refused(one_layer: Path) -> None:

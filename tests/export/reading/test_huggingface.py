@@ -121,6 +121,16 @@ def test_tensor_under_its_older_name_as_well_is_refused(one_layer: Path) -> None
         read_checkpoint(one_layer)
 
 
+def test_more_tensors_than_any_model_has_are_refused(one_layer: Path) -> None:
+    """Six hundred thousand took half a minute."""
+    save_file(
+        {str(index): np.zeros(0, np.float32) for index in range(10_001)}, one_layer / "model.safetensors"
+    )
+
+    with pytest.raises(CheckpointError, match="10001 tensors, expected at most 10000"):
+        read_checkpoint(one_layer)
+
+
 def test_unknown_tensor_is_refused(one_layer: Path) -> None:
     change_tensors(one_layer / "model.safetensors", bert__adapter__weight=np.zeros(3, np.float32))
 
