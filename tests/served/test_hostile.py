@@ -45,6 +45,11 @@ def request(model: str, *tensors: tuple[str, str, list[int], bytes], **parameter
     return message
 
 
+def with_text_parameter(message: Any, name: str, value: str) -> Any:
+    message.parameters[name].string_param = value
+    return message
+
+
 def of_tokens(*values: Any, shape: list[int] | None = None) -> Any:
     """A request to the network: ids, types and positions, [rows, tokens] each."""
     arrays = [np.asarray(value, np.int32) for value in values]
@@ -104,6 +109,11 @@ def refusal(stub: Any, message: Any) -> tuple[str, str]:
         (of_strings(NAME, [1, 1], b"abc", last_size=500), "incomplete string data"),
         (of_strings(TOKENIZER, [2, 1], b"a", b"b", last_size=2**31), "incomplete string data"),
         (of_strings(NAME, [2, 1], b"only one"), "expected 2 string elements"),
+        # Repeated in full, it made the refusal too large for a gRPC header: "Stream removed".
+        (
+            with_text_parameter(of_strings(NAME, [1, 1], b"film"), "truncation", "x" * 100_000),
+            r"truncation: expected .*, found 'x{79}$",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_by_name(stub: Any, message: Any, expected: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
+from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -21,6 +22,10 @@ from bertriton_export.errors import CheckpointError, ExportError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tokenizers import Encoding
+
+    from bertriton_export.checkpoint.dimensions import BertConfig
 
 TOKENIZER_FILE: Final = "tokenizer.json"
 SETTINGS_FILE: Final = "tokenizer_config.json"
@@ -63,6 +68,7 @@ _PREFIX_SPACE: Final = "add_prefix_space"
 _ADDED_TOKENS: Final = "added_tokens_decoder"
 _TOKEN_FLAGS: Final = ("lstrip", "rstrip", "single_word", "normalized", "special")
 _TOKEN_ID: Final = re.compile(r"[0-9]{1,9}")
+MAX_GROWTH: Final = 16  # characters that a normalizer makes of one; known ones put one in place of another
 
 # Key of a BertNormalizer -> key of tokenizer_config.json, and what holds without it.
 _NORMALIZER_TO_SETTING: Final = {
@@ -72,7 +78,7 @@ _NORMALIZER_TO_SETTING: Final = {
 }
 
 
-def read_tokenizer(folder: Path, vocab_size: int, model_type: str = "bert") -> Tokenizer:
+def read_tokenizer(folder: Path, config: BertConfig, model_type: str = "bert") -> Tokenizer:
     """Read `tokenizer.json`, or make the same from a vocabulary and `tokenizer_config.json`.
 
     Raises:
@@ -93,34 +99,65 @@ def read_tokenizer(folder: Path, vocab_size: int, model_type: str = "bert") -> T
             f"neither {TOKENIZER_FILE} nor {WORDPIECE_FILE} nor {' with '.join(BPE_FILES)}: save the "
             f"tokenizer beside the model, a SentencePiece model as {TOKENIZER_FILE}",
         )
-    return _checked(tokenizer, file, vocab_size)
+    return _checked(tokenizer, file, config)
 
 
 def wordpiece_tokenizer(
-    vocabulary: dict[str, int], settings: dict[str, Any], source: Path, vocab_size: int
+    vocabulary: dict[str, int], settings: dict[str, Any], source: Path, config: BertConfig
 ) -> Tokenizer:
     """Make BERT's tokenizer from a vocabulary, with settings as in `tokenizer_config.json`.
 
     Raises:
         CheckpointError: the vocabulary lacks a special token or does not fit the embeddings; names `source`.
     """
-    return _checked(_from_wordpiece(source, Settings(source, settings), vocabulary), source, vocab_size)
+    return _checked(_from_wordpiece(source, Settings(source, settings), vocabulary), source, config)
 
 
-def _checked(tokenizer: Tokenizer, file: Path, vocab_size: int) -> Tokenizer:
+def _checked(tokenizer: Tokenizer, file: Path, config: BertConfig) -> Tokenizer:
     with library_errors(file):
-        tokens = tokenizer.encode("a", add_special_tokens=False).ids
-        pair = tokenizer.encode(
-            "a", "a"
-        ).ids  # with the ids of special tokens, which the vocabulary need not have
-        largest_id = max([*tokenizer.get_vocab(with_added_tokens=True).values(), *pair], default=0)
+        tokens = _without_frame(tokenizer, "a")
+        framed = [tokenizer.encode("a"), tokenizer.encode("a", "a")]
+        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     if not tokens:
         raise CheckpointError(file, "it gives no token for 'a': is its vocabulary whole?")
-    if largest_id >= vocab_size:
+    if len(set(vocabulary.values())) != len(vocabulary):
+        raise CheckpointError(file, "two tokens of its vocabulary have the same id")
+    # The ids of special tokens need not be in the vocabulary.
+    largest_id = max([*vocabulary.values(), *(token for encoding in framed for token in encoding.ids)])
+    if largest_id >= config.vocab_size:
         raise CheckpointError(
-            file, f"token ids go up to {largest_id}, but the model has embeddings for {vocab_size}"
+            file, f"token ids go up to {largest_id}, but the model has embeddings for {config.vocab_size}"
         )
+    for texts, encoding in enumerate(framed, 1):
+        _check_frame(file, encoding, [text for text in range(texts) for _ in tokens])
+        largest_type = max(encoding.type_ids)
+        if config.has_segments and largest_type >= config.type_vocab_size:
+            raise CheckpointError(
+                file, f"token types go up to {largest_type}, but the model has {config.type_vocab_size} kinds"
+            )
     return tokenizer
+
+
+def _without_frame(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The tokens of a text before anything is put around it, or it is put there twice."""
+    processor = tokenizer.post_processor
+    tokenizer.post_processor = None
+    try:
+        return tokenizer.encode(text).ids
+    finally:
+        tokenizer.post_processor = processor
+
+
+def _check_frame(file: Path, encoding: Encoding, expected: list[int]) -> None:
+    """See that special tokens stand around whole texts: the server takes their places from an example."""
+    of_tokens = zip(encoding.sequence_ids, encoding.special_tokens_mask, strict=True)
+    found = [text for text, is_special in of_tokens if not is_special]  # None in a second copy of a text
+    if found != expected:
+        raise CheckpointError(
+            file,
+            "post_processor: expected each text of a row once and in order, as tokens of texts "
+            f"{short(expected)}, found {short(found)}",
+        )
 
 
 @contextmanager
@@ -168,7 +205,20 @@ def _from_tokenizer_json(file: Path, settings: Settings, tokenizer_class: str) -
     # The server cuts texts itself, since it has to say that it did; and padding may be of any length.
     document |= {"truncation": None, "padding": None}
     with library_errors(file):
+        if (growth := _growth(normalizer)) > MAX_GROWTH:
+            raise CheckpointError(
+                file, f"normalizer: makes {growth} characters of one, expected at most {MAX_GROWTH}"
+            )
         return Tokenizer.from_str(json.dumps(document))
+
+
+def _growth(normalizer: Any) -> int:  # noqa: ANN401 (JSON)
+    """How many characters a normalizer makes of one: memory for a letter could be gigabytes."""
+    if not isinstance(normalizer, dict):
+        return 1
+    content, parts = normalizer.get("content"), normalizer.get("normalizers")
+    own = len(content) if isinstance(content, str) else 1
+    return prod([max(1, own), *(map(_growth, parts) if isinstance(parts, list) else ())])
 
 
 def _from_wordpiece(file: Path, settings: Settings, vocabulary: dict[str, int]) -> Tokenizer:

@@ -65,11 +65,23 @@ def read_checkpoint(path: Path, labels: Sequence[str] | None = None) -> Checkpoi
         if is_hub_id(str(path)):
             return _read_from_hub(str(path), labels)
         raise CheckpointError(path, "no such file or folder")
+    _require_plain(path)
     for reader in READERS:
         if reader.recognises(path):
             return reader.read(path, labels)
     formats = ", ".join(reader.format for reader in READERS)
     raise CheckpointError(path, f"not a checkpoint in a known format ({formats})")
+
+
+def _require_plain(path: Path) -> None:
+    """See that there are files and folders alone: to open a pipe may take for ever."""
+    try:
+        entries = [path, *(path.rglob("*") if path.is_dir() else ())]
+        odd = [entry for entry in entries if entry.exists() and not (entry.is_file() or entry.is_dir())]
+    except OSError as exc:
+        raise CheckpointError(path, f"cannot be looked at: {exc}") from exc
+    if odd:
+        raise CheckpointError(odd[0], "is a pipe, a socket or a device, expected a file or a folder")
 
 
 def _exists(path: Path) -> bool:

@@ -19,20 +19,21 @@ from bertriton_export.checkpoint import (
     reads_token_types,
     short,
 )
-from bertriton_export.errors import CheckpointError
+from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.reading.weight_formats import read_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tokenizers import Tokenizer
 
-    from bertriton_export.checkpoint import BertConfig
+    from bertriton_export.checkpoint import BertConfig, LazyTensor
 
 CONFIG_FILE: Final = "config.json"
 SETTINGS_FILE: Final = "tokenizer_config.json"
 _MAX_LENGTH: Final = "model_max_length"  # of that file
+_LARGEST_LABEL: Final = 2**63  # of those that are numbers, which leaves out infinity and NaN
 
 # LayerNorm parameters as TensorFlow called them; Transformers still reads both.
 _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -58,18 +59,14 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
     settings = Settings(file, read_json(file))
     architecture = architecture_of(settings)
     weights = read_weights(folder)
-    tensors = {
-        _current_name(name): tensor
-        for name, tensor in weights.tensors.items()
-        if not name.startswith(IGNORED_TENSORS)
-    }
+    tensors = _by_current_name(weights.tensors)
     config = read_bert_config(
         settings,
         architecture,
         tensors,
         reads_token_types=reads_token_types(folder, architecture.model_type),
     )
-    tokenizer = read_tokenizer(folder, config.vocab_size, architecture.model_type)
+    tokenizer = read_tokenizer(folder, config, architecture.model_type)
     return Checkpoint(
         path=folder,
         config=config,
@@ -81,6 +78,18 @@ def read_huggingface_folder(folder: Path, labels: Sequence[str] | None = None) -
         sha256=weights.sha256,
         source={"format": weights.format, "architecture": architecture.name},
     )
+
+
+def _by_current_name(tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
+    found: dict[str, LazyTensor] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(IGNORED_TENSORS):
+            continue
+        current = _current_name(name)
+        if current in found:
+            raise TensorError(tensor.file, current, expected="one tensor", found="one more of its older name")
+        found[current] = tensor
+    return found
 
 
 def _current_name(name: str) -> str:
@@ -101,7 +110,8 @@ def _labels(config: Settings, num_labels: int) -> tuple[str, ...]:
             f"found {short(id2label)}",
         )
     for index, label in id2label.items():
-        if not is_text(label) and not isinstance(label, int | float):  # bool is one: yes and no of YAML
+        # A number is taken as it is written; bool is one: yes and no of YAML.
+        if not is_text(label) and not (isinstance(label, int | float) and abs(label) <= _LARGEST_LABEL):
             raise CheckpointError(config.file, f"id2label {index}: expected a text, found {short(label)}")
     return tuple(str(id2label[str(index)]) for index in range(num_labels))
 

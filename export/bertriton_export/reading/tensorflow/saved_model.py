@@ -54,7 +54,7 @@ def read_saved_model(folder: Path, labels: Sequence[str] | None = None) -> Check
     tensors = dict(tree_tensors(Folder(folder / VARIABLES), VARIABLES))
     config = config_from_shapes(tensors, facts, folder / VARIABLES)
     assets = folder / ASSETS
-    tokenizer = read_tokenizer(assets if (assets / "vocab.txt").exists() else folder, config.vocab_size)
+    tokenizer = read_tokenizer(assets if (assets / "vocab.txt").exists() else folder, config)
     max_length = longest_text(folder / GRAPH_FILE, config, tokenizer)
     return Checkpoint(
         path=folder,
