@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -125,6 +126,8 @@ def _classify_file(job: FileJob, client: Client, options: CallOptions) -> None:
 
 
 def _print_answers(source: Iterable[str], client: Client, options: CallOptions, *, as_json: bool) -> None:
+    if sys.stdout is None:  # as Python says of one that is closed
+        raise click.UsageError("standard output is closed: give --input and --output")
     shown = _as_json if as_json else AnswerLine(answered_info(client.info, options))
     # Not itertools.tee: the client reads its texts in another thread.
     unanswered: deque[str] = deque()

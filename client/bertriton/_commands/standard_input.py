@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BLOCK_BYTES: Final = 1 << 16  # read at once, if so much is there
+_MARK: Final = "\ufeff"  # that some programs write before UTF-8
 
 
 def standard_input_lines(instead: str) -> Iterator[str]:
@@ -22,7 +23,14 @@ def standard_input_lines(instead: str) -> Iterator[str]:
     """
     if sys.stdin is None:  # as Python says of one that is closed
         raise click.UsageError(f"standard input is closed: give {instead}")
-    return _lines(sys.stdin.fileno())
+    return _without_mark(_lines(sys.stdin.fileno()))
+
+
+def _without_mark(lines: Iterator[str]) -> Iterator[str]:
+    for first in lines:
+        yield first.removeprefix(_MARK)
+        break
+    yield from lines
 
 
 def _lines(descriptor: int) -> Iterator[str]:

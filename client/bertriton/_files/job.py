@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS: Final = 2000  # finished rows at risk when the process is killed
 CHECK_SHOWN_AFTER_S: Final = 2.0  # of reading the input for the first time
+_COLUMNS_TOLD: Final = 20
+_NAME_CHARACTERS_TOLD: Final = 60
 _LAYOUT: Final = 2  # of parts; those of another cannot be taken up
 _ANSWER_OPTIONS: Final = (
     *SERVER_PARAMETERS,
@@ -90,11 +92,12 @@ def run(
     """Classify every row that is not in a part yet, then make the output of all parts.
 
     Raises:
-        JobError: the output exists, the parts belong to another job, or another model began to answer; what
-            the first one answered is kept.
+        JobError: the output exists or is the input, the parts belong to another job, the input changes, or
+            another model began to answer; what the first one answered is kept.
         FileFormatError: the input cannot be read, lacks a column, or has one that would be added.
         ServiceError: the server does not answer; what was finished is kept for the next run.
     """
+    _require_another_file(job)
     reader = opened(job.input)
     with closing(reader):
         info = answered_info(client.info, options)
@@ -104,11 +107,13 @@ def run(
         writer = writer_for(job.output)
         parts = Parts(job.output, writer)
         with closing(parts):
+            input_state = _state(job.input)
             parts.open(description(job, info, options), overwrite=job.overwrite)
-            _check_rows(job, reader, writer, report)
-            _check_columns(job, reader, added.names)
+            row_count = _check_rows(job, reader, writer, report)
+            if row_count or reader.has_header:  # JSON lines without a line have no columns, nor need them
+                _check_columns(job, reader, added.names)
             _begin(job, reader, writer, added, info)
-            run = _Run(job, reader, added, parts, info)
+            run = _Run(job, reader, added, parts, info, input_state=input_state)
             with closing(run.written_parts(client, options)) as written:
                 for _ in written:
                     report(run.progress)
@@ -116,10 +121,30 @@ def run(
     return run.progress
 
 
-def _check_rows(job: FileJob, reader: Reader, writer: Writer, report: Callable[[Progress], None]) -> None:
-    """Read all rows once, so that what cannot be read or written is known before the first text is sent."""
+def _require_another_file(job: FileJob) -> None:
+    """See that the input would not be replaced by the output, under whatever name."""
+    try:
+        is_same = job.output.samefile(job.input)
+    except OSError:
+        return  # one of them is not there, or cannot be, which is told later
+    if is_same:
+        raise JobError(f"{job.output} is the input itself, which would be lost: choose another output")
+
+
+def _state(path: Path) -> list[Any]:
+    """What tells whether a file was changed."""
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+def _check_rows(job: FileJob, reader: Reader, writer: Writer, report: Callable[[Progress], None]) -> int:
+    """Read all rows once, so that what cannot be read or written is known before the first text is sent.
+
+    Returns:
+        How many they are, 0 where there was nothing to check.
+    """
     if reader.is_typed and not writer.checks_typed:
-        return
+        return 0
     begun_s = time.monotonic()
     first_row = 1
     for rows in reader.chunks(CHUNK_ROWS, 0):
@@ -130,6 +155,7 @@ def _check_rows(job: FileJob, reader: Reader, writer: Writer, report: Callable[[
         first_row += len(rows)
         if time.monotonic() - begun_s > CHECK_SHOWN_AFTER_S:
             report(Progress(0, 0, reader.size, reader.position, is_checking=True))
+    return first_row - 1
 
 
 def _begin(job: FileJob, reader: Reader, writer: Writer, added: AddedColumns, info: ClassifierInfo) -> None:
@@ -150,10 +176,18 @@ class _Run:
     """A job under way."""
 
     def __init__(
-        self, job: FileJob, reader: Reader, added: AddedColumns, parts: Parts, info: ClassifierInfo
+        self,
+        job: FileJob,
+        reader: Reader,
+        added: AddedColumns,
+        parts: Parts,
+        info: ClassifierInfo,
+        *,
+        input_state: list[Any],
     ) -> None:
         self._job = job
         self._info = info
+        self._input_state = input_state
         self._reader = reader
         self._added = added
         self._parts = parts
@@ -199,7 +233,16 @@ class _Run:
                 texts if job.pair_column is None else zip(texts, column(chunk, job.pair_column), strict=True)
             )
 
+    def _require_same_input(self) -> None:
+        """Stop before answers stand beside rows that were not checked, or a line that was half there."""
+        if not self._job.input.exists() or _state(self._job.input) != self._input_state:
+            raise JobError(
+                f"{self._job.input} was changed while it was read: when it stays as it is, run the command "
+                "again with --overwrite"
+            )
+
     def _write(self) -> None:
+        self._require_same_input()
         answers, self._answers = self._answers, []
         failures = Failures()
         failures.add(answers, self._parts.row_count + 1)
@@ -211,19 +254,35 @@ class _Run:
 def _check_columns(job: FileJob, reader: Reader, added_names: Sequence[str]) -> None:
     for name in filter(None, (job.text_column, job.pair_column)):
         if name not in reader.columns:
-            raise FileFormatError(
-                f"{job.input} has no column {name!r}: found {', '.join(reader.columns) or 'none'}"
-            )
+            raise FileFormatError(f"{job.input} has no column {name!r}: {_found(reader, name)}")
     taken = sorted(set(added_names) & set(reader.columns))
     if taken:
         raise FileFormatError(f"{job.input} has a column {taken[0]!r} already: choose another --prefix")
 
 
+def _found(reader: Reader, wanted: str) -> str:
+    """The columns that there are in place of one, for people."""
+    if not reader.columns:
+        return "found none" + (", its first line names no columns" if reader.has_header else "")
+    more = ", ..." if len(reader.columns) > _COLUMNS_TOLD else ""
+    told = f"found {', '.join(map(_shown, reader.columns[:_COLUMNS_TOLD]))}{more}"
+    for name in reader.columns:
+        if name.strip().casefold() == wanted.strip().casefold():
+            return f"{told}; is it {name!r}?"
+    return told
+
+
+def _shown(name: str) -> str:
+    """A column's name; in quotes where one would not see it else."""
+    if name and name.isprintable() and name == name.strip() and len(name) <= _NAME_CHARACTERS_TOLD:
+        return name
+    return repr(name[:_NAME_CHARACTERS_TOLD]) + ("..." if len(name) > _NAME_CHARACTERS_TOLD else "")
+
+
 def description(job: FileJob, info: ClassifierInfo, options: CallOptions) -> dict[str, Any]:
     """What must be the same for parts to be of use to a later run."""
-    status = job.input.stat()
     return {
-        "input": [str(job.input.resolve()), status.st_size, status.st_mtime_ns],
+        "input": _state(job.input),
         "columns": [job.text_column, job.pair_column, job.prefix, job.all_scores],
         "model": [info.name, info.fingerprint, job.server],
         "added": [_LAYOUT, *AddedColumns(job.prefix, info, all_scores=job.all_scores).names],

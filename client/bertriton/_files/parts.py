@@ -7,8 +7,10 @@ it holds, so that a later run knows where to go on.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from bertriton._errors import BertritonError
@@ -20,7 +22,6 @@ from bertriton.contract import MULTI_LABEL, REGRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from bertriton._files.formats import Columns, Rows, Writer
     from bertriton._types import Classification
@@ -84,15 +85,38 @@ def _words(model: object) -> str:
 
 
 def parts_folder(output: Path) -> Path:
-    """Where the parts of an output lie until all are there."""
-    return output.with_name(output.name + ".partial")
+    """Where the parts of an output lie until all are there: beside it, or beside what it is a link to."""
+    followed = _followed(output)
+    return followed.with_name(followed.name + ".partial")
+
+
+def _followed(output: Path) -> Path:
+    """What a link leads to, so that the output is written there and the link stays."""
+    return Path(os.path.realpath(output)) if os.path.islink(output) else output  # noqa: PTH114 (raises nothing)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object beside the parts.
+
+    Raises:
+        JobError: it is missing or damaged, as by a machine that lost its power.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise JobError(
+            f"{path} is missing or damaged: remove {path.parent} or pass --overwrite to begin anew"
+        )
+    return found
 
 
 class Parts:
     """The finished rows of a job on disk."""
 
     def __init__(self, output: Path, writer: Writer) -> None:
-        self._output = output
+        self._output = _followed(output)
         self._folder = parts_folder(output)
         self._lock = FolderLock(self._folder)
         self._writer = writer
@@ -113,14 +137,18 @@ class Parts:
                 raise JobError(f"cannot write {self._output}: there is no folder {self._output.parent}")
             if self._output.is_dir():
                 raise JobError(f"cannot write {self._output}: it is a folder")
+            if self._output.exists() and not self._output.is_file():
+                raise JobError(f"cannot write {self._output}: it is no regular file")
             self._lock.acquire()
             if overwrite:
                 self._empty()
         path = self._folder / _DESCRIPTION
         if path.exists():
-            self._require_same(json.loads(path.read_text()), description)
+            self._require_same(_read_object(path), description)
         with self._written():
-            path.write_text(json.dumps(description))
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.write_text(json.dumps(description))
+            unfinished.replace(path)
         self.row_count = self._counted_rows()
 
     def _require_same(self, earlier: dict[str, Any], description: dict[str, Any]) -> None:
@@ -131,8 +159,10 @@ class Parts:
                 "--overwrite to begin anew"
             )
         if earlier != description:
+            other = ", ".join(key for key in description if earlier.get(key) != description[key])
             raise JobError(
-                f"{self._folder} belongs to a run with another input or option: remove it or pass --overwrite"
+                f"{self._folder} belongs to a run with another input or option ({other}): remove it or pass "
+                "--overwrite"
             )
 
     def write(self, rows: Rows, added: Columns, failures: Failures) -> None:
@@ -184,10 +214,9 @@ class Parts:
     def _counted_rows(self) -> int:
         rows = 0
         for path in self._paths():
-            first, count = map(int, path.stem.split("-"))
-            if first != rows:
+            first, _, count = path.stem.partition("-")
+            if not (first.isdecimal() and count.isdecimal()) or int(first) != rows:
                 raise JobError(f"{path}: expected a part from row {rows} on: pass --overwrite to start anew")
-            rows += count
-            found = json.loads(path.with_suffix(_FAILURES_SUFFIX).read_text())
-            self.failures.merge(Failures.from_json(found))
+            rows += int(count)
+            self.failures.merge(Failures.from_json(_read_object(path.with_suffix(_FAILURES_SUFFIX))))
         return rows

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # gRPC reads these in this order, in lower case only.
 _PROXY_VARIABLES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
+_PROXY_SCHEME: Final = "http://"  # gRPC has no other, as socks5, and takes none without one
 _EXEMPTION_VARIABLES: Final = ("no_grpc_proxy", "no_proxy")
 _NAMED_SCHEMES: Final = ("dns", "ipv4", "ipv6")  # of targets that have a host and a port
 _DEFAULT_PORT: Final = 443  # gRPC's own, where a target has none
@@ -72,6 +73,8 @@ def proxy_to(address: Address, environment: Mapping[str, str] = os.environ) -> P
             break
     else:
         return None
+    if not value.startswith(_PROXY_SCHEME):
+        return None  # gRPC passes over such a value, and over the variables behind it
     exempted = next(filter(None, map(environment.get, _EXEMPTION_VARIABLES)), "")
     if any(_exempts(entry.strip(), address.host) for entry in exempted.split(",")):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -111,11 +112,30 @@ class Endpoint:
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    if tls.certificate is not None and tls.private_key is not None:
+        _require_pair(tls.certificate, tls.private_key)
     return grpc.ssl_channel_credentials(
         root_certificates=_pem(tls.authority, "Tls.authority"),
         private_key=_pem(tls.private_key, "Tls.private_key"),
         certificate_chain=_pem(tls.certificate, "Tls.certificate"),
     )
+
+
+def _require_pair(certificate: Path | str, key: Path | str) -> None:
+    """See that a key is that of a certificate; gRPC tells no more than that the handshake failed."""
+    for path, name in ((certificate, "Tls.certificate"), (key, "Tls.private_key")):
+        _pem(path, name)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=_no_passphrase)
+    except ssl.SSLError as exc:
+        problem = f"cannot be read with Tls.certificate {certificate}: {exc.reason or exc}"
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            problem = f"is not the private key of Tls.certificate {certificate}"
+        raise InvalidOptionError(f"Tls.private_key: {key} {problem}") from exc
+
+
+def _no_passphrase() -> str:
+    raise InvalidOptionError("Tls.private_key: it has a passphrase, which gRPC cannot be told: remove that")
 
 
 def _pem(path: Path | str | None, option: str) -> bytes | None:

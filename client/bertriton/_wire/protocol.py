@@ -151,11 +151,16 @@ def classifications(response: Any, info: ClassifierInfo, row_count: int) -> list
 
 
 def _require_scores(response: Any, rows: list[list[float]]) -> None:  # noqa: ANN401
-    """Refuse NaN, by which the network says that it does not take what it got for a row."""
+    """Refuse NaN, by which the network says that it does not take what it got for a row.
+
+    Of what the tokenizer makes it takes all. But Triton's own ONNX Runtime backend hands over nothing of the
+    requests that it has put behind one with an empty input, so another try may help.
+    """
     for index, row in enumerate(rows):
         if any(math.isnan(score) for score in row):
-            raise UnexpectedAnswerError(
-                f"output {contract.PROBABILITIES!r}: row {index} is NaN, the network refused its tokens",
+            raise ModelNotReadyError(
+                f"output {contract.PROBABILITIES!r}: row {index} is NaN, for the network did not get the "
+                "tokens of its text; if it stays so, export the model again",
                 model=response.model_name,
             )
 

@@ -271,6 +271,7 @@ class _Layout:
         conditions = [g.op("Equal", first, other) for other in others]
         conditions.append(g.op("GreaterOrEqual", first, g.constant(1)))
         conditions.append(g.op("LessOrEqual", first, g.constant(MAX_ROW_TOKENS)))
+        conditions.append(_is_handed_over(g, name_to_widths))
         is_even = conditions[0]
         for condition in conditions[1:]:
             is_even = g.op("And", is_even, condition)
@@ -306,6 +307,17 @@ class _Layout:
         ends = g.op("CumSum", self.width, g.constant(0))
         before, behind = (g.op("Gather", seen, bound) for bound in (g.op("Sub", ends, self.width), ends))
         return g.op("Equal", before, behind)
+
+
+def _is_handed_over(g: GraphBuilder, name_to_widths: dict[str, str]) -> str:
+    """Whether Triton's C++ backends have filled in the tokens of a row, BOOL [R].
+
+    Where an input of a request is empty they copy no more of that input (backend r24.10, InputIterator): what
+    stands in the places of the rows behind it is what was in that memory before.
+    """
+    narrowest = g.op("Min", *name_to_widths.values())
+    is_empty = g.op("Cast", g.op("Equal", narrowest, g.constant(0)), to=TensorProto.INT64)
+    return g.op("Equal", g.op("CumSum", is_empty, g.constant(0)), g.constant(0))
 
 
 def _full(g: GraphBuilder, shape: str, value: int) -> str:

@@ -77,6 +77,7 @@ def read_checkpoint(path: Path, labels: Sequence[str] | None = None, base: str |
             return _read_from_hub(str(path), labels, base)
         hint = "" if "/" in str(path) else "; a model of the hub is called by its organisation too, org/name"
         raise CheckpointError(path, f"no such file or folder{hint}")
+    _require_plain(path)
     found = cached_snapshot(path)
     if is_adapter(found):
         return _read_adapted(found, labels, base)
@@ -86,6 +87,17 @@ def read_checkpoint(path: Path, labels: Sequence[str] | None = None, base: str |
         if reader.recognises(found):
             return reader.read(found, labels)
     raise refuse_unknown(path, ", ".join(reader.format for reader in READERS))
+
+
+def _require_plain(path: Path) -> None:
+    """See that there are files and folders alone: to open a pipe may take for ever."""
+    try:
+        entries = [path, *(path.rglob("*") if path.is_dir() else ())]
+        odd = [entry for entry in entries if entry.exists() and not (entry.is_file() or entry.is_dir())]
+    except OSError as exc:
+        raise CheckpointError(path, f"cannot be looked at: {exc}") from exc
+    if odd:
+        raise CheckpointError(odd[0], "is a pipe, a socket or a device, expected a file or a folder")
 
 
 def _exists(path: Path) -> bool:

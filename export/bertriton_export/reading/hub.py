@@ -93,6 +93,8 @@ def download_checkpoint(hub_id: str) -> Path:
         ) from exc
     except Exception as exc:  # each version of the library has the errors of another HTTP client
         reason = str(exc).partition("\n")[0]
+        if isinstance(exc, RuntimeError) and "home directory" in reason:  # pathlib's words
+            reason = "this user has no home directory: set HF_HOME to a folder that can be written to"
         raise CheckpointError(Path(hub_id), f"cannot be downloaded from the hub: {reason}") from exc
 
 

@@ -19,18 +19,19 @@ from bertriton_export.checkpoint import (
     read_truncation,
     short,
 )
-from bertriton_export.errors import CheckpointError
+from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.reading.adapter import require_no_adapter
 from bertriton_export.reading.weight_formats import read_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from bertriton_export.checkpoint import Architecture
+    from bertriton_export.checkpoint import Architecture, LazyTensor
     from bertriton_export.reading.adapter import Adapter
 
 CONFIG_FILE: Final = "config.json"
+_LARGEST_LABEL: Final = 2**63  # of those that are numbers, which leaves out infinity and NaN
 
 # LayerNorm parameters as TensorFlow called them; Transformers still reads both.
 _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -63,14 +64,13 @@ def read_huggingface_folder(
     architecture = architecture_of(settings)
     weights = read_weights(folder)
     require_no_adapter(weights.tensors)
-    tensors = {_current_name(name): tensor for name, tensor in weights.tensors.items()}
+    tensors = _by_current_name(weights.tensors)
     if adapter:
         tensors = adapter.merged(tensors)
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(IGNORED_TENSORS)}
     sources = Sources(adapter.folder if adapter and adapter.has_tokenizer else folder)
     reader = TokenizerReader(sources, architecture.model_type)
     config = read_bert_config(settings, architecture, tensors, reads_token_types=reader.reads_token_types)
-    tokenizer = reader.read(config.vocab_size)
+    tokenizer = reader.read(config)
     return Checkpoint(
         path=folder,
         config=config,
@@ -98,6 +98,18 @@ def _unfamiliar(settings: Settings, architecture: Architecture) -> dict[str, str
     return {"architectures in config.json": names} if names not in {"", architecture.name} else {}
 
 
+def _by_current_name(tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
+    found: dict[str, LazyTensor] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(IGNORED_TENSORS):
+            continue
+        current = _current_name(name)
+        if current in found:
+            raise TensorError(tensor.file, current, expected="one tensor", found="one more of its older name")
+        found[current] = tensor
+    return found
+
+
 def _current_name(name: str) -> str:
     for old, new in _OLD_SUFFIX_TO_SUFFIX.items():
         if name.endswith(old):
@@ -118,6 +130,7 @@ def _labels(config: Settings, num_labels: int, *, is_new_head: bool = False) -> 
             f"found {short(id2label)}",
         )
     for index, label in id2label.items():
-        if not is_text(label) and not isinstance(label, int | float):  # bool is one: yes and no of YAML
+        # A number is taken as it is written; bool is one: yes and no of YAML.
+        if not is_text(label) and not (isinstance(label, int | float) and abs(label) <= _LARGEST_LABEL):
             raise CheckpointError(config.file, f"id2label {index}: expected a text, found {short(label)}")
     return tuple(str(id2label[str(index)]) for index in range(num_labels))

@@ -16,7 +16,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from bertriton_export.checkpoint import GraphFacts, LazyTensor
+from bertriton_export.checkpoint import GraphFacts, LazyTensor, short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 from bertriton_export.reading.files import (
     Folder,
@@ -42,6 +42,7 @@ _FIRST_QUERY_BIAS: Final = "bert.encoder.layer.0.attention.self.query.bias"
 # Operators after which weights are no longer what was trained, or no longer apart from each other.
 _QUANTISED: Final = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul"})
 _PLAIN_DOMAINS: Final = frozenset({"", "ai.onnx"})
+_MAX_COUNT_DIGITS: Final = 19  # of 64 bits
 # What a graph raises that lacks inputs, or has names that are no text.
 _STRUCTURE_ERRORS: Final = (IndexError, TypeError, ValueError, KeyError, AttributeError, OverflowError)
 
@@ -151,10 +152,15 @@ class OnnxClassifier:
         # The location is part of the download: it must not lead anywhere else.
         if self._beside is None or "/" in location or location not in self._beside.names():
             raise CheckpointError(
-                self._file, f"tensor {name!r} is kept in {location!r}, which is no file of the folder"
+                self._file, f"tensor {name!r} is kept in {short(location)}, which is no file of the folder"
             )
-        if not offset.isdecimal() or dtype not in _TYPE_TO_DTYPE.values():
-            raise TensorError(self._file, name, expected="an offset and a type", found=f"{offset!r}, {dtype}")
+        if not _is_count(offset) or dtype not in _TYPE_TO_DTYPE.values():
+            found = f"{short(offset)}, {dtype}"
+            raise TensorError(self._file, name, expected="an offset and a type", found=found)
+        length = entries.get("length", str(byte_size(dtype, shape)))
+        if length != str(byte_size(dtype, shape)):
+            expected = f"a length of {byte_size(dtype, shape)} bytes for shape {list(shape)}"
+            raise TensorError(self._file, name, expected=expected, found=short(length))
         data = self._beside.read(location)[int(offset) :][: byte_size(dtype, shape)]
         require_whole(data, dtype, shape, listed_in=self._file, name=name, where=f"in {location}")
         return lazy_tensor(self._beside.path / location, data, dtype, shape)
@@ -209,6 +215,10 @@ class OnnxClassifier:
 
     def _constant(self, name: str) -> NDArray[Any]:
         return _load(self._file, name, self._name_to_tensor[name])
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_COUNT_DIGITS
 
 
 def _load(file: Path, name: str, tensor: Any) -> NDArray[Any]:  # noqa: ANN401 (a TensorProto)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bertriton_export.checkpoint import read_json, refuse_lfs_pointer, short
-from bertriton_export.errors import CheckpointError
+from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.reading.files import map_file, sha256_of_checkpoint
 from bertriton_export.reading.onnx_file import onnx_tensors
 from bertriton_export.reading.pytorch import torch_tensors
@@ -73,15 +73,25 @@ def read_weights(folder: Path) -> FolderWeights:
     """
     for weight_format in WEIGHT_FORMATS:
         if files := _files(folder, weight_format):
-            for file in files:
-                refuse_lfs_pointer(file, map_file(file))
-            tensors = {name: tensor for file in files for name, tensor in weight_format.tensors(file)}
+            tensors = _of_all(files, weight_format)
             data = (
                 sorted(files[0].parent.glob(weight_format.data_pattern)) if weight_format.data_pattern else []
             )
             return FolderWeights(weight_format.name, files[0], tensors, sha256_of_checkpoint([*files, *data]))
     names = [name for weights in WEIGHT_FORMATS for name in (weights.file, weights.shard_index)]
     raise CheckpointError(folder, f"holds no weights: none of {', '.join(names)}")
+
+
+def _of_all(files: list[Path], weight_format: WeightFormat) -> dict[str, LazyTensor]:
+    tensors: dict[str, LazyTensor] = {}
+    for file in files:
+        refuse_lfs_pointer(file, map_file(file))
+        of_file = dict(weight_format.tensors(file))
+        for name in sorted(of_file.keys() & tensors.keys()):
+            found = f"one in {tensors[name].file.name} as well"
+            raise TensorError(file, name, expected="each tensor in one shard", found=found)
+        tensors |= of_file
+    return tensors
 
 
 def _files(folder: Path, weight_format: WeightFormat) -> list[Path]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 VERSION_FOLDER: Final = "1"
 TOKENIZER_MODEL_FILES: Final = ("flow_control.py", "model.py", "pending.py", "rows.py", "waiting.py")
 
+MAX_NAME_CHARACTERS: Final = 200  # a file's name has 255 bytes at most, and a part's has a suffix
 # Names are folders, URL parts and config values at once.
 _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -50,6 +51,10 @@ def checked_name(name: str) -> str:
         raise RepositoryError(
             f"{name!r} cannot name a model: "
             "use letters, digits, '_', '-' and '.', beginning with a letter or digit"
+        )
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise RepositoryError(
+            f"a name of {len(name)} characters is too long for a model: use at most {MAX_NAME_CHARACTERS}"
         )
     return name
 

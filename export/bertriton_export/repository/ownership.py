@@ -29,8 +29,14 @@ def require_own(repository: Path, name: str) -> None:
         name: of the classifier.
 
     Raises:
-        RepositoryError: one of them belongs to somebody else; names the folder and whose it is.
+        RepositoryError: one of them belongs to somebody else; names the folder and whose it is. Or the
+            repository is itself the folder of a model.
     """
+    if (repository / CONFIG_FILE).exists():
+        raise RepositoryError(
+            f"{repository} is the folder of a model, for it holds {CONFIG_FILE}: "
+            "give the folder that holds all models (--repository)"
+        )
     for folder in (name, *(name + suffix for suffix in _SUFFIX_TO_PART)):
         place = repository / folder
         if not (place.exists() or place.is_symlink()):

@@ -139,7 +139,7 @@ class TritonPythonModel:
         for name, value, allowed in zip(Options._fields, options, choices, strict=True):
             if type(value) not in (int, str) or value not in allowed:
                 expected = f"{allowed[0]} to {allowed[-1]}" if name in ("max_length", "stride") else allowed
-                raise ValueError(f"{name}: expected {expected}, found {value!r}")
+                raise ValueError(f"{name}: expected {expected}, found {value!r:.80}")
         if self.padded_lengths and options.truncation == "windows":
             raise ValueError(f"truncation: this network joins no windows, expected one of {TRUNCATIONS[:-1]}")
         return options

@@ -108,7 +108,7 @@ def test_a_full_device_is_no_output_file(imdb_server: LocalServer, tmp_path: Pat
     [
         ("yes good | bertriton classify --json | head -1", 0),
         ("bertriton models --json | true", 0),
-        ("bertriton classify good >&-", 0),
+        ("bertriton classify good >&-", 2),
         ("bertriton classify <&-", 2),
     ],
 )
@@ -117,7 +117,15 @@ def test_ends_that_are_closed_are_no_traceback(imdb_server: LocalServer, command
 
     assert done.returncode == status
     assert b"Traceback" not in done.stderr
-    assert done.stderr == b"" or b"standard input is closed" in done.stderr
+    assert done.stderr == b"" or b"put is closed" in done.stderr
+
+
+def test_the_mark_before_utf8_is_no_part_of_the_first_line(imdb_server: LocalServer) -> None:
+    command = r"printf '\xef\xbb\xbfgood\n\xef\xbb\xbfbad\n' | bertriton classify --json"
+
+    done = _shell(command, imdb_server.grpc_url)
+
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["good", "\ufeffbad"]
 
 
 def test_an_interruption_while_a_line_is_awaited_is_quiet(imdb_server: LocalServer) -> None:

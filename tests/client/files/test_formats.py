@@ -219,9 +219,12 @@ MIXED = [
     ('{"text": "a", "n": true}\n{"text": "b", "n": 1}\n', "row 2: column 'n' is a whole number"),
     (
         '{"text": "a", "n": [1]}\n{"text": "b", "n": ["x"]}\n',
-        "row 2: column 'n' holds something of another type",
+        "row 2: column 'n' holds values of several types",
     ),
-    ('{"text": "a", "n": {"x": 1}}\n{"text": "b", "n": {"x": "y"}}\n', "row 2: column 'n' holds something"),
+    (
+        '{"text": "a", "n": {"x": 1}}\n{"text": "b", "n": {"x": "y"}}\n',
+        "row 2: column 'n' holds values of several types",
+    ),
     (
         '{"text": "a", "n": 0.5}\n{"text": "b", "n": 9007199254740993}\n',
         "row 2: column 'n' holds fractions, and",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bertriton import BertritonError, Client, InvalidTextError
-from bertriton._files import FileJob, Progress, parts_folder, run
+from bertriton._files import FileFormatError, FileJob, Progress, parts_folder, run
 from bertriton._files.errors import JobError
 from bertriton._files.failures import Failures
 
@@ -226,3 +226,86 @@ def test_reasons_that_differ_in_numbers_are_one_and_many_reasons_are_cut() -> No
     assert lines[1] == "1 x reason a (row 100)"
     assert lines[-1] == "3 x for other reasons"
     assert len(lines) == 11
+
+
+@pytest.mark.parametrize("how", ["itself", "symbolic", "hard"])
+def test_an_output_does_not_replace_its_input(client: Client, tmp_path: Path, how: str) -> None:
+    source = _numbered(tmp_path, 3)
+    output, before = tmp_path / "out.jsonl", source.read_text()
+    if how == "itself":
+        output = tmp_path / "." / "in.jsonl"
+    elif how == "symbolic":
+        output.symlink_to("in.jsonl")
+    else:
+        output.hardlink_to(source)
+
+    with pytest.raises(JobError, match="is the input itself"):
+        run(FileJob(source, output, overwrite=True), client, {})
+
+    assert source.read_text() == before
+
+
+def test_a_link_is_followed_and_locks_what_it_leads_to(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link, target = tmp_path / "out.jsonl", tmp_path / "disk" / "there.jsonl"
+    link.symlink_to(target)
+    assert parts_folder(link) == parts_folder(target)
+
+    run(FileJob(_numbered(tmp_path, 3), link), client, {})
+
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 3
+
+
+def test_what_is_no_regular_file_is_neither_read_nor_written(client: Client, tmp_path: Path) -> None:
+    full, pipe = tmp_path / "full.csv", tmp_path / "pipe.csv"
+    full.symlink_to("/dev/full")
+    os.mkfifo(pipe)
+
+    with pytest.raises(JobError, match="/dev/full: it is no regular file"):
+        run(FileJob(_numbered(tmp_path, 3), full, overwrite=True), client, {})
+    with pytest.raises(FileFormatError, match="File name too long"):
+        run(FileJob(tmp_path / f"{'x' * 300}.csv", tmp_path / "out.csv"), client, {})
+    with pytest.raises(FileFormatError, match="is no regular file, and files are read twice"):
+        run(FileJob(pipe, tmp_path / "out.csv"), client, {})
+
+
+@pytest.mark.parametrize("change", ["grows", "is replaced", "is removed"])
+def test_an_input_that_changes_ends_its_job(client: Client, tmp_path: Path, change: str) -> None:
+    job = FileJob(_numbered(tmp_path, 4100), tmp_path / "out.jsonl")
+
+    def change_once(_: Progress) -> None:
+        if change == "grows":
+            with job.input.open("a") as file:
+                file.write('{"text": "half a li')
+        elif change == "is replaced":
+            other = tmp_path / "other.jsonl"
+            other.write_text('{"text": "another"}\n')
+            other.replace(job.input)
+        else:
+            job.input.unlink()
+
+    with pytest.raises(JobError, match="was changed while it was read"):
+        run(job, client, {}, change_once)
+    assert not job.output.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"input": ["'])
+@pytest.mark.parametrize("damaged", ["job.json", "000000000000-2000.failures"])
+def test_a_damaged_folder_of_parts_is_said_and_can_be_begun_anew(
+    client: Client, tmp_path: Path, content: str, damaged: str
+) -> None:
+    job = FileJob(_numbered(tmp_path, 2100), tmp_path / "out.jsonl")
+    with pytest.raises(InterruptedError):
+        run(job, client, {}, _interrupt)
+    (parts_folder(job.output) / damaged).write_text(content)
+
+    with pytest.raises(JobError, match=f"{damaged} is missing or damaged"):
+        run(job, client, {})
+
+    run(FileJob(job.input, job.output, overwrite=True), client, {})
+    assert len(job.output.read_text().splitlines()) == 2100
+
+
+def _interrupt(_: Progress) -> None:
+    raise InterruptedError

@@ -269,3 +269,12 @@ def test_only_the_parts_of_a_classifier_are_no_candidates(models: str, candidate
         index.models.add(name=name)
 
     assert candidate_names(index) == candidates.split()
+
+
+def test_a_row_that_the_network_did_not_get_is_worth_another_try() -> None:
+    scores = np.array([[0.25, 0.75], [np.nan, np.nan]], np.float32)
+
+    with pytest.raises(ModelNotReadyError, match="row 1 is NaN, for the network did not get") as caught:
+        classifications(_response(probabilities=scores), INFO, 2)
+
+    assert caught.value.retryable

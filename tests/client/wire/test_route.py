@@ -85,6 +85,10 @@ def test_a_proxy_is_named_only_where_grpc_takes_it(monkeypatch: pytest.MonkeyPat
         ({"HTTP_PROXY": "http://p:1"}, None),  # gRPC reads them in lower case only
         ({"http_proxy": "http://p:1", "grpc_proxy": "http://q:2/"}, Proxy("grpc_proxy", "q:2")),
         ({"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8"}, None),
+        ({"http_proxy": "http://p:1", "grpc_proxy": "socks5://q:2"}, None),  # passed over, as gRPC's log says
+        ({"https_proxy": "https://p:1"}, None),
+        ({"http_proxy": "p:1"}, None),
+        ({"all_proxy": "http://p:1"}, None),
         ({"http_proxy": "http://p:1", "no_proxy": "192.168.0.0/16"}, Proxy("http_proxy", "p:1")),
         (
             {"http_proxy": "http://p:1", "no_grpc_proxy": "x", "no_proxy": "10.1.2.3"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -204,6 +205,107 @@ def test_tokenizers_that_cannot_work_are_refused(one_layer: Path, changes: dict[
         read_checkpoint(one_layer)
 
 
+def test_two_tokens_of_one_id_are_refused(one_layer: Path) -> None:
+    model = json.loads((one_layer / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    first, second, *_ = model["vocab"]
+    model["vocab"][second] = model["vocab"][first]
+    change(one_layer / "tokenizer.json", model=model)
+
+    with pytest.raises(
+        CheckpointError, match=r"tokenizer\.json: two tokens of its vocabulary have the same id"
+    ):
+        read_checkpoint(one_layer)
+
+
+def template(single: str, pair: str, ids: tuple[int, ...] = (3,), kind: int = 0) -> dict[str, Any]:
+    """A post-processor that puts texts A and B, and the special token S, in this order."""
+
+    def piece(name: str) -> dict[str, Any]:
+        return {"SpecialToken" if name == "S" else "Sequence": {"id": name, "type_id": kind}}
+
+    special = {"S": {"id": "S", "ids": list(ids), "tokens": ["S"] * len(ids)}}
+    lists = {"single": [*map(piece, single)], "pair": [*map(piece, pair)]}
+    return {"type": "TemplateProcessing", "special_tokens": special, **lists}
+
+
+def test_the_template_of_these_tests_is_a_good_one(one_layer: Path) -> None:
+    change(one_layer / "tokenizer.json", post_processor=template("SAS", "SASBS"))
+
+    assert "TemplateProcessing" in read_checkpoint(one_layer).tokenizer_json
+
+
+@pytest.mark.parametrize(
+    ("post_processor", "message"),
+    [
+        (template("SAA", "AB"), r"each text of a row once and in order, .* \[0\], found \[None, 0\]"),
+        (template("SA", "SA"), r"each text of a row once and in order, .* \[0, 1\], found \[0\]"),
+        (template("SA", "BSA"), r"each text of a row once and in order, .* \[0, 1\], found \[1, 0\]"),
+        (template("SA", "AB", ids=(10**6,)), "token ids go up to 1000000"),  # in single texts alone
+        (template("SA", "AB", kind=7), "token types go up to 7, but the model has 2 kinds"),
+    ],
+)
+def test_special_tokens_that_the_server_could_not_place_are_refused(
+    one_layer: Path, post_processor: dict[str, Any], message: str
+) -> None:
+    change(one_layer / "tokenizer.json", post_processor=post_processor)
+
+    with pytest.raises(CheckpointError, match=rf"tokenizer\.json: .*{message}"):
+        read_checkpoint(one_layer)
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_normalizers_that_swell_texts_are_refused(one_layer: Path, parts: int) -> None:
+    """Four of 1000 characters each ended the process, for the library takes the memory of a letter's."""
+    swelling = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}
+    change(one_layer / "tokenizer.json", normalizer={"type": "Sequence", "normalizers": [swelling] * parts})
+
+    with pytest.raises(CheckpointError, match=rf"normalizer: makes {1000**parts} characters of one"):
+        read_checkpoint(one_layer)
+
+
+def test_normalizers_that_put_a_character_for_another_are_taken(one_layer: Path) -> None:
+    one = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}
+    change(one_layer / "tokenizer.json", normalizer={"type": "Sequence", "normalizers": [one] * 3})
+
+    assert read_checkpoint(one_layer).max_length
+
+
+@pytest.mark.parametrize(
+    "label", ["a\0b", "\x1b[31mred", "a\tb", "a\x7fb", "x" * 1001, "a\rb", "", " \u2003"], ids=repr
+)
+def test_labels_that_no_page_or_column_can_hold_are_refused_in_few_words(one_layer: Path, label: str) -> None:
+    change(one_layer / "config.json", id2label={"0": label, "1": "good"})
+
+    with pytest.raises(CheckpointError, match=r"labels must be distinct, non-empty lines") as caught:
+        read_checkpoint(one_layer)
+
+    assert len(str(caught.value)) < 600
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("label", ["so so", "très bien", "👩\u200d🔬", "a,b", "NaN", "x" * 1000])
+def test_other_labels_are_taken_as_they_are(one_layer: Path, label: str) -> None:
+    change(one_layer / "config.json", id2label={"0": label, "1": "good"})
+
+    assert read_checkpoint(one_layer).labels == (label, "good")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 10**400])
+def test_labels_of_absurd_numbers_are_refused(one_layer: Path, number: float) -> None:
+    change(one_layer / "config.json", id2label={"0": number, "1": "good"})
+
+    with pytest.raises(CheckpointError, match=r"id2label 0: expected a text, found"):
+        read_checkpoint(one_layer)
+
+
+@pytest.mark.parametrize("keys", [("0", "2"), ("1", "2"), ("00", "1"), ("0", " 1"), ("0", "\u0661")])
+def test_label_maps_with_gaps_and_odd_keys_are_refused(one_layer: Path, keys: tuple[str, str]) -> None:
+    change(one_layer / "config.json", id2label=dict(zip(keys, "ab", strict=True)))
+
+    with pytest.raises(CheckpointError, match=r"id2label: expected the keys 0 to 1"):
+        read_checkpoint(one_layer)
+
+
 def test_padding_of_any_length_costs_nothing(one_layer: Path) -> None:
     """A text padded to 2**45 tokens would end the process: the library takes the memory at once."""
     expected = read_checkpoint(one_layer).tokenizer_json
@@ -230,6 +332,19 @@ def test_shards_with_absurd_names_are_refused(cased: Path, name: Any) -> None:
 def test_path_too_long_for_the_file_system_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="cannot be looked at: File name too long"):
         read_checkpoint(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+@pytest.mark.parametrize("kind", ["pipe", "link to a device"])
+def test_what_is_no_file_is_refused_before_it_is_waited_for(one_layer: Path, name: str, kind: str) -> None:
+    (one_layer / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(one_layer / name)
+    else:
+        (one_layer / name).symlink_to("/dev/zero")
+
+    with pytest.raises(CheckpointError, match=rf"{name}: is a pipe, a socket or a device"):
+        read_checkpoint(one_layer)
 
 
 def test_folder_in_place_of_weights_is_refused(one_layer: Path) -> None:

@@ -119,7 +119,28 @@ def test_a_row_with_a_fault_is_nan_and_changes_no_bit_of_others(
         found = logits(session, [*INNOCENT[:place], fault, *INNOCENT[place:]])
 
         assert np.isnan(found[place]).all()
-        np.testing.assert_array_equal(np.delete(found, place, axis=0), alone)
+        if all(fault):
+            np.testing.assert_array_equal(np.delete(found, place, axis=0), alone)
+        else:  # an input is empty, see the next test
+            np.testing.assert_array_equal(found[:place], alone[:place])
+            assert np.isnan(found[place:]).all()
+
+
+@pytest.mark.parametrize("empty", range(len(Row._fields)), ids=Row._fields)
+def test_what_triton_does_not_hand_over_is_not_answered(
+    session: onnxruntime.InferenceSession, alone: Any, empty: int
+) -> None:
+    """Behind an empty input of a request its C++ backends leave in place what was in the memory before."""
+    fault = THREE._replace(**{Row._fields[empty]: []})
+    earlier = row(*range(sum(len(one.ids) for one in INNOCENT[2:])), seed=9)  # a text of somebody else
+    inputs = inputs_of([*INNOCENT[:2], fault, *INNOCENT[2:]])
+    name = [*inputs][2 * empty]
+    inputs[name][-len(earlier.ids) :] = earlier[empty]
+
+    found = session.run([contract.LOGITS], inputs)[0]
+
+    np.testing.assert_array_equal(found[:2], alone[:2])
+    assert np.isnan(found[2:]).all()
 
 
 @given(data=st.data())
@@ -136,8 +157,10 @@ def test_whatever_rows_hold_the_others_answer_as_alone(
     found = logits(session, rows)
 
     assert len(found) == len(rows)
-    for one, answer in zip(rows, found, strict=True):
-        if one in INNOCENT:
+    for index, (one, answer) in enumerate(zip(rows, found, strict=True)):
+        if not all(all(before) for before in rows[: index + 1]):
+            assert np.isnan(answer).all()
+        elif one in INNOCENT:
             np.testing.assert_array_equal(answer, alone[INNOCENT.index(one)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,6 +102,35 @@ def test_wrong_shape_names_expected_and_found(one_layer: Path) -> None:
     assert (caught.value.expected, caught.value.found) == ("shape [32]", "shape [31]")
 
 
+def test_tensor_of_two_shards_is_refused(cased: Path) -> None:
+    first, second, *_ = sorted(cased.glob("*.safetensors"))
+    name = next(iter(load_file(first)))
+    save_file(load_file(second) | {name: np.zeros(3, np.float32)}, second)
+
+    with pytest.raises(
+        TensorError, match=rf"'{name}': expected each tensor in one shard, found one in {first.name}"
+    ):
+        read_checkpoint(cased)
+
+
+def test_tensor_under_its_older_name_as_well_is_refused(one_layer: Path) -> None:
+    gamma = {"bert__embeddings__LayerNorm__gamma": np.ones(32, np.float32)}
+    change_tensors(one_layer / "model.safetensors", **gamma)
+
+    with pytest.raises(TensorError, match=r"LayerNorm\.weight': expected one tensor, found one more"):
+        read_checkpoint(one_layer)
+
+
+def test_more_tensors_than_any_model_has_are_refused(one_layer: Path) -> None:
+    """Six hundred thousand took half a minute."""
+    save_file(
+        {str(index): np.zeros(0, np.float32) for index in range(10_001)}, one_layer / "model.safetensors"
+    )
+
+    with pytest.raises(CheckpointError, match="10001 tensors, expected at most 10000"):
+        read_checkpoint(one_layer)
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -152,6 +182,24 @@ def test_cut_off_weights_are_refused(one_layer: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        read_checkpoint(one_layer)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F16"])
+def test_tensor_that_stands_twice_in_a_header_is_refused(one_layer: Path, dtype: str) -> None:
+    """Of the same bytes the second entry makes other numbers, and the library takes it without a word."""
+    file = one_layer / "model.safetensors"
+    content = file.read_bytes()
+    (header_bytes,) = struct.unpack_from("<Q", content)
+    header = content[8 : 8 + header_bytes].decode().rstrip()
+    again = json.loads(header)["classifier.bias"] | {"dtype": dtype}
+    header = f'{header[:-1]}, "classifier.bias": {json.dumps(again)}}}'
+    header += " " * (-len(header) % 8)
+    file.write_bytes(struct.pack("<Q", len(header)) + header.encode() + content[8 + header_bytes :])
+
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors: .*the key 'classifier\.bias' stands twice"
+    ):
         read_checkpoint(one_layer)
 
 

@@ -243,6 +243,22 @@ def test_variable_of_an_adapter_is_refused(keras: Path) -> None:
         read_checkpoint(keras)
 
 
+def test_variable_that_stands_twice_is_refused(keras: Path) -> None:
+    with h5py.File(keras / "tf_model.h5", "r+") as file:
+        file["other/classifier/bias:0"] = np.ones(3, np.float32)
+
+    with pytest.raises(TensorError, match=r"'classifier\.bias': expected one dataset, found .* and other/"):
+        read_checkpoint(keras)
+
+
+def test_groups_within_groups_without_end_are_refused(keras: Path) -> None:
+    with h5py.File(keras / "tf_model.h5", "r+") as file:
+        file.create_group("/".join("a" * 100))
+
+    with pytest.raises(CheckpointError, match="groups are nested more than 50 deep"):
+        read_checkpoint(keras)
+
+
 def test_weights_in_other_files_are_refused(keras: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(12))

@@ -87,6 +87,23 @@ def test_a_model_of_somebody_else_s_is_not_replaced(
     assert _state(repository) == before
 
 
+def test_a_model_is_no_repository(repository: Path) -> None:
+    before = _state(repository)
+
+    with pytest.raises(RepositoryError, match=f"{repository / 'a'} is the folder of a model.*--repository"):
+        _export("b", repository / "a")
+
+    assert _state(repository) == before
+
+
+@pytest.mark.parametrize("length", [201, 250, 100_000])
+def test_a_name_that_no_folder_could_have_is_refused(tmp_path: Path, length: int) -> None:
+    with pytest.raises(RepositoryError, match=f"a name of {length} characters is too long .* at most 200"):
+        _export("a" * length, tmp_path / "repository")
+
+    assert not (tmp_path / "repository").exists()
+
+
 @pytest.mark.parametrize("kind", ["file", "link to a folder", "link to nothing"])
 def test_what_is_no_folder_is_not_replaced(repository: Path, tmp_path: Path, kind: str) -> None:
     place = repository / "b_bert"

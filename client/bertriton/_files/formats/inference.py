@@ -32,6 +32,7 @@ class _Column:
         self.kind_to_row: dict[str, int] = {}  # the first row of each
         self.least = self.most = 0  # of the whole numbers
         self.type: Any = None  # Arrow's, of lists and objects
+        self.large: Any = None  # the last list or object with whole numbers beyond floating point
 
     def see(self, value: Any, row: int) -> None:  # noqa: ANN401  # of JSON
         """Take note of a value.
@@ -84,6 +85,8 @@ class _Column:
         import pyarrow as pa  # noqa: PLC0415
 
         _require_utf8(json.dumps(value, ensure_ascii=False))
+        if _has_large(value):
+            self.large = value
         try:
             found = pa.infer_type([value])
             if self.type is None:
@@ -91,8 +94,10 @@ class _Column:
             elif found != self.type:
                 fields = [pa.schema([("x", arrow_type)]) for arrow_type in (self.type, found)]
                 self.type = pa.unify_schemas(fields, promote_options="permissive").field("x").type
+            # Arrow infers a type that some of the values have.
+            pa.array([value, self.large], self.type)
         except (pa.ArrowException, OverflowError) as exc:
-            raise ValueError(f"holds something of another type than the rows before: {exc}") from exc
+            raise ValueError(f"holds values of several types: {exc}") from exc
 
 
 class ColumnTypes:
@@ -115,8 +120,34 @@ class ColumnTypes:
                     raise FileFormatError(f"row {number}: column {name!r} {exc}: {_ADVICE}") from exc
 
     def of(self, name: str) -> Any:  # noqa: ANN401  # pyarrow is untyped
-        """The type of one column, that of text where no row has a value."""
-        return self._columns.get(name, _Column()).arrow_type()
+        """The type of one column, that of text where no row has a value.
+
+        Raises:
+            FileFormatError: it is of objects without names, which Parquet has no type for.
+        """
+        found = self._columns.get(name, _Column()).arrow_type()
+        if _is_without_names(found):
+            raise FileFormatError(
+                f"column {name!r} holds objects without names in every row, for which .parquet has no type: "
+                "use .jsonl or .csv output"
+            )
+        return found
+
+
+def _has_large(value: Any) -> bool:  # noqa: ANN401  # of JSON
+    """Whether a list or object holds a whole number to which floating point is not exact."""
+    if isinstance(value, (list, dict)):
+        return any(map(_has_large, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and abs(value) > _EXACT_MAX
+
+
+def _is_without_names(arrow_type: Any) -> bool:  # noqa: ANN401  # pyarrow is untyped
+    """Whether a type is, or holds, that of objects without any names."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    if pa.types.is_struct(arrow_type):
+        return arrow_type.num_fields == 0 or any(_is_without_names(field.type) for field in arrow_type)
+    return bool(pa.types.is_list(arrow_type)) and _is_without_names(arrow_type.value_type)
 
 
 def _require_utf8(text: str) -> None:

@@ -25,6 +25,7 @@ _MARK_TO_ENCODING: Final = {
 }
 _MAGIC_TO_COMPRESSION: Final = {
     b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
     b"\xfd7zXZ\x00": "xz",
     b"\x28\xb5\x2f\xfd": "Zstandard",
     b"PK\x03\x04": "zip",
@@ -38,7 +39,7 @@ class LineFile:
     """The lines of a file of UTF-8, or of UTF-16 or UTF-32 with a byte-order mark.
 
     Raises:
-        FileFormatError: it is compressed, or UTF-16 or UTF-32 without the mark.
+        FileFormatError: it is compressed, no text, or UTF-16 or UTF-32 without the mark.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,4 +101,19 @@ class LineFile:
             raise FileFormatError(
                 f"{self._path} looks like {found} without a byte-order mark: save it as UTF-8, or with one"
             )
+        # Of other scripts than Latin hardly a byte is zero in UTF-16, but those of a line's end.
+        if zeros and not _is_utf8(head):
+            raise FileFormatError(
+                f"{self._path} is no text, or UTF-16 without a byte-order mark (it has zero bytes, and some "
+                "that are no UTF-8): save it as UTF-8, or with a mark"
+            )
         return "utf-8", 0
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether the beginning of a file is UTF-8, whose last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < _HEAD_BYTES)
+    except UnicodeDecodeError:
+        return False
+    return True

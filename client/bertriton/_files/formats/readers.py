@@ -39,12 +39,19 @@ def opened(path: Path) -> Reader:
     """The reader for a file, chosen by its suffix.
 
     Raises:
-        FileFormatError: the file is not there, of no format known here, or has two columns of one name.
+        FileFormatError: the file is not there, of no format known here, or has two columns of one name; or it
+            is a pipe or the like, which cannot be read twice.
     """
     reader = SUFFIX_TO_READER.get(path.suffix.lower())
     if reader is None:
         raise FileFormatError(f"{path}: expected one of {', '.join(SUFFIX_TO_READER)}, found {path.suffix!r}")
     try:
+        _require_regular(path)
         return reader(path)
     except OSError as exc:
         raise FileFormatError(f"cannot read {path}: {exc.strerror or exc}") from exc
+
+
+def _require_regular(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise FileFormatError(f"{path} is no regular file, and files are read twice: save it as one first")

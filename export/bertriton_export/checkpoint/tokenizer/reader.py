@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from bertriton_export.checkpoint.length import longest_text
 from bertriton_export.checkpoint.settings import Settings, short
 from bertriton_export.checkpoint.tokenizer.bpe import PREFIX_SPACE
+from bertriton_export.checkpoint.tokenizer.checks import checked, refuse_growth
 from bertriton_export.checkpoint.tokenizer.classes import (
     CLASSES_WITHOUT_JSON,
     MODEL_TYPE_TO_CLASS,
@@ -131,7 +132,7 @@ class TokenizerReader:
         file = self.sources.config.file if asked is None else settings.file
         return longest_text(file, config, tokenizer, asked, key)
 
-    def read(self, vocab_size: int) -> Tokenizer:
+    def read(self, config: BertConfig) -> Tokenizer:
         """Read tokenizer.json, or build the same from the files of the class.
 
         Raises:
@@ -146,11 +147,11 @@ class TokenizerReader:
         if self._is_saved:
             file = sources.folder / TOKENIZER_FILE
             tokenizer, defaults = _saved(sources, kind), kind.saved_defaults
-            self.left_out[:] = add_tokens(tokenizer, read_tokens(sources, defaults), vocab_size, file)
+            self.left_out[:] = add_tokens(tokenizer, read_tokens(sources, defaults), config.vocab_size, file)
         else:
             file = self._first_file()
-            tokenizer = self._built(vocab_size)
-        return checked(tokenizer, file, vocab_size)
+            tokenizer = self._built(config.vocab_size)
+        return checked(tokenizer, file, config)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -186,7 +187,7 @@ class TokenizerReader:
 
 
 def wordpiece_tokenizer(
-    vocabulary: dict[str, int], settings: dict[str, Any], source: Path, vocab_size: int
+    vocabulary: dict[str, int], settings: dict[str, Any], source: Path, config: BertConfig
 ) -> Tokenizer:
     """Make BERT's tokenizer from a vocabulary, with settings as in `tokenizer_config.json`.
 
@@ -196,8 +197,8 @@ def wordpiece_tokenizer(
     kind, given = TOKENIZERS["BertTokenizer"], Settings(source, settings)
     tokens = read_tokens(Sources(source, given), kind.built_defaults)
     tokenizer = wordpiece_of(source, vocabulary, given, tokens)
-    _finish(tokenizer, kind, tokens, vocab_size, source)
-    return checked(tokenizer, source, vocab_size)
+    _finish(tokenizer, kind, tokens, config.vocab_size, source)
+    return checked(tokenizer, source, config)
 
 
 def _finish(
@@ -208,27 +209,6 @@ def _finish(
         left_out = add_tokens(tokenizer, tokens, vocab_size, file)
         kind.frame.put_around(tokenizer, tokens)
     return left_out
-
-
-def checked(tokenizer: Tokenizer, file: Path, vocab_size: int) -> Tokenizer:
-    """The tokenizer, if it gives tokens that there are embeddings for.
-
-    Raises:
-        CheckpointError: it does not.
-    """
-    with library_errors(file):
-        tokens = tokenizer.encode("a", add_special_tokens=False).ids
-        pair = tokenizer.encode(
-            "a", "a"
-        ).ids  # with the ids of special tokens, which the vocabulary need not have
-        largest_id = max([*tokenizer.get_vocab(with_added_tokens=True).values(), *pair], default=0)
-    if not tokens:
-        raise CheckpointError(file, "it gives no token for 'a': is its vocabulary whole?")
-    if largest_id >= vocab_size:
-        raise CheckpointError(
-            file, f"token ids go up to {largest_id}, but the model has embeddings for {vocab_size}"
-        )
-    return tokenizer
 
 
 def _saved(sources: Sources, kind: TokenizerClass) -> Tokenizer:
@@ -242,5 +222,6 @@ def _saved(sources: Sources, kind: TokenizerClass) -> Tokenizer:
         pre_tokenizer["add_prefix_space"] = settings.flag(PREFIX_SPACE, default=False)
     # The server cuts texts itself, since it has to say that it did; and padding may be of any length.
     document |= {"truncation": None, "padding": None}
+    refuse_growth(normalizer, file)
     with library_errors(file):
         return Tokenizer.from_str(json.dumps(document))

@@ -87,7 +87,7 @@ def read_sparknlp(path: Path, labels: Sequence[str] | None = None) -> Checkpoint
     config = config_from_shapes(tensors, facts, file)
     vocabulary_file, vocabulary = _read_field(tree, "vocabulary")
     tokenizer = wordpiece_tokenizer(
-        vocabulary, {"do_lower_case": not settings["caseSensitive"]}, vocabulary_file, config.vocab_size
+        vocabulary, {"do_lower_case": not settings["caseSensitive"]}, vocabulary_file, config
     )
     return Checkpoint(
         path=path,

@@ -56,7 +56,7 @@ def read_saved_model(folder: Path, labels: Sequence[str] | None = None) -> Check
     config = config_from_shapes(tensors, facts, folder / VARIABLES)
     assets = folder / ASSETS
     reader = TokenizerReader(Sources(assets if (assets / "vocab.txt").exists() else folder))
-    tokenizer = reader.read(config.vocab_size)
+    tokenizer = reader.read(config)
     max_length = longest_text(folder / GRAPH_FILE, config, tokenizer)
     return Checkpoint(
         path=folder,
