@@ -180,6 +180,10 @@ def _refuse_unsupported(config: Settings, architecture: Architecture) -> None:
         raise UnsupportedModelError(f"{config.file}: is_decoder is set; attention would be causal")
 
 
+def _epsilon(architecture: Architecture, settings: Settings) -> float:
+    return architecture.fixed_epsilon or settings.epsilon("layer_norm_eps", DEFAULT_LAYER_NORM_EPS)
+
+
 def read_bert_config(
     settings: Settings,
     architecture: Architecture,
@@ -216,8 +220,7 @@ def read_bert_config(
         type_vocab_size=size("type_vocab_size", DEFAULT_TYPE_VOCAB_SIZE)
         if architecture.has_token_types
         else 0,
-        layer_norm_eps=architecture.fixed_epsilon
-        or settings.epsilon("layer_norm_eps", DEFAULT_LAYER_NORM_EPS),
+        layer_norm_eps=_epsilon(architecture, settings),
         activation=HIDDEN_ACT_TO_ACTIVATION[
             settings.text(architecture.keys.get("hidden_act", "hidden_act")) or ""
         ],
