@@ -241,7 +241,7 @@ def _saved(sources: Sources, kind: TokenizerClass) -> Tokenizer:
     normalizer, pre_tokenizer = (sections.section(part) for part in ("normalizer", "pre_tokenizer"))
     if normalizer.get("type") == "BertNormalizer":
         normalizer |= {key: settings.flag(*setting) for key, setting in kind.normalizer.items()}
-    if pre_tokenizer.get("type") == "ByteLevel":
+    if kind.sets_prefix_space and pre_tokenizer.get("type") == "ByteLevel":
         pre_tokenizer["add_prefix_space"] = settings.flag(PREFIX_SPACE, default=False)
     for part in _parts(normalizer):
         if part.get("type") == "Precompiled" and not _has_whole_charsmap(part):
