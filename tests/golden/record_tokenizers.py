@@ -3,7 +3,7 @@
 Run by hand, in an environment of its own, from the project's folder:
 
     python3 -m venv .venv-tokenizers
-    .venv-tokenizers/bin/pip install transformers==4.57.6 sentencepiece==0.2.1 protobuf sacremoses
+    .venv-tokenizers/bin/pip install transformers==4.57.6 sentencepiece==0.2.3 protobuf sacremoses
     .venv-tokenizers/bin/python tests/golden/record_tokenizers.py
 
 It makes tests/data/tokenizers/: vocabularies learned from the sample reviews, which stay as they are once

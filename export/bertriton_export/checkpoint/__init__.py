@@ -19,7 +19,7 @@ from bertriton_export.checkpoint.json_file import parse_json, read_json
 from bertriton_export.checkpoint.length import longest_text
 from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
-from bertriton_export.checkpoint.small_file import read_small_file, read_text_file, refuse_lfs_pointer
+from bertriton_export.checkpoint.small_file import refuse_lfs_pointer
 from bertriton_export.checkpoint.tokenizer import (
     FOLLOWED,
     MODEL_TYPE_TO_CLASS,
@@ -66,8 +66,6 @@ __all__ = [
     "parse_json",
     "read_bert_config",
     "read_json",
-    "read_small_file",
-    "read_text_file",
     "read_truncation",
     "refuse_lfs_pointer",
     "short",

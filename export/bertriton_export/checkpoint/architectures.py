@@ -43,7 +43,7 @@ class Architecture:
     # BERT's key in config.json -> the own one.
     keys: Mapping[str, str] = field(default_factory=dict)
     head_activation: str = "tanh"
-    layer_norm_eps: float | None = None  # where Transformers reads none from config.json
+    fixed_epsilon: float | None = None  # of LayerNorm, where Transformers reads none from config.json
     has_token_types: bool = True
     counts_from_padding: bool = False
     projects_embeddings: bool = False
@@ -86,7 +86,7 @@ _DISTILBERT: Final = Architecture(
         "hidden_act": "activation",
     },
     head_activation="relu",
-    layer_norm_eps=DEFAULT_LAYER_NORM_EPS,
+    fixed_epsilon=DEFAULT_LAYER_NORM_EPS,
     has_token_types=False,
 )
 
@@ -180,6 +180,10 @@ def _refuse_unsupported(config: Settings, architecture: Architecture) -> None:
         raise UnsupportedModelError(f"{config.file}: is_decoder is set; attention would be causal")
 
 
+def _epsilon(architecture: Architecture, settings: Settings) -> float:
+    return architecture.fixed_epsilon or settings.epsilon("layer_norm_eps", DEFAULT_LAYER_NORM_EPS)
+
+
 def read_bert_config(
     settings: Settings,
     architecture: Architecture,
@@ -216,8 +220,7 @@ def read_bert_config(
         type_vocab_size=size("type_vocab_size", DEFAULT_TYPE_VOCAB_SIZE)
         if architecture.has_token_types
         else 0,
-        layer_norm_eps=architecture.layer_norm_eps
-        or settings.epsilon("layer_norm_eps", DEFAULT_LAYER_NORM_EPS),
+        layer_norm_eps=_epsilon(architecture, settings),
         activation=HIDDEN_ACT_TO_ACTIVATION[
             settings.text(architecture.keys.get("hidden_act", "hidden_act")) or ""
         ],

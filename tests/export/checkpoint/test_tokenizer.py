@@ -136,3 +136,20 @@ def test_token_types_are_read_where_the_tokenizer_gives_them(copy_of: Any) -> No
     assert not read_checkpoint(folder).config.reads_token_types
     set_setting(folder, model_input_names=None, tokenizer_class="RobertaTokenizer")
     assert not read_checkpoint(folder).config.reads_token_types
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_class", "adds_space"), [("TokenizersBackend", True), ("PreTrainedTokenizerFast", False)]
+)
+def test_a_space_before_the_text_is_added_as_the_version_does_that_writes_the_class(
+    copy_of: Any, tokenizer_class: str, *, adds_space: bool
+) -> None:
+    """Transformers 5 takes it from tokenizer.json, 4.57 from the settings, where silence is no."""
+    folder = copy_of("roberta-regression")
+    file = folder / "tokenizer.json"
+    document = json.loads(file.read_text("utf-8"))
+    document["pre_tokenizer"]["add_prefix_space"] = True
+    file.write_text(json.dumps(document))
+    set_setting(folder, tokenizer_class=tokenizer_class, add_prefix_space=False)
+
+    assert (ids(folder, "film") == ids(folder, " film")) == adds_space

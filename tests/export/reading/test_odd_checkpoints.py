@@ -195,3 +195,16 @@ def test_token_types_are_those_of_the_version_that_saved_the_model(
     folder = changed("bert-single", "config.json", transformers_version=version)
 
     assert read_checkpoint(folder).config.reads_token_types == expected
+
+
+@pytest.mark.parametrize("charsmap", ["AAAAAA==", "no base64", 7, "", None])
+def test_a_damaged_character_map_of_tokenizer_json_is_refused(
+    changed: Callable[..., Path], charsmap: Any
+) -> None:
+    """The library would panic on a text that the map is followed for."""
+    step = {"type": "Precompiled", "precompiled_charsmap": charsmap}
+    normalizer = {"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [step]}]}
+    folder = changed("xlm-roberta-single", "tokenizer.json", normalizer=normalizer)
+
+    with pytest.raises(CheckpointError, match="the character map of its normaliser is damaged"):
+        read_checkpoint(folder)

@@ -91,6 +91,8 @@ class TokenizerClass:
     built_flags: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
     # Settings that overrule a BertNormalizer of tokenizer.json.
     normalizer: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    # Whether add_prefix_space of tokenizer_config.json, or its silence, overrules tokenizer.json.
+    sets_prefix_space: bool = True
     # Whether the model is told which text of a pair a token is of: by Transformers 4, and from 5 on.
     token_types: tuple[bool, bool] = (True, True)
 
@@ -233,7 +235,9 @@ _ALL: Final = (
         token_types=_TYPES_OF_4,
     ),
     TokenizerClass("PreTrainedTokenizer", "`tokenizer.json`, as it is", token_types=_TYPES_OF_4),
-    TokenizerClass("TokenizersBackend", "`tokenizer.json`, as it is", token_types=_NO_TYPES),
+    TokenizerClass(  # which only Transformers 5 writes, so that it is followed
+        "TokenizersBackend", "`tokenizer.json`, as it is", sets_prefix_space=False, token_types=_NO_TYPES
+    ),
 )
 TOKENIZERS: Final = {tokenizer.name: tokenizer for tokenizer in _ALL}
 

@@ -6,6 +6,7 @@ it. It takes tokenizer.json as it is, but for a few settings that its classes se
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from tokenizers import Tokenizer
 from bertriton_export.checkpoint.length import longest_text
 from bertriton_export.checkpoint.settings import Settings, short
 from bertriton_export.checkpoint.tokenizer.bpe import PREFIX_SPACE
+from bertriton_export.checkpoint.tokenizer.charsmap import is_whole_charsmap
 from bertriton_export.checkpoint.tokenizer.checks import checked, refuse_growth
 from bertriton_export.checkpoint.tokenizer.classes import (
     CLASSES_WITHOUT_JSON,
@@ -36,6 +38,7 @@ from bertriton_export.checkpoint.tokenizer.wordpiece import wordpiece_of
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from bertriton_export.checkpoint.dimensions import BertConfig
@@ -218,10 +221,28 @@ def _saved(sources: Sources, kind: TokenizerClass) -> Tokenizer:
     normalizer, pre_tokenizer = (sections.section(part) for part in ("normalizer", "pre_tokenizer"))
     if normalizer.get("type") == "BertNormalizer":
         normalizer |= {key: settings.flag(*setting) for key, setting in kind.normalizer.items()}
-    if pre_tokenizer.get("type") == "ByteLevel":
+    if kind.sets_prefix_space and pre_tokenizer.get("type") == "ByteLevel":
         pre_tokenizer["add_prefix_space"] = settings.flag(PREFIX_SPACE, default=False)
+    for part in _parts(normalizer):
+        if part.get("type") == "Precompiled" and not _has_whole_charsmap(part):
+            raise CheckpointError(file, "the character map of its normaliser is damaged")
     # The server cuts texts itself, since it has to say that it did; and padding may be of any length.
     document |= {"truncation": None, "padding": None}
     refuse_growth(normalizer, file)
     with library_errors(file):
         return Tokenizer.from_str(json.dumps(document))
+
+
+def _parts(normalizer: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 (JSON)
+    if isinstance(normalizer, dict):
+        yield normalizer
+        inner = normalizer.get("normalizers")
+        for part in inner if isinstance(inner, list) else ():
+            yield from _parts(part)
+
+
+def _has_whole_charsmap(part: dict[str, Any]) -> bool:
+    try:
+        return is_whole_charsmap(base64.b64decode(part.get("precompiled_charsmap") or "", validate=True))
+    except (TypeError, ValueError):
+        return False

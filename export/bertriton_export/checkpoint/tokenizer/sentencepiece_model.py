@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bertriton_export.checkpoint.small_file import read_small_file
+from bertriton_export.checkpoint.tokenizer.charsmap import is_whole_charsmap
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
 from bertriton_export.messages import Messages
 
@@ -67,13 +68,16 @@ def read_sentencepiece(file: Path) -> SentencePieceModel:
         )
     if not 0 <= trained.unk_id < len(pieces):
         raise CheckpointError(file, f"unk_id {trained.unk_id} is not the id of one of {len(pieces)} pieces")
+    charsmap = model.normalizer_spec.precompiled_charsmap
+    if charsmap and not is_whole_charsmap(charsmap):
+        raise CheckpointError(file, "the character map of its normaliser is damaged")
     return SentencePieceModel(
         file,
         tuple((piece.piece, piece.score) for piece in pieces),
         is_bpe=_MODEL_TYPES[trained.model_type] == _BPE,
         unk_id=trained.unk_id,
         unk_piece=trained.unk_piece or _UNKNOWN_PIECE,
-        charsmap=model.normalizer_spec.precompiled_charsmap,
+        charsmap=charsmap,
         named=tuple(
             (piece.piece, piece.type == _CONTROL)
             for piece in pieces
