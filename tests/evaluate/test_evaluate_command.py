@@ -76,6 +76,7 @@ def test_figures_are_those_of_the_clients_own_answers(
     assert (found["speed"]["texts"], found["speed"]["tokens"]) == (len(reviews), read)
     assert found["speed"]["tokens_per_s"] == pytest.approx(read / found["speed"]["seconds"])
     assert (found["model"], found["failed"], found["comparison"]) == ("imdb", 0, None)
+    assert found["options"] == {"truncation": "head_tail"}  # the model's own, since none was asked for
     # Nothing is left in the cache once the figures are there.
     assert list((tmp_path / "cache").rglob("*.*")) == []
 

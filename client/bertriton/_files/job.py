@@ -286,5 +286,10 @@ def description(job: FileJob, info: ClassifierInfo, options: CallOptions) -> dic
         "columns": [job.text_column, job.pair_column, job.prefix, job.all_scores],
         "model": [info.name, info.fingerprint, job.server],
         "added": [_LAYOUT, *AddedColumns(job.prefix, info, all_scores=job.all_scores).names],
-        "options": {key: value for key, value in sorted(options.items()) if key in _ANSWER_OPTIONS},
+        "options": {
+            # As JSON has them, in which a later run finds them.
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in sorted(options.items())
+            if key in _ANSWER_OPTIONS
+        },
     }

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from bertriton import Client, cli
+from bertriton import ClassifierInfo, Client, cli
+from bertriton._files import FileJob, description
+from bertriton.contract import SINGLE_LABEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +78,17 @@ def test_a_file_gets_the_candidates_as_columns(golden_server: LocalServer, tmp_p
         scores = {name: float(row[f"predicted_score_{name}"]) for name in CANDIDATES}
         assert row["predicted_label"] == max(scores, key=lambda name: scores[name])
         assert sum(scores.values()) == pytest.approx(1)
+
+
+def test_a_later_run_knows_the_candidates_of_an_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("a text\n", encoding="utf-8")
+    job = FileJob(tmp_path / "texts.txt", tmp_path / "answers.csv")
+    info = ClassifierInfo("nli", ("ENTAILMENT", "OTHER"), SINGLE_LABEL, 64, 8, "5e0c", "0" * 16)
+
+    found = description(job, info, {"candidate_labels": CANDIDATES})
+
+    assert json.loads(json.dumps(found)) == found
+    assert found != description(job, info, {"candidate_labels": CANDIDATES[:1]})
 
 
 def test_rerank_prints_the_best_document_first(golden_server: LocalServer) -> None:
