@@ -119,11 +119,27 @@ def test_a_fast_network_may_have_more_before_it(controlled: Any, flow_control: A
 def test_where_nothing_is_known_nothing_is_kept_back(controlled: Any, flow_control: Any) -> None:
     flow = controlled(lambda: None)
 
+    flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
+    until(lambda: not flow.is_known)
     for _ in range(100):
         flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
-    until(lambda: flow.room() > 0)
 
-    assert flow.window == flow_control.NO_LIMIT_TOKENS
+    assert flow.room() > 0
+
+
+def test_a_batch_that_leaves_the_queue_whole_is_no_speed(controlled: Any, flow_control: Any) -> None:
+    flow = controlled(lambda: 0)
+    flow.stop()
+    flow.thread.join()
+
+    for _ in range(20):  # a batch of 8,000 tokens a second, seen in one of twenty looks
+        for look in range(20):
+            if look == 10:
+                flow.hand_on(8000)
+            flow.looked_s = time.monotonic() - flow_control.LOOK_INTERVAL_S
+            flow.note(0, flow.handed_on)
+
+    assert flow.window == flow_control.MIN_WINDOW_TOKENS
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ WINDOW_S = 0.25  # what waits in the network's queue is computed even if its dea
 REQUEST_TOKENS = 32  # a request takes as much time besides as about so many tokens
 LOOK_INTERVAL_S = 0.05
 MAX_LOOKING_SHARE = 0.05  # of the time; with many models there are many metrics
-RETRY_INTERVAL_S = 5.0  # where there are none
-NO_LIMIT_TOKENS = 2**31
+SMOOTHING_S = 0.5  # over which speed is averaged, since batches leave the queue whole
+RETRY_INTERVAL_S = 5.0  # where there are no metrics
 
 
 class FlowControl:
@@ -38,7 +38,9 @@ class FlowControl:
         self.tokens = 0  # of all of those
         self.handed_on = 0  # requests since the start
         self.looked_s = time.monotonic()
+        self.speed = 0.0  # tokens per second
         self.window = MIN_WINDOW_TOKENS
+        self.is_known = True  # how much waits
         self.is_stopping = False
         self.changed = Condition()  # also for those who wait for room
         self.thread = Thread(target=self.serve, daemon=True)
@@ -46,7 +48,7 @@ class FlowControl:
 
     def room(self) -> int:
         """Tokens that may be handed on; 0 or less where others must be done first."""
-        return self.window if self.is_stopping else self.window - self.tokens
+        return self.window - (0 if self.is_stopping or not self.is_known else self.tokens)
 
     def hand_on(self, tokens: int) -> None:
         """Count a request of so many tokens, padding included, that goes to the network."""
@@ -60,7 +62,7 @@ class FlowControl:
         """See what is done, whenever half of the window is full."""
         while True:
             with self.changed:
-                self.changed.wait_for(lambda: self.is_stopping or self.room() <= self.window / 2)
+                self.changed.wait_for(lambda: self.is_stopping or self.tokens >= self.window / 2)
                 if self.is_stopping:
                     return
                 handed_on, started_s = self.handed_on, time.monotonic()
@@ -80,12 +82,13 @@ class FlowControl:
         the way either.
         """
         with self.changed:
-            is_known = pending is not None
+            self.is_known = pending is not None
             waiting = (pending or 0) + self.handed_on - handed_on
             done = sum(self.waiting.popleft() for _ in range(len(self.waiting) - waiting))
             now_s = time.monotonic()
-            speed = done / max(now_s - self.looked_s, LOOK_INTERVAL_S)
-            self.window = max(MIN_WINDOW_TOKENS, int(speed * WINDOW_S)) if is_known else NO_LIMIT_TOKENS
+            took_s = max(now_s - self.looked_s, LOOK_INTERVAL_S)
+            self.speed += min(1, took_s / SMOOTHING_S) * (done / took_s - self.speed)
+            self.window = max(MIN_WINDOW_TOKENS, int(self.speed * WINDOW_S))
             self.tokens, self.looked_s = self.tokens - done, now_s
             self.changed.notify_all()
 
