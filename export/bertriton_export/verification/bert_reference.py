@@ -5,7 +5,7 @@ Devlin et al. 2019, https://arxiv.org/abs/1810.04805.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from bertriton_export.verification.float64 import (
     layer_norm,
     linear,
 )
+
+WORDS: Final = "embeddings.word_embeddings.weight"
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
 def bert_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
     """Logits [texts, labels] of tokenised texts."""
     config = checkpoint.config
-    embeddings = Part(checkpoint.weights, "bert.")
-    states = [_embeddings(embeddings, config, encoding) for encoding in encodings]  # (L, H) each
+    part = Part(checkpoint.weights, "bert.")
+    words = part.rows(WORDS, [encoding.ids for encoding in encodings])  # (L, H) each
+    states = [_embeddings(part, config, *text) for text in zip(words, encodings, strict=True)]  # (L, H) each
     for index in range(config.num_hidden_layers):
         layer = Part(checkpoint.weights, f"bert.encoder.layer.{index}.")
         states = [_layer(layer, config, state) for state in states]
@@ -53,9 +56,8 @@ def behind_attention(part: Part, config: BertConfig, context: Array, hidden: Arr
     return layer_norm(part, "output.LayerNorm", narrow + hidden, config.layer_norm_eps)
 
 
-def _embeddings(part: Part, config: BertConfig, encoding: Encoding) -> Array:
-    hidden = part.rows("embeddings.word_embeddings.weight", encoding.ids)  # (L, H)
-    hidden += part.rows("embeddings.position_embeddings.weight", _places(encoding.ids, config))
+def _embeddings(part: Part, config: BertConfig, words: Array, encoding: Encoding) -> Array:
+    hidden = words + part["embeddings.position_embeddings.weight"][_places(encoding.ids, config)]
     if config.type_vocab_size:
         kinds = encoding.type_ids if config.has_segments else [0] * len(encoding.ids)
         hidden += part["embeddings.token_type_embeddings.weight"][kinds]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertriton_export.checkpoint import CONTENT_TO_POSITION, POSITION_TO_CONTENT, DebertaConfig
-from bertriton_export.verification.bert_reference import behind_attention, head_logits
+from bertriton_export.verification.bert_reference import WORDS, behind_attention, head_logits
 from bertriton_export.verification.float64 import ACTIVATIONS, Part, attention, layer_norm, linear
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def deberta_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Arr
     if not isinstance(config, DebertaConfig):
         raise TypeError(f"expected a DeBERTa, found {type(config).__name__}")
     whole = Part(checkpoint.weights, "bert.")
-    embedded = [_embeddings(whole, config, encoding) for encoding in encodings]  # (L, H) each
+    words = whole.rows(WORDS, [encoding.ids for encoding in encodings])  # (L, E) each
+    embedded = [_embeddings(whole, config, *text) for text in zip(words, encodings, strict=True)]  # (L, H)
     distances = _embedded_distances(whole, config)
     states = embedded
     for index in range(config.num_hidden_layers):
@@ -47,14 +48,13 @@ def deberta_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Arr
     return head_logits(Part(checkpoint.weights, ""), config, states)
 
 
-def _embeddings(part: Part, config: DebertaConfig, encoding: Encoding) -> Array:
-    length = len(encoding.ids)
-    hidden = part.rows("embeddings.word_embeddings.weight", encoding.ids)  # (L, E)
+def _embeddings(part: Part, config: DebertaConfig, words: Array, encoding: Encoding) -> Array:
+    length, hidden = len(words), words
     if config.has_positions:
-        hidden += part["embeddings.position_embeddings.weight"][:length]
+        hidden = hidden + part["embeddings.position_embeddings.weight"][:length]
     if config.type_vocab_size:
         kinds = encoding.type_ids if config.has_segments else [0] * length
-        hidden += part["embeddings.token_type_embeddings.weight"][kinds]
+        hidden = hidden + part["embeddings.token_type_embeddings.weight"][kinds]
     if config.embedding_size:
         hidden = hidden @ part["embeddings.embed_proj.weight"].T
     return layer_norm(part, "embeddings.LayerNorm", hidden, config.layer_norm_eps)
@@ -92,22 +92,24 @@ def _layer(part: Part, config: DebertaConfig, hidden: Array, kind_to_projected: 
 
 def _of_distances(
     config: DebertaConfig, query: Array, key: Array, kind_to_projected: dict[str, Array]
-) -> Callable[[int, slice], Array]:
-    """What a head's scores get from distances, for a block of queries."""
-    places, size, span = np.arange(len(query)), config.head_size, config.span
+) -> Callable[[slice], Callable[[slice], Array]]:
+    """What scores get from distances, for a block of queries and then for a head's columns."""
+    places, span = np.arange(len(query)), config.span
+    pos_key, pos_query = (kind_to_projected.get(kind) for kind in (CONTENT_TO_POSITION, POSITION_TO_CONTENT))
 
-    def added(head: int, rows: slice) -> Array:
-        own = slice(head * size, (head + 1) * size)
+    def added(rows: slice) -> Callable[[slice], Array]:
         bucket = _bucket(config, places[rows, None] - places)  # (B, L), of query from key
         row = np.clip(bucket + span, 0, 2 * span - 1)
-        total = np.zeros(bucket.shape)
-        if CONTENT_TO_POSITION in kind_to_projected:
-            of_queries = query[rows, own] @ kind_to_projected[CONTENT_TO_POSITION][:, own].T  # (B, 2S)
-            total += np.take_along_axis(of_queries, row, axis=1)
-        if POSITION_TO_CONTENT in kind_to_projected:
-            of_keys = key[:, own] @ kind_to_projected[POSITION_TO_CONTENT][:, own].T  # (L, 2S)
-            total += of_keys[places, row]
-        return total
+
+        def of_head(own: slice) -> Array:
+            total = np.zeros(row.shape)
+            if pos_key is not None:
+                total += np.take_along_axis(query[rows, own] @ pos_key[:, own].T, row, axis=1)
+            if pos_query is not None:
+                total += (key[:, own] @ pos_query[:, own].T)[places, row]
+            return total
+
+        return of_head
 
     return added
 

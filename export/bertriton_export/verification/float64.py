@@ -38,9 +38,10 @@ class Part:
             self._converted[name] = self._weights[self._prefix + name].astype(np.float64)
         return self._converted[name]
 
-    def rows(self, name: str, index: Sequence[int]) -> Array:
-        """Some rows of a table, which is not converted as a whole: the words' are many."""
-        return self._weights[self._prefix + name][index].astype(np.float64)
+    def rows(self, name: str, indexes: Sequence[Sequence[int]]) -> list[Array]:
+        """Some rows of a table for each text, which is not converted as a whole: there are many words."""
+        table = self._weights[self._prefix + name]
+        return [table[index].astype(np.float64) for index in indexes]
 
 
 def linear(part: Part, name: str, hidden: Array) -> Array:
@@ -68,7 +69,7 @@ def attention(
     value: Array,
     heads: int,
     *,
-    added: Callable[[int, slice], Array] | None = None,
+    added: Callable[[slice], Callable[[slice], Array]] | None = None,
     parts: int = 1,
 ) -> Array:
     """Contexts [L, H] of one text whose tokens all attend to each other (https://arxiv.org/abs/1706.03762).
@@ -78,18 +79,19 @@ def attention(
         key: see there.
         value: see there.
         heads: that these are cut into.
-        added: gives what is added to a head's scores before they are scaled, [queries, L], for a block of
-            queries.
+        added: gives for a block of queries what gives for a head's columns of query and key what is added to
+            its scores before they are scaled, [queries, L].
         parts: that a score is the sum of; it is divided by the square root of so many head sizes.
     """
     size = query.shape[1] // heads
     context = np.empty_like(query)
-    for head in range(heads):
-        own = slice(head * size, (head + 1) * size)
-        for rows in blocks(len(query), len(key)):
+    for rows in blocks(len(query), len(key)):
+        added_of_head = added(rows) if added else None
+        for head in range(heads):
+            own = slice(head * size, (head + 1) * size)
             scores = query[rows, own] @ key[:, own].T  # (B, L)
-            if added:
-                scores += added(head, rows)
+            if added_of_head:
+                scores += added_of_head(own)
             context[rows, own] = softmax(scores / np.sqrt(size * parts), axis=-1) @ value[:, own]
     return context
 
