@@ -12,6 +12,7 @@ from bertriton_export.network.bert import (
     output_fingerprint,
     position_table,
 )
+from bertriton_export.network.distances import columns, distance_table
 from bertriton_export.network.families import ONNX_FILE, write_bert_graph
 from bertriton_export.network.graph_builder import OPSET, GraphBuilder, WeightFile
 from bertriton_export.network.int8_linear import (
@@ -38,6 +39,8 @@ __all__ = [
     "LoopAttention",
     "PackedAttention",
     "WeightFile",
+    "columns",
+    "distance_table",
     "encoder_linears",
     "is_after_activation",
     "output_fingerprint",

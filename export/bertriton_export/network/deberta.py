@@ -46,8 +46,8 @@ class DisentangledAttention(LoopAttention):
         self._scale = 1 / np.sqrt(config.score_parts * config.head_size)
         if config.pos_att_type and config.is_relative:
             with g.scope("distances"):
-                self._columns = g.weight("distances.columns", columns(config))  # (2P - 1)
-                self._counts = g.weight("distances.counts", column_counts(config))  # (P + 1)
+                self._columns = g.constant(columns(config).tolist(), np.int32)  # (2P - 1)
+                self._counts = g.constant(column_counts(config).tolist())  # (P + 1)
                 self._index = self._index_of_longest(windows)
 
     def _index_of_longest(self, windows: Windows) -> str:
