@@ -13,7 +13,7 @@ from bertriton_export.network.bert import (
     position_table,
 )
 from bertriton_export.network.distances import columns, distance_table
-from bertriton_export.network.families import ONNX_FILE, write_bert_graph
+from bertriton_export.network.families import ONNX_FILE, takes_attention, write_bert_graph
 from bertriton_export.network.graph_builder import OPSET, GraphBuilder, WeightFile
 from bertriton_export.network.int8_linear import (
     FULL_WEIGHT_LEVELS,
@@ -46,6 +46,7 @@ __all__ = [
     "output_fingerprint",
     "position_table",
     "quantise_weight",
+    "takes_attention",
     "to_float",
     "write_bert_graph",
 ]

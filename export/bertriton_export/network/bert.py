@@ -14,7 +14,7 @@ The classifier reads the first token of each window, so the last layer computes 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 import numpy as np
 from onnx import ModelProto, TensorProto
@@ -121,6 +121,8 @@ def _row_count(g: GraphBuilder, logits: str) -> str:
 
 class BertGraph:
     """One method a block, named as in the checkpoint, in the order of computation."""
+
+    takes_attention: ClassVar = True  # `GraphOptions.attention`; or it has the same on every machine
 
     def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:
         self._config = checkpoint.config

@@ -140,6 +140,7 @@ class DisentangledAttention(LoopAttention):
 class DebertaGraph(BertGraph):
     """One method a block, where it differs from BERT's."""
 
+    takes_attention = False
     _config: DebertaConfig
 
     def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:

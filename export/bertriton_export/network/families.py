@@ -26,6 +26,11 @@ CONFIG_TO_GRAPH: Final[dict[type[BertConfig], type[BertGraph]]] = {
 }
 
 
+def takes_attention(config: BertConfig) -> bool:
+    """Whether a graph's attention is the one that `GraphOptions` ask for."""
+    return CONFIG_TO_GRAPH[type(config)].takes_attention
+
+
 def write_bert_graph(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
     """Write the graph of a checkpoint's family and its weights into a folder and return the graph's file."""
     file = folder / ONNX_FILE
