@@ -98,8 +98,8 @@ def _of_distances(
     pos_key, pos_query = (kind_to_projected.get(kind) for kind in (CONTENT_TO_POSITION, POSITION_TO_CONTENT))
 
     def added(rows: slice) -> Callable[[slice], Array]:
-        bucket = _bucket(config, places[rows, None] - places)  # (B, L), of query from key
-        row = np.clip(bucket + span, 0, 2 * span - 1)
+        of_pairs = bucket(config, places[rows, None] - places)  # (B, L), of queries from keys
+        row = np.clip(of_pairs + span, 0, 2 * span - 1)
 
         def of_head(own: slice) -> Array:
             total = np.zeros(row.shape)
@@ -114,7 +114,7 @@ def _of_distances(
     return added
 
 
-def _bucket(config: DebertaConfig, distance: NDArray[np.int64]) -> NDArray[np.int64]:
+def bucket(config: DebertaConfig, distance: NDArray[np.int64]) -> NDArray[np.int64]:
     """The bucket of each distance: its own if it is near, one by its logarithm if it is far.
 
     Logarithms are of single precision in the definition, which decides where a far bucket ends.
