@@ -30,6 +30,9 @@ DEFAULT_LAYER_NORM_EPS: Final = 1e-7
 DEFAULT_HEAD_ACT: Final = "gelu"
 DEFAULT_CONV_ACT: Final = "tanh"
 
+# No table need hold so many, so nothing else would contradict a larger number. Known models have 512 to 2,048.
+MAX_POSITIONS: Final = 2**16
+
 # In the head and in the convolution.
 _ACT_TO_ACTIVATION: Final = {**HIDDEN_ACT_TO_ACTIVATION, "tanh": "tanh"}
 
@@ -116,6 +119,10 @@ class DebertaConfig(BertConfig):
 
 
 def _refuse_unsupported(settings: Settings, hidden: int) -> None:
+    if (positions := settings.size("max_position_embeddings")) > MAX_POSITIONS:
+        raise UnsupportedModelError(
+            f"{settings.file}: max_position_embeddings {positions}, expected {MAX_POSITIONS} at most"
+        )
     for key, expected in {
         "pooler_hidden_size": hidden,
         "attention_head_size": hidden // settings.size("num_attention_heads"),

@@ -74,6 +74,11 @@ def test_missing_keys_have_the_defaults_of_transformers() -> None:
         ({"conv_act": "elu"}, UnsupportedModelError, "conv_act 'elu', expected one of"),
         ({"position_buckets": 256}, CheckpointError, "position_buckets 256 are not for"),
         ({"position_buckets": 1}, CheckpointError, "position_buckets 1 are not for"),
+        (
+            {"max_position_embeddings": 2**31 - 1},
+            UnsupportedModelError,
+            "max_position_embeddings 2147483647, expected 65536 at most",
+        ),
         ({"type_vocab_size": -1}, CheckpointError, "type_vocab_size: expected a whole number from 0"),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, dict) else None,
