@@ -30,7 +30,7 @@ DEFAULT_LAYER_NORM_EPS: Final = 1e-7
 DEFAULT_HEAD_ACT: Final = "gelu"
 DEFAULT_CONV_ACT: Final = "tanh"
 
-# No table need hold so many, so nothing else would contradict a larger number. Known models have 512 to 2,048.
+# No table need hold so many, so nothing else contradicts a larger number. Known models have 512 to 2,048.
 MAX_POSITIONS: Final = 2**16
 
 # In the head and in the convolution.
