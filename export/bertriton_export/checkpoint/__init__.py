@@ -11,6 +11,7 @@ from bertriton_export.checkpoint.architectures import (
     read_bert_config,
 )
 from bertriton_export.checkpoint.checkpoint import Checkpoint
+from bertriton_export.checkpoint.deberta import CONTENT_TO_POSITION, POSITION_TO_CONTENT, DebertaConfig
 from bertriton_export.checkpoint.dimensions import BertConfig, tensor_shapes
 from bertriton_export.checkpoint.heads import HEADS, default_problem_type, with_head
 from bertriton_export.checkpoint.json_file import parse_json, read_json
@@ -22,10 +23,13 @@ from bertriton_export.checkpoint.weights import LazyTensor, Weights
 
 __all__ = [
     "ARCHITECTURES",
+    "CONTENT_TO_POSITION",
     "HEADS",
     "IGNORED_TENSORS",
+    "POSITION_TO_CONTENT",
     "BertConfig",
     "Checkpoint",
+    "DebertaConfig",
     "GraphFacts",
     "LazyTensor",
     "Settings",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from bertriton_export.checkpoint.deberta import DebertaConfig
 from bertriton_export.checkpoint.dimensions import HIDDEN_ACT_TO_ACTIVATION, BertConfig
 from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
@@ -44,6 +45,7 @@ class Architecture:
     has_token_types: bool = True
     counts_from_padding: bool = False
     projects_embeddings: bool = False
+    config: type[BertConfig] = BertConfig  # with fields of its own where BERT's are not enough
 
     def own_name(self, name: str) -> str:
         """The name of a tensor in its checkpoints.
@@ -124,6 +126,21 @@ _ALL: Final = (
         ignored=("electra.embeddings.position_ids", "discriminator_predictions."),
         head_activation="gelu",
         projects_embeddings=True,
+    ),
+    Architecture(
+        "DebertaV2ForSequenceClassification",
+        "deberta-v2",
+        "DeBERTa v2 and v3: attention by content and by distance",
+        name_parts={
+            ".attention.self.query.": ".attention.self.query_proj.",
+            ".attention.self.key.": ".attention.self.key_proj.",
+            ".attention.self.value.": ".attention.self.value_proj.",
+            "bert.pooler.": "pooler.",
+            "bert.": "deberta.",
+        },
+        ignored=("deberta.embeddings.position_ids", "lm_predictions.", "mask_predictions."),
+        has_token_types=False,  # see its config
+        config=DebertaConfig,
     ),
 )
 ARCHITECTURES: Final = {architecture.name: architecture for architecture in _ALL}
@@ -214,6 +231,7 @@ def read_bert_config(
         if architecture.counts_from_padding
         else None,
     )
+    config = architecture.config(**vars(config) | architecture.config.own_fields(settings))
     if config.padding_id is not None and config.padding_id >= config.vocab_size:
         raise CheckpointError(
             settings.file, f"pad_token_id {config.padding_id} is not below vocab_size {config.vocab_size}"

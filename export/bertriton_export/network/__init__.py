@@ -5,15 +5,15 @@ In: a `Checkpoint` and `GraphOptions`. Out: `model.onnx`, and a file beside it w
 
 from bertriton_export.network.attention import LoopAttention, PackedAttention
 from bertriton_export.network.bert import (
-    ONNX_FILE,
     GraphOptions,
     GraphWriter,
     encoder_linears,
     is_after_activation,
     output_fingerprint,
     position_table,
-    write_bert_graph,
 )
+from bertriton_export.network.distances import columns, distance_table
+from bertriton_export.network.families import ONNX_FILE, takes_attention, write_bert_graph
 from bertriton_export.network.graph_builder import OPSET, GraphBuilder, WeightFile
 from bertriton_export.network.int8_linear import (
     FULL_WEIGHT_LEVELS,
@@ -39,11 +39,14 @@ __all__ = [
     "LoopAttention",
     "PackedAttention",
     "WeightFile",
+    "columns",
+    "distance_table",
     "encoder_linears",
     "is_after_activation",
     "output_fingerprint",
     "position_table",
     "quantise_weight",
+    "takes_attention",
     "to_float",
     "write_bert_graph",
 ]

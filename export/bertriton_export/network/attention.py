@@ -53,7 +53,7 @@ class LoopAttention:
 
     def context(self, query: str, key: str, value: str) -> str:
         """Emit a loop over the windows."""
-        return self._loop(self._part, query, key, value)
+        return self._loop(self._part, self._attended, query, key, value)
 
     def queries_of_first(self, hidden: str, firsts: str) -> str:
         """Nobody else's are needed."""
@@ -68,30 +68,41 @@ class LoopAttention:
                 "Gather", queries, self._g.op("Unsqueeze", index, self._g.constant([0])), axis=1
             )
 
-        return self._loop(own, query, key, value)
+        return self._loop(own, self._attended_of_first, query, key, value)
 
-    def _loop(self, own: Callable[[str, str], str], *queries_keys_values: str) -> str:
-        """Emit the loop; `own` gives a window's queries (1, L or 1, H) among those of all."""
+    def _loop(
+        self, own: Callable[[str, str], str], attended: Callable[..., str], *queries_keys_values: str
+    ) -> str:
+        """Emit the loop.
+
+        `own` gives a window's queries (1, L or 1, H) among those of all, and `attended` their contexts.
+        """
         g = self._g
         # A leading dimension of one text lets the loop cut and attend without reshaping.
         wholes = [g.op("Unsqueeze", part, g.constant([0])) for part in queries_keys_values]
 
         def of_one() -> list[str]:
-            return [self._attended(*wholes)]
+            return [attended(*wholes, is_alone=True)]
 
         def of_several() -> list[str]:
-            return [self._joined(own, *wholes)]
+            return [self._joined(own, attended, *wholes)]
 
         of_all = helper.make_tensor_type_proto(self._element, [1, None, self._hidden_size])
         return g.op("Squeeze", *g.branch(self._is_alone, of_one, of_several, [of_all]), g.constant([0]))
 
-    def _joined(self, own: Callable[[str, str], str], queries: str, *keys_values: str) -> str:
+    def _joined(
+        self,
+        own: Callable[[str, str], str],
+        attended: Callable[..., str],
+        queries: str,
+        *keys_values: str,
+    ) -> str:
         """Contexts of all windows, one after the other."""
         g = self._g
 
         def attend(index: str, contexts: str) -> str:
             parts = [own(index, queries), *(self._part(index, whole) for whole in keys_values)]
-            return g.op("SequenceInsert", contexts, self._attended(*parts))
+            return g.op("SequenceInsert", contexts, attended(*parts, is_alone=False))
 
         one_window = helper.make_tensor_type_proto(self._element, [1, None, self._hidden_size])
         contexts = g.loop(
@@ -102,8 +113,14 @@ class LoopAttention:
         )
         return g.op("ConcatFromSequence", contexts, axis=1)
 
-    def _attended(self, *queries_keys_values: str) -> str:
-        return self._g.op("MultiHeadAttention", *queries_keys_values, num_heads=self._heads)
+    def _attended(self, query: str, key: str, value: str, *, is_alone: bool) -> str:
+        """Contexts of one window (1, L, H), which is the only one or one of several."""
+        del is_alone
+        return self._g.op("MultiHeadAttention", query, key, value, num_heads=self._heads)
+
+    def _attended_of_first(self, query: str, key: str, value: str, *, is_alone: bool) -> str:
+        """The context of a window's first token (1, 1, H)."""
+        return self._attended(query, key, value, is_alone=is_alone)
 
     def _part(self, index: str, whole: str) -> str:
         """One window (1, L, H) of all (1, T, H)."""

@@ -61,6 +61,35 @@ class PackedMultiHeadAttention(OpRun):  # type: ignore[misc]
         return (contexts.reshape(-1, width)[places].astype(query.dtype),)
 
 
+class MultiHeadAttention(OpRun):  # type: ignore[misc]
+    """Of texts of one length, with a bias of the scores."""
+
+    op_domain = DOMAIN
+
+    def _run(  # type: ignore[override] # noqa: PLR0917 (likewise)
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        bias: Any = None,
+        key_padding_mask: Any = None,
+        attention_bias: Any = None,
+        num_heads: int | None = None,
+        scale: float | None = None,
+    ) -> tuple[Any]:
+        assert bias is None
+        assert key_padding_mask is None
+        q, k, v = (
+            part.astype(np.float32).reshape(*part.shape[:2], num_heads, -1).transpose(0, 2, 1, 3)
+            for part in (query, key, value)
+        )
+        scores = q @ k.transpose(0, 1, 3, 2) * scale
+        if attention_bias is not None:
+            scores += attention_bias.astype(np.float32)
+        context = softmax(scores, axis=-1) @ v
+        return (context.transpose(0, 2, 1, 3).reshape(query.shape).astype(query.dtype),)
+
+
 class SkipLayerNormalization(OpRun):  # type: ignore[misc]
     """In strict mode: the sum and its statistics are fp32."""
 
@@ -98,6 +127,17 @@ class FastGelu(OpRun):  # type: ignore[misc]
         return ((x * 0.5 * (1 + np.tanh(inner))).astype(hidden.dtype),)
 
 
+class Gelu(OpRun):  # type: ignore[misc]
+    """GELU by the error function, of what has its bias already."""
+
+    op_domain = DOMAIN
+
+    def _run(self, hidden: Any, approximate: str | None = None) -> tuple[Any]:  # type: ignore[override]
+        assert approximate in (None, "none")
+        x = hidden.astype(np.float32)
+        return ((x * 0.5 * (1 + erf(x / np.sqrt(2)))).astype(hidden.dtype),)
+
+
 class MatMul(OpRun):  # type: ignore[misc]
     """As tensor cores have it: products of fp16 are added up in fp32."""
 
@@ -119,9 +159,19 @@ class Gemm(OpRun):  # type: ignore[misc]
         return (product.astype(hidden.dtype),)
 
 
+class GatherElements(OpRun):  # type: ignore[misc]
+    """That of onnx.reference ends at 64 elements."""
+
+    op_domain = ""
+
+    def _run(self, values: Any, index: Any, axis: int | None = None) -> tuple[Any]:  # type: ignore[override]
+        return (np.take_along_axis(values, index, axis=axis),)
+
+
 def run_packed(onnx_file: Path, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
     """Logits and probabilities of the file as it was written."""
-    own = [PackedMultiHeadAttention, SkipLayerNormalization, BiasGelu, FastGelu, MatMul, Gemm]
+    attentions = [PackedMultiHeadAttention, MultiHeadAttention]
+    own = [*attentions, SkipLayerNormalization, BiasGelu, FastGelu, Gelu, MatMul, Gemm, GatherElements]
     model = onnx.load(onnx_file)
     model.graph.initializer.append(numpy_helper.from_array(np.array(True), "go_on"))  # noqa: FBT003
     say_go_on(model.graph)
