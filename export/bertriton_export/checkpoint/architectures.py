@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bertriton_export.checkpoint.dimensions import HIDDEN_ACT_TO_ACTIVATION, BertConfig
+from bertriton_export.checkpoint.modernbert import ModernBertConfig, read_modernbert_config
 from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 
@@ -44,6 +45,7 @@ class Architecture:
     has_token_types: bool = True
     counts_from_padding: bool = False
     projects_embeddings: bool = False
+    config: type[BertConfig] = BertConfig  # with fields of its own where BERT's are not enough
 
     def own_name(self, name: str) -> str:
         """The name of a tensor in its checkpoints.
@@ -125,6 +127,15 @@ _ALL: Final = (
         head_activation="gelu",
         projects_embeddings=True,
     ),
+    Architecture(
+        "ModernBertForSequenceClassification",
+        "modernbert",
+        "rotary positions; local and global attention in turns; GeGLU; mean or first token",
+        ignored=("decoder.",),
+        keys={"hidden_act": "hidden_activation"},
+        has_token_types=False,
+        config=ModernBertConfig,
+    ),
 )
 ARCHITECTURES: Final = {architecture.name: architecture for architecture in _ALL}
 IGNORED_TENSORS: Final = tuple(prefix for architecture in _ALL for prefix in architecture.ignored)
@@ -189,10 +200,12 @@ def read_bert_config(
     if len(tensors[name].shape) != 1:
         shape = list(tensors[name].shape)
         raise TensorError(tensors[name].file, name, expected="one dimension", found=f"shape {shape}")
+    if architecture.config is ModernBertConfig:
+        return read_modernbert_config(settings, tensors[name].shape[0])
     embedding_size = None
     if architecture.projects_embeddings:
         embedding_size = size("embedding_size", DEFAULT_ELECTRA_EMBEDDING_SIZE)
-    config = BertConfig(
+    config = architecture.config(
         vocab_size=size("vocab_size"),
         hidden_size=size("hidden_size"),
         num_hidden_layers=size("num_hidden_layers"),
@@ -213,6 +226,7 @@ def read_bert_config(
         padding_id=size("pad_token_id", DEFAULT_ROBERTA_PADDING_ID, 0)
         if architecture.counts_from_padding
         else None,
+        **architecture.config.own_fields(settings),
     )
     if config.padding_id is not None and config.padding_id >= config.vocab_size:
         raise CheckpointError(

@@ -8,10 +8,15 @@ from bertriton_export.network.bert import (
     ONNX_FILE,
     GraphOptions,
     GraphWriter,
-    encoder_linears,
     is_after_activation,
     output_fingerprint,
     position_table,
+)
+from bertriton_export.network.families import (
+    encoder_layers,
+    encoder_linears,
+    linears_within,
+    readers_of_one_input,
     write_bert_graph,
 )
 from bertriton_export.network.graph_builder import OPSET, GraphBuilder, WeightFile
@@ -39,11 +44,14 @@ __all__ = [
     "LoopAttention",
     "PackedAttention",
     "WeightFile",
+    "encoder_layers",
     "encoder_linears",
     "is_after_activation",
+    "linears_within",
     "output_fingerprint",
     "position_table",
     "quantise_weight",
+    "readers_of_one_input",
     "to_float",
     "write_bert_graph",
 ]

@@ -13,18 +13,15 @@ The classifier reads the first token of each window, so the last layer computes 
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
-import onnx
 from onnx import ModelProto, TensorProto
 
 from bertriton import contract
 from bertriton_export.checkpoint import HEADS
 from bertriton_export.network.attention import Attention, LoopAttention
-from bertriton_export.network.graph_builder import GraphBuilder, WeightFile
 from bertriton_export.network.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options
 from bertriton_export.network.linear import Float, FloatLinear, Linear, to_float
 from bertriton_export.network.rows import read_rows, row_metadata
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bertriton_export.checkpoint import BertConfig, Checkpoint, Weights
+    from bertriton_export.network.graph_builder import GraphBuilder
     from bertriton_export.network.windows import Windows
 
 ONNX_FILE: Final = "model.onnx"
@@ -50,7 +48,7 @@ _LINEARS_OF_A_LAYER: Final = (
 
 _LINEARS_OF_THE_HEAD: Final = ("bert.pooler.dense", "classifier")
 
-_ACTIVATION_TO_OP: Final = {"gelu": "Gelu", "gelu_tanh": "FastGelu", "relu": "Relu", "tanh": "Tanh"}
+ACTIVATION_TO_OP: Final = {"gelu": "Gelu", "gelu_tanh": "FastGelu", "relu": "Relu", "tanh": "Tanh"}
 # With the bias among their inputs.
 _ACTIVATION_TO_FUSED_OP: Final = {"gelu": "BiasGelu", "gelu_tanh": "FastGelu"}
 
@@ -91,19 +89,9 @@ class GraphWriter(Protocol):
         """Write it as `options` say."""
 
 
-def write_bert_graph(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
-    """Write the graph and its weights into a folder and return the graph's file."""
-    file = folder / ONNX_FILE
-    with closing(WeightFile(folder / options.weights_file)) as weight_file:
-        graph = _BertGraph(checkpoint, GraphBuilder(weight_file), options).build()
-    onnx.save_model(graph, file)
-    onnx.checker.check_model(file)
-    return file
-
-
-def encoder_linears(config: BertConfig) -> list[str]:
+def bert_linears(config: BertConfig) -> list[str]:
     """Names of the linear layers that int8 applies to, in the order of computation."""
-    layers = range(config.num_hidden_layers)
+    layers = range(config.num_stored_layers)
     return [f"bert.encoder.layer.{index}.{part}" for index in layers for part in _LINEARS_OF_A_LAYER]
 
 
@@ -132,7 +120,7 @@ def _row_count(g: GraphBuilder, logits: str) -> str:
     return g.op("Slice", g.op("Shape", logits), g.constant([0]), g.constant([1]))
 
 
-class _BertGraph:
+class BertGraph:
     """One method a block, named as in the checkpoint, in the order of computation."""
 
     def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:
@@ -146,23 +134,24 @@ class _BertGraph:
         self._name_to_linear: dict[str, Linear] = dict.fromkeys(_LINEARS_OF_THE_HEAD, head)
         if options.int8:
             minimum = ACTIVATION_TO_MINIMUM[self._config.activation]
-            after_activation = [name for name in encoder_linears(self._config) if is_after_activation(name)]
+            after_activation = [name for name in bert_linears(self._config) if is_after_activation(name)]
             int8 = Int8Linear(g, checkpoint.weights, options.int8, dict.fromkeys(after_activation, minimum))
-            quantised = set(encoder_linears(self._config)) - options.keep_fp32
+            quantised = set(bert_linears(self._config)) - options.keep_fp32
             self._name_to_linear |= dict.fromkeys(quantised, int8)
 
     def build(self) -> ModelProto:
+        """Emit the whole graph."""
         g, config = self._g, self._config
         rows = read_rows(g, config)
         windows = rows.windows
         attention = self._options.attention(g, config, windows, self._options.dtype)
         hidden = self._embeddings(rows.ids, rows.types, rows.marked_positions)  # (T, H)
-        last = config.num_hidden_layers - 1
-        for index in range(last):
+        *stored, last = (f"bert.encoder.layer.{index}" for index in config.stored_layers)
+        for index, name in enumerate(stored):
             with g.scope(f"layer.{index}"):
-                hidden = self._layer(f"bert.encoder.layer.{index}", hidden, attention)  # (T, H)
-        with g.scope(f"layer.{last}"):
-            firsts = self._last_layer(f"bert.encoder.layer.{last}", hidden, attention, windows)  # (W, H)
+                hidden = self._layer(name, hidden, attention)  # (T, H)
+        with g.scope(f"layer.{len(stored)}"):
+            firsts = self._last_layer(last, hidden, attention, windows)  # (W, H)
         pooled = self._pooler(firsts)  # (W, H)
         with g.scope("classifier"):
             logits = self._linear("classifier", pooled)  # (W, C)
@@ -252,7 +241,7 @@ class _BertGraph:
         if self._options.is_fused and activation in _ACTIVATION_TO_FUSED_OP:
             fused, product = _ACTIVATION_TO_FUSED_OP[activation], self._product(dense, hidden)
             return self._g.op(fused, product, self._weight(f"{dense}.bias"))
-        return self._g.op(_ACTIVATION_TO_OP[activation], self._linear(dense, hidden))
+        return self._g.op(ACTIVATION_TO_OP[activation], self._linear(dense, hidden))
 
     def _pooler(self, firsts: str) -> str:
         g = self._g

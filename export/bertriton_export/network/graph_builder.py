@@ -34,6 +34,7 @@ CONTRIB_OPS: Final = frozenset(
         "MatMulIntegerToFloat",
         "MultiHeadAttention",
         "PackedMultiHeadAttention",
+        "RotaryEmbedding",
         "SkipLayerNormalization",
     }
 )
@@ -88,6 +89,7 @@ class GraphBuilder:
         self._domains = {""}
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[TensorProto] = []
+        self._weight_names: set[str] = set()
         self._constants: dict[tuple[Any, ...], str] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
@@ -115,7 +117,10 @@ class GraphBuilder:
         return names
 
     def weight(self, name: str, array: NDArray[Any]) -> str:
-        """Add a weight, stored beside the graph."""
+        """Add a weight, stored beside the graph; one of a name that is there already is that one."""
+        if name in self._weight_names:
+            return name
+        self._weight_names.add(name)
         self._initializers.append(self._weights.append(name, array))
         return name
 

@@ -6,7 +6,7 @@ with it.
 """
 
 from bertriton_export.verification.comparison import FP32_TOLERANCE, Verification, sample_texts, verify
-from bertriton_export.verification.reference import reference_logits
+from bertriton_export.verification.families import reference_logits
 from bertriton_export.verification.session import GraphSession, encode, open_session, packed_inputs
 
 __all__ = [

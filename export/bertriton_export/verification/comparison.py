@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from bertriton_export.errors import VerificationError
-from bertriton_export.verification.reference import reference_logits
+from bertriton_export.verification.families import reference_logits
 from bertriton_export.verification.session import GraphSession
 
 if TYPE_CHECKING:

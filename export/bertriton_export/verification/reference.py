@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-def reference_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
+def bert_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
     """Logits [texts, labels] of tokenised texts, computed one by one in float64."""
     config = checkpoint.config
-    states = _embeddings(_Part(checkpoint.weights, "bert."), config, encodings)  # (L, H) each
-    for index in range(config.num_hidden_layers):
-        layer = _Part(checkpoint.weights, f"bert.encoder.layer.{index}.")
+    states = _embeddings(Part(checkpoint.weights, "bert."), config, encodings)  # (L, H) each
+    for index in config.stored_layers:
+        layer = Part(checkpoint.weights, f"bert.encoder.layer.{index}.")
         states = [_layer(layer, config, state) for state in states]
-    head = _Part(checkpoint.weights, "")
+    head = Part(checkpoint.weights, "")
     first_tokens = np.stack([state[0] for state in states])  # (R, H)
     pooled = ACTIVATIONS[config.head_activation](_linear(head, "bert.pooler.dense", first_tokens))
     return _linear(head, "classifier", pooled)  # (R, C)
 
 
-class _Part:
+class Part:
     """The weights under one prefix, each converted to float64 once."""
 
     def __init__(self, weights: Weights, prefix: str) -> None:
@@ -50,7 +50,7 @@ class _Part:
         return self._converted[name]
 
 
-def _embeddings(part: _Part, config: BertConfig, encodings: Sequence[Encoding]) -> list[Array]:
+def _embeddings(part: Part, config: BertConfig, encodings: Sequence[Encoding]) -> list[Array]:
     states = []
     for encoding in encodings:
         words = part["embeddings.word_embeddings.weight"][encoding.ids]  # (L, H)
@@ -74,14 +74,14 @@ def _places(ids: list[int], config: BertConfig) -> list[int]:
     return places
 
 
-def _layer(part: _Part, config: BertConfig, hidden: Array) -> Array:
+def _layer(part: Part, config: BertConfig, hidden: Array) -> Array:
     attended = _linear(part, "attention.output.dense", _self_attention(part, config, hidden))
     hidden = _layer_norm(part, "attention.output.LayerNorm", attended + hidden, config)
     wide = ACTIVATIONS[config.activation](_linear(part, "intermediate.dense", hidden))  # (L, 4H)
     return _layer_norm(part, "output.LayerNorm", _linear(part, "output.dense", wide) + hidden, config)
 
 
-def _self_attention(part: _Part, config: BertConfig, hidden: Array) -> Array:
+def _self_attention(part: Part, config: BertConfig, hidden: Array) -> Array:
     query, key, value = (
         _linear(part, f"attention.self.{name}", hidden)
         .reshape(len(hidden), config.num_attention_heads, config.head_size)
@@ -93,11 +93,11 @@ def _self_attention(part: _Part, config: BertConfig, hidden: Array) -> Array:
     return np.reshape(context.transpose(1, 0, 2), hidden.shape)  # (L, H)
 
 
-def _linear(part: _Part, name: str, hidden: Array) -> Array:
+def _linear(part: Part, name: str, hidden: Array) -> Array:
     return hidden @ part[f"{name}.weight"].T + part[f"{name}.bias"]
 
 
-def _layer_norm(part: _Part, name: str, hidden: Array, config: BertConfig) -> Array:
+def _layer_norm(part: Part, name: str, hidden: Array, config: BertConfig) -> Array:
     centred = hidden - hidden.mean(axis=-1, keepdims=True)
     variance = (centred**2).mean(axis=-1, keepdims=True)
     normal: Array = centred / np.sqrt(variance + config.layer_norm_eps)
