@@ -56,7 +56,79 @@ MODERNBERT = {
     "cls_token_id": 0,
     "sep_token_id": 2,
 }
-ALL = (
+BERT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+}
+ROBERTA = BERT | {"max_position_embeddings": 66, "type_vocab_size": 1, "pad_token_id": 1}
+MPNET = ROBERTA | {"max_position_embeddings": 152}
+WITH_TYPES = ("input_ids", "token_type_ids", "attention_mask")
+MODELS = (
+    # Layers that all share their weights; the embeddings are projected even where widths are equal.
+    Tiny("albert-single", "albert", "single", BERT | {"embedding_size": 8}, inputs=WITH_TYPES),
+    Tiny("albert-multi", "albert", "multi", BERT | {"embedding_size": 16, "hidden_act": "gelu"}),
+    Tiny(
+        "albert-regression",
+        "albert",
+        "regression",
+        BERT | {"embedding_size": 12, "num_hidden_groups": 2, "num_hidden_layers": 5},
+        tokenizer=BERT_TOKENIZER,
+        inputs=WITH_TYPES,
+    ),
+    Tiny("camembert-single", "camembert", "single", ROBERTA),
+    Tiny("camembert-multi", "camembert", "multi", ROBERTA, tokenizer=UNIGRAM_TOKENIZER),
+    Tiny("camembert-regression", "camembert", "regression", ROBERTA | {"hidden_act": "relu"}),
+    # Beyond the farthest bucket of distances.
+    Tiny("mpnet-single", "mpnet", "single", MPNET, max_length=150),
+    Tiny("mpnet-multi", "mpnet", "multi", MPNET, max_length=150),
+    # Padding is token 1 to the network, whatever the configuration says.
+    Tiny(
+        "mpnet-regression",
+        "mpnet",
+        "regression",
+        MPNET | {"pad_token_id": 0, "hidden_act": "gelu_new"},
+        tokenizer=BERT_TOKENIZER,
+        max_length=150,
+    ),
+    Tiny("ernie-single", "ernie", "single", BERT | {"use_task_id": True}, BERT_TOKENIZER, inputs=WITH_TYPES),
+    Tiny("ernie-multi", "ernie", "multi", BERT | {"type_vocab_size": 4}, BERT_TOKENIZER, inputs=WITH_TYPES),
+    Tiny(
+        "ernie-regression",
+        "ernie",
+        "regression",
+        BERT | {"use_task_id": True, "task_type_vocab_size": 5, "hidden_act": "relu"},
+        BERT_TOKENIZER,
+    ),
+    Tiny("data2vec-text-single", "data2vec-text", "single", ROBERTA),
+    Tiny("data2vec-text-multi", "data2vec-text", "multi", ROBERTA),
+    Tiny("data2vec-text-regression", "data2vec-text", "regression", ROBERTA | {"hidden_act": "gelu_new"}),
+    Tiny(
+        "big_bird-single",
+        "big_bird",
+        "single",
+        BERT | {"attention_type": "original_full"},
+        UNIGRAM_TOKENIZER,
+        inputs=WITH_TYPES,
+    ),
+    Tiny(
+        "big_bird-multi",
+        "big_bird",
+        "multi",
+        BERT | {"attention_type": "original_full", "hidden_act": "relu"},
+    ),
+    # As long as Transformers goes over to full attention: (5 + 2 * 2) * 4 tokens.
+    Tiny(
+        "big_bird-regression",
+        "big_bird",
+        "regression",
+        BERT | {"attention_type": "block_sparse", "block_size": 4, "num_random_blocks": 2},
+        max_length=36,
+    ),
+)
+MODERN = (
     # Local attention in the last layer but one; a first token's mean with nobody.
     Tiny("modernbert-single", "modernbert", "single", MODERNBERT, max_length=150),
     # As Transformers 4 writes it, and a local layer at the end.
@@ -181,7 +253,7 @@ def written(document: dict[str, Any]) -> str:
 def main() -> None:
     """Record those that are missing or named."""
     FAMILIES.mkdir(exist_ok=True)
-    for tiny in ALL:
+    for tiny in (*MODELS, *MODERN):
         file = FAMILIES / f"{tiny.name}.json"
         if file.exists() and tiny.name not in sys.argv[1:]:
             continue

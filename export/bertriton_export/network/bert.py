@@ -20,8 +20,9 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from bertriton import contract
-from bertriton_export.checkpoint import HEADS
+from bertriton_export.checkpoint import HEADS, ErnieConfig, MPNetConfig
 from bertriton_export.network.attention import Attention, LoopAttention
+from bertriton_export.network.distances import distance_scores
 from bertriton_export.network.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options
 from bertriton_export.network.linear import Float, FloatLinear, Linear, to_float
 from bertriton_export.network.rows import read_rows, row_metadata
@@ -98,11 +99,14 @@ def bert_linears(config: BertConfig) -> list[str]:
 def position_table(config: BertConfig, weights: Weights) -> NDArray[np.float32]:
     """The position embeddings [positions, H].
 
-    Where all tokens are of the first kind, that kind's embedding is part of every position's.
+    Where all tokens are of the first kind, that kind's embedding is part of every position's, and so is the
+    first task's.
     """
     table = weights["bert.embeddings.position_embeddings.weight"]
     if config.type_vocab_size and not config.has_segments:
         table = table + weights["bert.embeddings.token_type_embeddings.weight"][0]
+    if isinstance(config, ErnieConfig) and config.task_type_vocab_size:
+        table = table + weights["bert.embeddings.task_type_embeddings.weight"][0]
     return table
 
 
@@ -129,6 +133,7 @@ class BertGraph:
         self._problem_type = checkpoint.problem_type
         self._g = g
         self._options = options
+        self._added: str | None = None  # to attention's scores
         self._float: Linear = FloatLinear(g, checkpoint.weights, options.dtype)
         head = FloatLinear(g, checkpoint.weights, np.float32)
         self._name_to_linear: dict[str, Linear] = dict.fromkeys(_LINEARS_OF_THE_HEAD, head)
@@ -145,6 +150,7 @@ class BertGraph:
         rows = read_rows(g, config)
         windows = rows.windows
         attention = self._options.attention(g, config, windows, self._options.dtype)
+        self._added = self._distance_scores()
         hidden = self._embeddings(rows.ids, rows.types, rows.marked_positions)  # (T, H)
         *stored, last = (f"bert.encoder.layer.{index}" for index in config.stored_layers)
         for index, name in enumerate(stored):
@@ -197,10 +203,17 @@ class BertGraph:
         count = g.op("Sub", seen, g.op("Gather", seen_before, window, axis=0))
         return g.op("Add", g.op("Mul", count, is_word), g.constant(padding_id, np.int32))
 
+    def _distance_scores(self) -> str | None:
+        """What tokens' distance adds to scores, where it does."""
+        if not isinstance(self._config, MPNetConfig):
+            return None
+        with self._g.scope("distances"):
+            return distance_scores(self._g, self._config, self._weights, self._options.dtype)
+
     def _layer(self, name: str, hidden: str, attention: Attention) -> str:
         with self._g.scope("attention"):
             query, key, value = self._queries_keys_values(f"{name}.attention.self", hidden, hidden)
-            context = attention.context(query, key, value)
+            context = attention.context(query, key, value, added=self._added)
         return self._behind_attention(name, context, hidden)
 
     def _last_layer(self, name: str, hidden: str, attention: Attention, windows: Windows) -> str:
@@ -209,7 +222,7 @@ class BertGraph:
         with self._g.scope("attention"):
             asking = attention.queries_of_first(hidden, firsts)
             query, key, value = self._queries_keys_values(f"{name}.attention.self", asking, hidden)
-            context = attention.context_of_first(query, key, value)
+            context = attention.context_of_first(query, key, value, added=self._added)
         return self._behind_attention(name, context, firsts)
 
     def _behind_attention(self, name: str, context: str, hidden: str) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import erf, softmax
 
+from bertriton_export.checkpoint import ErnieConfig, MPNetConfig
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -27,9 +29,10 @@ def bert_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
     """Logits [texts, labels] of tokenised texts, computed one by one in float64."""
     config = checkpoint.config
     states = _embeddings(Part(checkpoint.weights, "bert."), config, encodings)  # (L, H) each
+    distances = _distance_table(checkpoint.weights, config)
     for index in config.stored_layers:
         layer = Part(checkpoint.weights, f"bert.encoder.layer.{index}.")
-        states = [_layer(layer, config, state) for state in states]
+        states = [_layer(layer, config, state, distances) for state in states]
     head = Part(checkpoint.weights, "")
     first_tokens = np.stack([state[0] for state in states])  # (R, H)
     pooled = ACTIVATIONS[config.head_activation](_linear(head, "bert.pooler.dense", first_tokens))
@@ -58,6 +61,8 @@ def _embeddings(part: Part, config: BertConfig, encodings: Sequence[Encoding]) -
         if config.type_vocab_size:
             kinds = encoding.type_ids if config.has_segments else [0] * len(encoding.ids)
             hidden = hidden + part["embeddings.token_type_embeddings.weight"][kinds]
+        if isinstance(config, ErnieConfig) and config.task_type_vocab_size:
+            hidden = hidden + part["embeddings.task_type_embeddings.weight"][0]
         hidden = _layer_norm(part, "embeddings.LayerNorm", hidden, config)
         states.append(_linear(part, "embeddings_project", hidden) if config.embedding_size else hidden)
     return states
@@ -74,14 +79,27 @@ def _places(ids: list[int], config: BertConfig) -> list[int]:
     return places
 
 
-def _layer(part: Part, config: BertConfig, hidden: Array) -> Array:
-    attended = _linear(part, "attention.output.dense", _self_attention(part, config, hidden))
+def _distance_table(weights: Weights, config: BertConfig) -> Array | None:
+    """What a bucket of distances adds to the scores of each head, [buckets, N]."""
+    if not isinstance(config, MPNetConfig):
+        return None
+    return weights["bert.encoder.relative_attention_bias.weight"].astype(np.float64)
+
+
+def _bucket(ahead: int) -> int:
+    """MPNet's bucket of a key so many places ahead: one a place when near, then two an octave."""
+    distance, side = abs(ahead), 16 if ahead > 0 else 0
+    return side + min(distance, 8 + max(0, (distance**2).bit_length() - 7), 15)
+
+
+def _layer(part: Part, config: BertConfig, hidden: Array, distances: Array | None) -> Array:
+    attended = _linear(part, "attention.output.dense", _self_attention(part, config, hidden, distances))
     hidden = _layer_norm(part, "attention.output.LayerNorm", attended + hidden, config)
     wide = ACTIVATIONS[config.activation](_linear(part, "intermediate.dense", hidden))  # (L, 4H)
     return _layer_norm(part, "output.LayerNorm", _linear(part, "output.dense", wide) + hidden, config)
 
 
-def _self_attention(part: Part, config: BertConfig, hidden: Array) -> Array:
+def _self_attention(part: Part, config: BertConfig, hidden: Array, distances: Array | None) -> Array:
     query, key, value = (
         _linear(part, f"attention.self.{name}", hidden)
         .reshape(len(hidden), config.num_attention_heads, config.head_size)
@@ -89,6 +107,11 @@ def _self_attention(part: Part, config: BertConfig, hidden: Array) -> Array:
         for name in ("query", "key", "value")
     )  # (N, L, d) each
     scores = query @ key.transpose(0, 2, 1) / np.sqrt(config.head_size)  # (N, L, L)
+    if distances is not None:
+        places = np.arange(len(hidden))
+        ahead = np.array([_bucket(number - len(hidden)) for number in range(2 * len(hidden))])
+        buckets = ahead[places - places[:, None] + len(hidden)]
+        scores = scores + distances[buckets].transpose(2, 0, 1)
     context = softmax(scores, axis=-1) @ value  # (N, L, d)
     return np.reshape(context.transpose(1, 0, 2), hidden.shape)  # (L, H)
 

@@ -6,8 +6,7 @@ recorded the answers.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -28,9 +27,14 @@ from bertriton_export.network import (
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.verification import GraphSession, packed_inputs, reference_logits
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FP32_TOLERANCE = 1e-4
 # Of the spread of the logits, on average; tests/export/checkpoint/test_architectures.py tells why so much.
 INT8_TOLERANCE = 0.15
+
+UNREAD_TENSORS = ("bert.pooler.weight", "bert.pooler.bias")  # BigBird's classifier has a pooler of its own
 
 every_family = pytest.mark.parametrize("name", rebuilt_checkpoints.names())
 
@@ -129,6 +133,8 @@ def test_a_missing_tensor_is_called_what_its_checkpoint_calls_it(name: str, tmp_
     document = rebuilt_checkpoints.read(name)
     tensors = document["tensors"]
     for index, missing in enumerate(tensors):
+        if missing in UNREAD_TENSORS:
+            continue
         document["tensors"] = {key: shape for key, shape in tensors.items() if key != missing}
         folder = rebuilt_checkpoints.rebuild(document, tmp_path / str(index))
 
