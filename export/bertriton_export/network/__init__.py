@@ -12,6 +12,7 @@ from bertriton_export.network.bert import (
     output_fingerprint,
     position_table,
 )
+from bertriton_export.network.distances import distance_scores
 from bertriton_export.network.families import (
     encoder_layers,
     encoder_linears,
@@ -44,6 +45,7 @@ __all__ = [
     "LoopAttention",
     "PackedAttention",
     "WeightFile",
+    "distance_scores",
     "encoder_layers",
     "encoder_linears",
     "is_after_activation",

@@ -8,6 +8,9 @@ with one base in layers where tokens attend to all others and another where they
     input_ids [T] ──┐
     position_ids  ──┴─ rows ─ embeddings ─ layer 0 … layer N-1 ─ norm ─ first or mean ─ head ─ classifier
                               hidden + attention(norm(hidden)); hidden + mlp(norm(hidden))
+
+With fp16, products and attention are fp16. What the blocks have added up is fp32: no LayerNorm keeps that sum
+from growing with every layer, and the last one reads all of it.
 """
 
 from __future__ import annotations
@@ -118,7 +121,8 @@ class ModernBertGraph:
     def _embeddings(self, ids: str) -> str:
         with self._g.scope("embeddings"):
             table = self._weight("model.embeddings.tok_embeddings.weight")
-            return self._norm("model.embeddings.norm", self._g.op("Gather", table, ids, axis=0))
+            words = self._widened(self._g.op("Gather", table, ids, axis=0))
+            return self._normal("model.embeddings.norm", words)
 
     def _rotaries(self, marked_positions: str) -> dict[bool, _Rotary]:
         """Tables of the kinds of layers there are: True for global ones."""
@@ -156,7 +160,7 @@ class ModernBertGraph:
             value = self._linear(f"{name}.attn.value", normal)
             reach = None if is_global else self._config.local_reach
             context = attention.context(query, key, value, reach)
-            hidden = g.op("Add", hidden, self._linear(f"{name}.attn.Wo", context))
+            hidden = self._added(hidden, f"{name}.attn.Wo", context)
         return self._mlp(name, hidden)
 
     def _last_layer(
@@ -183,12 +187,13 @@ class ModernBertGraph:
             value = self._linear(f"{name}.attn.value", normal)
             reach = None if is_global else self._config.local_reach
             context = attention.context_of_first(query, key, value, reach)
-            firsts = g.op("Add", firsts, self._linear(f"{name}.attn.Wo", context))
+            firsts = self._added(firsts, f"{name}.attn.Wo", context)
         return self._mlp(name, firsts)
 
     def _attention_norm(self, index: int, hidden: str) -> str:
         """Nothing in the first layer, where the embeddings' LayerNorm stands right before."""
-        return self._norm(f"model.layers.{index}.attn_norm", hidden) if index else hidden
+        normal = self._normal(f"model.layers.{index}.attn_norm", hidden) if index else hidden
+        return self._narrowed(normal)
 
     def _turned(self, part: str, rotary: _Rotary) -> str:
         """Queries or keys [T, H], each head's pairs turned by the token's angles.
@@ -204,21 +209,19 @@ class ModernBertGraph:
         """A linear layer, gated by another that went through the activation function, and one back."""
         g = self._g
         with g.scope("mlp"):
-            normal = self._norm(f"{name}.mlp_norm", hidden)
+            normal = self._narrowed(self._normal(f"{name}.mlp_norm", hidden))
             inner = self._linear(f"{name}.mlp.input", normal)  # (T, I)
             activated = g.op(ACTIVATION_TO_OP[self._config.activation], inner)
             gated = g.op("Mul", activated, self._linear(f"{name}.mlp.gate", normal))
-            return g.op("Add", hidden, self._linear(f"{name}.mlp.Wo", gated))
+            return self._added(hidden, f"{name}.mlp.Wo", gated)
 
     def _head(self, hidden: str, windows: Windows) -> str:
         g = self._g
         with g.scope("head"):
-            normal = self._norm("model.final_norm", hidden)
-            if self._options.dtype != np.float32:
-                normal = g.op("Cast", normal, to=TensorProto.FLOAT)
+            normal = self._normal("model.final_norm", hidden)
             pooled = self._means(normal, windows) if self._config.pooling == "mean" else normal  # (W, H)
             dense = g.op(ACTIVATION_TO_OP[self._config.head_activation], self._linear("head.dense", pooled))
-            pooled = self._norm("head.norm", dense)
+            pooled = self._normal("head.norm", dense)
         with g.scope("classifier"):
             return self._linear("classifier", pooled)
 
@@ -240,11 +243,27 @@ class ModernBertGraph:
         )
         return g.op("ConcatFromSequence", means, axis=0)
 
-    def _norm(self, name: str, hidden: str) -> str:
+    def _added(self, hidden: str, linear: str, inner: str) -> str:
+        """What comes out of a block, added to what went in."""
+        return self._g.op("Add", hidden, self._widened(self._linear(linear, inner)))
+
+    def _normal(self, name: str, hidden: str) -> str:
+        """LayerNorm in fp32, of what blocks have added up."""
         parts = ("weight", "bias") if self._config.has_norm_bias else ("weight",)
-        weights = [self._weight(f"{name}.{part}") for part in parts]
+        names = [f"{name}.{part}" for part in parts]
+        weights = [self._g.weight(part, self._weights[part]) for part in names]
         epsilon = self._config.layer_norm_eps
         return self._g.op("LayerNormalization", hidden, *weights, axis=-1, epsilon=epsilon)
+
+    def _widened(self, value: str) -> str:
+        """In fp32; nothing where all is fp32."""
+        is_wide = self._options.dtype is np.float32
+        return value if is_wide else self._g.op("Cast", value, to=TensorProto.FLOAT)
+
+    def _narrowed(self, value: str) -> str:
+        """In the precision of products."""
+        is_wide = self._options.dtype is np.float32
+        return value if is_wide else self._g.op("Cast", value, to=TensorProto.FLOAT16)
 
     def _linear(self, name: str, hidden: str) -> str:
         linear = self._name_to_linear.get(name, self._head_linear if name.startswith(_HEAD) else self._float)
