@@ -127,6 +127,9 @@ MODELS = (
         BERT | {"attention_type": "block_sparse", "block_size": 4, "num_random_blocks": 2},
         max_length=36,
     ),
+    Tiny("xlm-roberta-xl-single", "xlm-roberta-xl", "single", ROBERTA, UNIGRAM_TOKENIZER),
+    Tiny("xlm-roberta-xl-multi", "xlm-roberta-xl", "multi", ROBERTA | {"hidden_act": "gelu_new"}),
+    Tiny("xlm-roberta-xl-regression", "xlm-roberta-xl", "regression", ROBERTA),
 )
 MODERN = (
     # Local attention in the last layer but one; a first token's mean with nobody.

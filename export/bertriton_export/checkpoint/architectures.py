@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bertriton_export.checkpoint.dimensions import HIDDEN_ACT_TO_ACTIVATION, BertConfig
 from bertriton_export.checkpoint.modernbert import ModernBertConfig, read_modernbert_config
-from bertriton_export.checkpoint.relatives import AlbertConfig, BigBirdConfig, ErnieConfig, MPNetConfig
+from bertriton_export.checkpoint.relatives import (
+    AlbertConfig,
+    BigBirdConfig,
+    ErnieConfig,
+    MPNetConfig,
+    XLMRobertaXLConfig,
+)
 from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 
@@ -191,6 +197,20 @@ _ALL: Final = (
         "Data2VecTextForSequenceClassification", "data2vec-text", "RoBERTa by its layout", "data2vec_text."
     ),
     _BIG_BIRD,
+    Architecture(
+        "XLMRobertaXLForSequenceClassification",
+        "xlm-roberta-xl",
+        "XLM-RoBERTa with LayerNorm before each block",
+        name_parts={
+            "classifier.": "classifier.out_proj.",
+            "bert.pooler.dense.": "classifier.dense.",
+            ".attention.output.LayerNorm.": ".attention.self_attn_layer_norm.",
+            ".output.LayerNorm.": ".LayerNorm.",
+            "bert.": "roberta.",
+        },
+        counts_from_padding=True,
+        config=XLMRobertaXLConfig,
+    ),
     Architecture(
         "ModernBertForSequenceClassification",
         "modernbert",

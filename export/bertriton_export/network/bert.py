@@ -178,8 +178,11 @@ class BertGraph:
             if config.has_segments:
                 table = self._weight("bert.embeddings.token_type_embeddings.weight")
                 added = g.op("Add", g.op("Gather", table, types, axis=0), added)
-            hidden = self._add_and_norm("bert.embeddings.LayerNorm", words, added)
+            hidden = self._embedded(words, added)
             return self._linear("bert.embeddings_project", hidden) if config.embedding_size else hidden
+
+    def _embedded(self, words: str, added: str) -> str:
+        return self._add_and_norm("bert.embeddings.LayerNorm", words, added)
 
     def _position_table(self) -> str:
         table = position_table(self._config, self._weights)
@@ -274,18 +277,16 @@ class BertGraph:
         return self._add_and_norm(f"{name}.LayerNorm", branch, skip, bias_value)
 
     def _add_and_norm(self, name: str, branch: str, skip: str, *bias: str) -> str:
-        epsilon = self._config.layer_norm_eps
         if self._options.is_fused:
+            epsilon = self._config.layer_norm_eps
             norm = (self._weight(f"{name}.weight"), self._weight(f"{name}.bias"))
             return self._g.op("SkipLayerNormalization", branch, skip, *norm, *bias, epsilon=epsilon)
-        return self._g.op(
-            "LayerNormalization",
-            self._g.op("Add", branch, skip),
-            self._weight(f"{name}.weight"),
-            self._weight(f"{name}.bias"),
-            axis=-1,
-            epsilon=epsilon,
-        )
+        return self._norm(name, self._g.op("Add", branch, skip))
+
+    def _norm(self, name: str, hidden: str) -> str:
+        norm = (self._weight(f"{name}.weight"), self._weight(f"{name}.bias"))
+        epsilon = self._config.layer_norm_eps
+        return self._g.op("LayerNormalization", hidden, *norm, axis=-1, epsilon=epsilon)
 
     def _linear(self, name: str, hidden: str, bias: NDArray[np.float32] | None = None) -> str:
         linear = self._name_to_linear.get(name, self._float)

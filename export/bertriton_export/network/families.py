@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import onnx
 
-from bertriton_export.checkpoint import BertConfig, ModernBertConfig
+from bertriton_export.checkpoint import BertConfig, ModernBertConfig, XLMRobertaXLConfig
 from bertriton_export.network.bert import ONNX_FILE, BertGraph, bert_linears
 from bertriton_export.network.graph_builder import GraphBuilder, WeightFile
 from bertriton_export.network.modernbert import ModernBertGraph, modernbert_linears
+from bertriton_export.network.xlm_roberta_xl import XLMRobertaXLGraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class Family:
 
 FAMILIES: Final[dict[type[BertConfig], Family]] = {
     BertConfig: Family(BertGraph, bert_linears, "encoder.layer."),
+    XLMRobertaXLConfig: Family(XLMRobertaXLGraph, bert_linears, "encoder.layer."),
     ModernBertConfig: Family(ModernBertGraph, modernbert_linears, "layers."),
 }
 # Ends of the names of linear layers that read the same input.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import erf, softmax
 
-from bertriton_export.checkpoint import ErnieConfig, MPNetConfig
+from bertriton_export.checkpoint import ErnieConfig, MPNetConfig, XLMRobertaXLConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +35,8 @@ def bert_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
         states = [_layer(layer, config, state, distances) for state in states]
     head = Part(checkpoint.weights, "")
     first_tokens = np.stack([state[0] for state in states])  # (R, H)
+    if isinstance(config, XLMRobertaXLConfig):
+        first_tokens = _layer_norm(head, "bert.encoder.LayerNorm", first_tokens, config)
     pooled = ACTIVATIONS[config.head_activation](_linear(head, "bert.pooler.dense", first_tokens))
     return _linear(head, "classifier", pooled)  # (R, C)
 
@@ -63,7 +65,8 @@ def _embeddings(part: Part, config: BertConfig, encodings: Sequence[Encoding]) -
             hidden = hidden + part["embeddings.token_type_embeddings.weight"][kinds]
         if isinstance(config, ErnieConfig) and config.task_type_vocab_size:
             hidden = hidden + part["embeddings.task_type_embeddings.weight"][0]
-        hidden = _layer_norm(part, "embeddings.LayerNorm", hidden, config)
+        if not isinstance(config, XLMRobertaXLConfig):
+            hidden = _layer_norm(part, "embeddings.LayerNorm", hidden, config)
         states.append(_linear(part, "embeddings_project", hidden) if config.embedding_size else hidden)
     return states
 
@@ -93,10 +96,21 @@ def _bucket(ahead: int) -> int:
 
 
 def _layer(part: Part, config: BertConfig, hidden: Array, distances: Array | None) -> Array:
+    if isinstance(config, XLMRobertaXLConfig):
+        return _layer_behind_norms(part, config, hidden)
     attended = _linear(part, "attention.output.dense", _self_attention(part, config, hidden, distances))
     hidden = _layer_norm(part, "attention.output.LayerNorm", attended + hidden, config)
     wide = ACTIVATIONS[config.activation](_linear(part, "intermediate.dense", hidden))  # (L, 4H)
     return _layer_norm(part, "output.LayerNorm", _linear(part, "output.dense", wide) + hidden, config)
+
+
+def _layer_behind_norms(part: Part, config: BertConfig, hidden: Array) -> Array:
+    """XLM-RoBERTa-XL's order of things (https://arxiv.org/abs/2105.00572)."""
+    normal = _layer_norm(part, "attention.output.LayerNorm", hidden, config)
+    hidden = hidden + _linear(part, "attention.output.dense", _self_attention(part, config, normal, None))
+    normal = _layer_norm(part, "output.LayerNorm", hidden, config)
+    wide = ACTIVATIONS[config.activation](_linear(part, "intermediate.dense", normal))
+    return hidden + _linear(part, "output.dense", wide)
 
 
 def _self_attention(part: Part, config: BertConfig, hidden: Array, distances: Array | None) -> Array:

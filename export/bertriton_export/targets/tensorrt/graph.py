@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from bertriton import contract
-from bertriton_export.checkpoint import HEADS, ModernBertConfig, MPNetConfig
+from bertriton_export.checkpoint import HEADS, ModernBertConfig, MPNetConfig, XLMRobertaXLConfig
 from bertriton_export.errors import UnsupportedModelError
 from bertriton_export.network import (
     ONNX_FILE,
@@ -54,6 +54,14 @@ INT8_OPSET: Final = 19
 PADDING_SCORE: Final = -30_000.0
 
 
+# Families without a graph for TensorRT.
+_CONFIG_TO_REFUSAL: Final = {
+    ModernBertConfig: "a ModernBERT is not made for TensorRT, since padded rows of thousands of tokens would "
+    "need the scores of all pairs of them",
+    XLMRobertaXLConfig: "an XLM-RoBERTa-XL is not made for TensorRT, since nobody wrote its graph yet",
+}
+
+
 def write_tensorrt_graph(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
     """Write the graph and its weights into a folder and return the graph's file.
 
@@ -66,12 +74,11 @@ def write_tensorrt_graph(checkpoint: Checkpoint, folder: Path, options: GraphOpt
         UnsupportedModelError: TensorRT reads no such graph, a weight is beyond the precision, or no graph of
             the network's family is made for TensorRT.
     """
-    if isinstance(checkpoint.config, ModernBertConfig):
-        raise UnsupportedModelError(
-            f"{checkpoint.path}: a ModernBERT is not made for TensorRT, since padded rows of up to "
-            f"{checkpoint.config.longest_text} tokens would need the scores of all pairs of their tokens; "
-            "export it with --target cuda or cpu"
-        )
+    for kind, reason in _CONFIG_TO_REFUSAL.items():
+        if isinstance(checkpoint.config, kind):
+            raise UnsupportedModelError(
+                f"{checkpoint.path}: {reason}; export it with --target cuda or --target cpu"
+            )
     file = folder / ONNX_FILE
     opset = INT8_OPSET if options.int8 else OPSET
     with closing(WeightFile(folder / options.weights_file)) as weight_file:
