@@ -128,10 +128,7 @@ def _refuse_unsupported(settings: Settings, hidden: int) -> None:
         "attention_head_size": hidden // settings.size("num_attention_heads"),
         "conv_groups": 1,
     }.items():
-        if settings.size(key, expected, 0) != expected:
-            raise UnsupportedModelError(
-                f"{settings.file}: {key} {settings.get(key)}, only {expected} can be served"
-            )
+        settings.require(key, settings.size(key, expected, 0), expected)
     if (kernel := _size_or_none(settings, "conv_kernel_size")) and kernel % 2 == 0:
         raise UnsupportedModelError(
             f"{settings.file}: conv_kernel_size {kernel}, expected an odd number, whose output is as long "
@@ -140,12 +137,7 @@ def _refuse_unsupported(settings: Settings, hidden: int) -> None:
 
 
 def _activation(settings: Settings, key: str, default: str) -> str:
-    name = settings.text(key) or default
-    if name not in _ACT_TO_ACTIVATION:
-        raise UnsupportedModelError(
-            f"{settings.file}: {key} {short(name)}, expected one of {sorted(_ACT_TO_ACTIVATION)}"
-        )
-    return _ACT_TO_ACTIVATION[name]
+    return _ACT_TO_ACTIVATION[settings.one_of(key, _ACT_TO_ACTIVATION, default)]
 
 
 def _pos_att_type(settings: Settings) -> tuple[str, ...]:

@@ -14,13 +14,13 @@ The classifier reads the first token of each window, so the last layer computes 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from onnx import ModelProto, TensorProto
 
 from bertriton import contract
-from bertriton_export.checkpoint import HEADS
+from bertriton_export.checkpoint import HEADS, ErnieConfig
 from bertriton_export.network.attention import Attention, LoopAttention
 from bertriton_export.network.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options
 from bertriton_export.network.linear import Float, FloatLinear, Linear, to_float
@@ -88,20 +88,23 @@ class GraphWriter(Protocol):
         """Write it as `options` say."""
 
 
-def encoder_linears(config: BertConfig) -> list[str]:
+def bert_linears(config: BertConfig) -> list[str]:
     """Names of the linear layers that int8 applies to, in the order of computation."""
-    layers = range(config.num_hidden_layers)
+    layers = range(config.num_stored_layers)
     return [f"bert.encoder.layer.{index}.{part}" for index in layers for part in _LINEARS_OF_A_LAYER]
 
 
 def position_table(config: BertConfig, weights: Weights) -> NDArray[np.float32]:
     """The position embeddings [positions, H].
 
-    Where all tokens are of the first kind, that kind's embedding is part of every position's.
+    Where all tokens are of the first kind, that kind's embedding is part of every position's, and so is the
+    first task's.
     """
     table = weights["bert.embeddings.position_embeddings.weight"]
     if config.type_vocab_size and not config.has_segments:
         table = table + weights["bert.embeddings.token_type_embeddings.weight"][0]
+    if isinstance(config, ErnieConfig) and config.task_type_vocab_size:
+        table = table + weights["bert.embeddings.task_type_embeddings.weight"][0]
     return table
 
 
@@ -122,8 +125,6 @@ def _row_count(g: GraphBuilder, logits: str) -> str:
 class BertGraph:
     """One method a block, named as in the checkpoint, in the order of computation."""
 
-    takes_attention: ClassVar = True  # `GraphOptions.attention`; or it has the same on every machine
-
     def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:
         self._config = checkpoint.config
         self._weights = checkpoint.weights
@@ -135,9 +136,9 @@ class BertGraph:
         self._name_to_linear: dict[str, Linear] = dict.fromkeys(_LINEARS_OF_THE_HEAD, head)
         if options.int8:
             minimum = ACTIVATION_TO_MINIMUM[self._config.activation]
-            after_activation = [name for name in encoder_linears(self._config) if is_after_activation(name)]
+            after_activation = [name for name in bert_linears(self._config) if is_after_activation(name)]
             int8 = Int8Linear(g, checkpoint.weights, options.int8, dict.fromkeys(after_activation, minimum))
-            quantised = set(encoder_linears(self._config)) - options.keep_fp32
+            quantised = set(bert_linears(self._config)) - options.keep_fp32
             self._name_to_linear |= dict.fromkeys(quantised, int8)
 
     def build(self) -> ModelProto:
@@ -147,13 +148,12 @@ class BertGraph:
         windows = rows.windows
         attentions = self._attentions(windows)
         hidden = self._embeddings(rows.ids, rows.types, rows.marked_positions)  # (T, H)
-        last = config.num_hidden_layers - 1
-        for index in range(last):
+        *names, last = (f"bert.encoder.layer.{stored}" for stored in config.stored_layers)
+        for index, name in enumerate(names):
             with g.scope(f"layer.{index}"):
-                hidden = self._layer(f"bert.encoder.layer.{index}", hidden, attentions[index])  # (T, H)
-        with g.scope(f"layer.{last}"):
-            name = f"bert.encoder.layer.{last}"
-            firsts = self._last_layer(name, hidden, attentions[last], windows)  # (W, H)
+                hidden = self._layer(name, hidden, attentions[index])  # (T, H)
+        with g.scope(f"layer.{len(names)}"):
+            firsts = self._last_layer(last, hidden, attentions[-1], windows)  # (W, H)
         pooled = self._pooler(firsts)  # (W, H)
         with g.scope("classifier"):
             logits = self._linear("classifier", pooled)  # (W, C)
@@ -180,8 +180,12 @@ class BertGraph:
             if config.has_segments:
                 table = self._weight("bert.embeddings.token_type_embeddings.weight")
                 added = g.op("Add", g.op("Gather", table, types, axis=0), added)
-            hidden = self._add_and_norm("bert.embeddings.LayerNorm", words, added)
+            hidden = self._embedded(words, added)
             return self._linear("bert.embeddings_project", hidden) if config.embedding_size else hidden
+
+    def _embedded(self, words: str, added: str) -> str:
+        """What stands for a token before any projection, from its word and from all else."""
+        return self._add_and_norm("bert.embeddings.LayerNorm", words, added)
 
     def _position_table(self) -> str:
         table = position_table(self._config, self._weights)

@@ -1,7 +1,7 @@
 """DeBERTa v2 and v3 for sequence classification as an ONNX graph without padding (see `bert` for the rest).
 
 He et al. 2021, https://arxiv.org/abs/2006.03654 and https://arxiv.org/abs/2111.09543. It differs from BERT in
-attention, which adds to a score what query and key make of their distance (see `distances`); most have no
+attention, which adds to a score what query and key make of their distance (see `disentangled`); most have no
 table of positions and no token types; the largest have a convolution beside their first layer.
 
 Attention is a loop over windows on every machine: kernels for ragged rows know of no distances.
@@ -17,7 +17,7 @@ import numpy as np
 from bertriton_export.checkpoint import CONTENT_TO_POSITION, POSITION_TO_CONTENT, DebertaConfig
 from bertriton_export.network.attention import LoopAttention
 from bertriton_export.network.bert import ACTIVATION_TO_OP, BertGraph
-from bertriton_export.network.distances import column_counts, columns, distance_table
+from bertriton_export.network.disentangled import column_counts, columns, distance_table
 from bertriton_export.network.linear import to_float
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class DisentangledAttention(LoopAttention):
         super().__init__(g, config, windows, dtype)
         self._config = config
         self.tables: Mapping[str, str] = {}  # one layer's, see `with_tables`
-        self._scale = 1 / np.sqrt(config.score_parts * config.head_size)
+        self._attributes["scale"] = float(1 / np.sqrt(config.score_parts * config.head_size))
         if config.pos_att_type and config.is_relative:
             with g.scope("distances"):
                 self._columns = g.constant(columns(config).tolist(), np.int32)  # (2P - 1)
@@ -85,7 +85,7 @@ class DisentangledAttention(LoopAttention):
         if POSITION_TO_CONTENT in self.tables:
             of_keys = self._of_distances(key, POSITION_TO_CONTENT, index, count)  # keys first
             parts.append(g.op("Transpose", of_keys, perm=[0, 1, 3, 2]))
-        return self._scored(query, key, value, parts)
+        return self._scored(query, key, value, self._sum(parts))
 
     def _attended_of_first(self, query: str, key: str, value: str, *, is_alone: bool) -> str:
         del is_alone
@@ -97,14 +97,7 @@ class DisentangledAttention(LoopAttention):
             parts.append(self._of_distances(query, CONTENT_TO_POSITION, index, count))
         if POSITION_TO_CONTENT in self.tables:
             parts.append(self._of_distances_to_first(key, length))
-        return self._scored(query, key, value, parts)
-
-    def _scored(self, query: str, key: str, value: str, parts: list[str]) -> str:
-        """Contexts, with sums that belong to the scores [1, N, L, L]."""
-        g = self._g
-        added = ["", "", g.op("Add", *parts) if len(parts) > 1 else parts[0]] if parts else []
-        attributes = {"num_heads": self._heads, "scale": float(self._scale)}
-        return g.op("MultiHeadAttention", query, key, value, *added, **attributes)
+        return self._scored(query, key, value, self._sum(parts))
 
     def _of_distances(self, hidden: str, kind: str, index: str, count: str) -> str:
         """What queries or keys (1, L, H) make of their distance from each other token, [1, N, L, L]."""
@@ -127,9 +120,9 @@ class DisentangledAttention(LoopAttention):
         shape = self._g.constant([0, 0, self._heads, self._config.head_size])
         return self._g.op("Reshape", hidden, shape)
 
-    def _length(self, key: str) -> str:
-        g = self._g
-        return g.op("Slice", g.op("Shape", key), g.constant([1]), g.constant([2]))
+    def _sum(self, parts: list[str]) -> str:
+        """Of what belongs to the scores, [1, N, L, L]; nothing of nothing."""
+        return self._g.op("Add", *parts) if len(parts) > 1 else "".join(parts)
 
     def _corner(self, size: str) -> str:
         """Of the longest window's index the first rows and columns."""
@@ -140,7 +133,6 @@ class DisentangledAttention(LoopAttention):
 class DebertaGraph(BertGraph):
     """One method a block, where it differs from BERT's."""
 
-    takes_attention = False
     _config: DebertaConfig
 
     def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:

@@ -11,8 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertriton_export.checkpoint import CONTENT_TO_POSITION, POSITION_TO_CONTENT, DebertaConfig
-from bertriton_export.verification.bert_reference import WORDS, behind_attention, head_logits
-from bertriton_export.verification.float64 import ACTIVATIONS, Part, attention, layer_norm, linear
+from bertriton_export.verification.bert_reference import (
+    WORDS,
+    behind_attention,
+    head_logits,
+    queries_keys_values,
+)
+from bertriton_export.verification.float64 import (
+    ACTIVATIONS,
+    Part,
+    attention,
+    columns_of,
+    layer_norm,
+    linear,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +33,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
     from bertriton_export.checkpoint import Checkpoint
-    from bertriton_export.verification.float64 import Array
+    from bertriton_export.verification.float64 import Added, Array
 
 
 def deberta_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
@@ -45,7 +57,7 @@ def deberta_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Arr
         if index == 0 and config.conv_kernel_size:
             both = zip(embedded, states, strict=True)
             states = [_convolved(whole, config, before, behind) for before, behind in both]
-    return head_logits(Part(checkpoint.weights, ""), config, states)
+    return head_logits(checkpoint, states)
 
 
 def _embeddings(part: Part, config: DebertaConfig, words: Array, encoding: Encoding) -> Array:
@@ -81,33 +93,31 @@ def _projected(part: Part, config: DebertaConfig, distances: Array) -> dict[str,
 
 
 def _layer(part: Part, config: DebertaConfig, hidden: Array, kind_to_projected: dict[str, Array]) -> Array:
-    query, key, value = (
-        linear(part, f"attention.self.{name}", hidden) for name in ("query", "key", "value")
-    )  # (L, H) each
+    query, key, value = queries_keys_values(part, hidden)
     added = _of_distances(config, query, key, kind_to_projected)
     heads = config.num_attention_heads
-    context = attention(query, key, value, heads, added=added, parts=config.score_parts)
+    context = attention(query, key, value, heads, parts=config.score_parts, added=added)
     return behind_attention(part, config, context, hidden)
 
 
 def _of_distances(
     config: DebertaConfig, query: Array, key: Array, kind_to_projected: dict[str, Array]
-) -> Callable[[slice], Callable[[slice], Array]]:
-    """What scores get from distances, for a block of queries and then for a head's columns."""
-    places, span = np.arange(len(query)), config.span
+) -> Added:
+    """What scores get from distances, for a block of queries and then for a head."""
+    places, span, size = np.arange(len(query)), config.span, config.head_size
     pos_key, pos_query = (kind_to_projected.get(kind) for kind in (CONTENT_TO_POSITION, POSITION_TO_CONTENT))
 
-    def added(rows: slice) -> Callable[[slice], Array]:
+    def added(rows: slice) -> Callable[[int], Array]:
         of_pairs = bucket(config, places[rows, None] - places)  # (B, L), of queries from keys
         row = np.clip(of_pairs + span, 0, 2 * span - 1)
 
-        def of_head(own: slice) -> Array:
-            total = np.zeros(row.shape)
+        def of_head(head: int) -> Array:
+            own, total = columns_of(head, size), np.zeros(row.shape)
             if pos_key is not None:
                 total += np.take_along_axis(query[rows, own] @ pos_key[:, own].T, row, axis=1)
             if pos_query is not None:
                 total += (key[:, own] @ pos_query[:, own].T)[places, row]
-            return total
+            return total / np.sqrt(size * config.score_parts)
 
         return of_head
 

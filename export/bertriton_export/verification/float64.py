@@ -1,7 +1,7 @@
 """Blocks that the references of all families are made of, in float64 numpy.
 
 A long text has as many scores as its length squared, in every head: so attention goes head by head and, as
-the feed-forward part does, by blocks of tokens.
+feed-forward parts do, by blocks of tokens.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bertriton_export.checkpoint import Weights
 
     Array: TypeAlias = NDArray[np.float64]
+    # Gives for a block of queries what gives for a head what is added to its scores, [queries, L].
+    Added: TypeAlias = Callable[[slice], Callable[[int], Array]]
 
 # Numbers of a block of scores, or of what the feed-forward part is wide: 32 MiB.
 BLOCK_NUMBERS: Final = 2**22
@@ -44,17 +46,18 @@ class Part:
         return [table[index].astype(np.float64) for index in indexes]
 
 
-def linear(part: Part, name: str, hidden: Array) -> Array:
+def linear(part: Part, name: str, hidden: Array, *, has_bias: bool = True) -> Array:
     """A linear layer, [L, inputs] to [L, outputs]."""
-    return hidden @ part[f"{name}.weight"].T + part[f"{name}.bias"]
+    product: Array = hidden @ part[f"{name}.weight"].T
+    return product + part[f"{name}.bias"] if has_bias else product
 
 
-def layer_norm(part: Part, name: str, hidden: Array, epsilon: float) -> Array:
+def layer_norm(part: Part, name: str, hidden: Array, epsilon: float, *, has_bias: bool = True) -> Array:
     """LayerNorm over the last dimension (https://arxiv.org/abs/1607.06450)."""
     centred = hidden - hidden.mean(axis=-1, keepdims=True)
     variance = (centred**2).mean(axis=-1, keepdims=True)
-    normal: Array = centred / np.sqrt(variance + epsilon)
-    return normal * part[f"{name}.weight"] + part[f"{name}.bias"]
+    normal: Array = centred / np.sqrt(variance + epsilon) * part[f"{name}.weight"]
+    return normal + part[f"{name}.bias"] if has_bias else normal
 
 
 def blocks(length: int, width: int) -> Iterator[slice]:
@@ -69,39 +72,49 @@ def attention(
     value: Array,
     heads: int,
     *,
-    added: Callable[[slice], Callable[[slice], Array]] | None = None,
     parts: int = 1,
+    added: Added | None = None,
+    reach: int | None = None,
 ) -> Array:
-    """Contexts [L, H] of one text whose tokens all attend to each other (https://arxiv.org/abs/1706.03762).
+    """Contexts [L, H] of one text whose tokens attend to each other (https://arxiv.org/abs/1706.03762).
 
     Args:
         query: [L, H], key and value likewise.
         key: see there.
         value: see there.
         heads: that these are cut into.
-        added: gives for a block of queries what gives for a head's columns of query and key what is added to
-            its scores before they are scaled, [queries, L].
-        parts: that a score is the sum of; it is divided by the square root of so many head sizes.
+        parts: that a score is the sum of. One is query times key, divided by the square root of so many head
+            sizes.
+        added: the others.
+        reach: how far away a token's neighbours may be, on each side; default: the whole text.
     """
-    size = query.shape[1] // heads
-    context = np.empty_like(query)
-    for rows in blocks(len(query), len(key)):
+    length, size = len(query), query.shape[1] // heads
+    context, places = np.empty_like(query), np.arange(length)
+    for rows in blocks(length, length):
+        near = slice(None) if reach is None else slice(max(0, rows.start - reach), rows.stop + reach)
+        is_far = None if reach is None else np.abs(places[rows, None] - places[near]) > reach  # (B, near)
         added_of_head = added(rows) if added else None
         for head in range(heads):
-            own = slice(head * size, (head + 1) * size)
-            scores = query[rows, own] @ key[:, own].T  # (B, L)
+            own = columns_of(head, size)
+            scores = query[rows, own] @ key[near, own].T / np.sqrt(size * parts)
             if added_of_head:
-                scores += added_of_head(own)
-            context[rows, own] = softmax(scores / np.sqrt(size * parts), axis=-1) @ value[:, own]
+                scores += added_of_head(head)
+            if is_far is not None:
+                scores[is_far] = -np.inf
+            context[rows, own] = softmax(scores, axis=-1) @ value[near, own]
     return context
 
 
-def feed_forward(part: Part, hidden: Array, activation: str, names: tuple[str, str]) -> Array:
-    """Two linear layers and an activation function between them, [L, H] to [L, H]."""
-    wide, narrow = names
+def columns_of(head: int, size: int) -> slice:
+    """A head's columns of queries, keys, values and contexts."""
+    return slice(head * size, (head + 1) * size)
+
+
+def feed_forward(hidden: Array, width: int, function: Callable[[Array], Array]) -> Array:
+    """What a function that is so wide inside makes of each token, [L, H] to [L, H]."""
     outputs = np.empty_like(hidden)
-    for rows in blocks(len(hidden), len(part[f"{wide}.bias"])):
-        outputs[rows] = linear(part, narrow, ACTIVATIONS[activation](linear(part, wide, hidden[rows])))
+    for rows in blocks(len(hidden), width):
+        outputs[rows] = function(hidden[rows])
     return outputs
 
 

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export.checkpoint import BertConfig, DebertaConfig
+from bertriton_export.checkpoint import (
+    BertConfig,
+    DebertaConfig,
+    ModernBertConfig,
+    MPNetConfig,
+    XLMRobertaXLConfig,
+    of_family,
+)
 from bertriton_export.verification.bert_reference import bert_logits
 from bertriton_export.verification.deberta_reference import deberta_logits
+from bertriton_export.verification.modernbert_reference import modernbert_logits
+from bertriton_export.verification.mpnet_reference import mpnet_logits
+from bertriton_export.verification.xlm_roberta_xl_reference import xlm_roberta_xl_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,10 +32,13 @@ if TYPE_CHECKING:
 
 CONFIG_TO_LOGITS: Final[dict[type[BertConfig], Callable[[Checkpoint, Sequence[Encoding]], Array]]] = {
     BertConfig: bert_logits,
+    MPNetConfig: mpnet_logits,
+    XLMRobertaXLConfig: xlm_roberta_xl_logits,
     DebertaConfig: deberta_logits,
+    ModernBertConfig: modernbert_logits,
 }
 
 
 def reference_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
     """Logits [texts, labels] of tokenised texts, computed one by one in float64."""
-    return CONFIG_TO_LOGITS[type(checkpoint.config)](checkpoint, encodings)
+    return of_family(checkpoint.config, CONFIG_TO_LOGITS)(checkpoint, encodings)

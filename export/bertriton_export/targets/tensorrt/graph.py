@@ -67,9 +67,9 @@ class TensorrtGraph:
         ids, types, positions = (g.input(name, TensorProto.INT32, ["rows", "tokens"]) for name in names)
         mask = self._mask(types, positions)  # (R, 1, 1, L)
         hidden = self._embeddings(ids, types, positions)  # (R, L, H)
-        for index in range(config.num_hidden_layers):
+        for index, stored in enumerate(config.stored_layers):
             with g.scope(f"layer.{index}"):
-                hidden = self._layer(f"bert.encoder.layer.{index}", hidden, mask)  # (R, L, H)
+                hidden = self._layer(f"bert.encoder.layer.{stored}", hidden, mask)  # (R, L, H)
         logits = self._head(hidden)  # (R, C)
         probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (R, C)
         g.output(contract.LOGITS, logits, TensorProto.FLOAT, ["rows", config.num_labels])
@@ -78,7 +78,10 @@ class TensorrtGraph:
         return g.build("bert")
 
     def _mask(self, types: str, positions: str) -> str:
-        """What is added to attention's scores: nothing for a token, a large negative number for padding."""
+        """What is added to attention's scores: nothing for a token, a large negative number for padding.
+
+        [R, 1, 1, L], or more where that shape takes it.
+        """
         g = self._g
         with g.scope("mask"):
             if not self._config.has_segments:
