@@ -151,45 +151,47 @@ class PackedLocalAttention:
         self._block = max(reach, _SMALLEST_BLOCK)
         self._heads, self._head_size = heads
         self._dtype = dtype
-        starts, ends = (g.op("Squeeze", bound, g.constant([1])) for bound in (windows.starts, windows.ends))
-        blocks = g.op(
-            "Div",
-            g.op("Add", g.op("Sub", ends, starts), g.constant(self._block - 1)),
-            g.constant(self._block),
-        )  # (W)
-        behind = g.op("CumSum", blocks, g.constant(0))  # (W)
-        count = g.op("ReduceMax", behind, keepdims=0)  # B
-        numbers = g.op("Range", g.constant(0), count, g.constant(1))  # (B)
-        column = g.op("Unsqueeze", numbers, g.constant([1]))
-        is_behind = g.op("GreaterOrEqual", column, behind)  # (B, W)
-        window = g.op("ReduceSum", g.op("Cast", is_behind, to=TensorProto.INT64), g.constant([1]), keepdims=0)
-        in_window = g.op(
-            "Sub", numbers, g.op("Gather", g.op("Sub", behind, blocks), window, axis=0)
-        )  # of each block in its window, (B)
-        start = g.op("Unsqueeze", g.op("Gather", starts, window, axis=0), g.constant([1]))  # (B, 1)
-        end = g.op("Unsqueeze", g.op("Gather", ends, window, axis=0), g.constant([1]))
-        first = g.op("Mul", in_window, g.constant(self._block))
-        first = g.op("Add", start, g.op("Unsqueeze", first, g.constant([1])))  # its first token, (B, 1)
-        queries = g.op("Add", first, g.constant([[*range(self._block)]]))  # (B, b)
-        keys = g.op("Add", first, g.constant([[*range(-self._block, 2 * self._block)]]))  # (B, 3b)
+        number, first, start, end = self._blocks_of(windows)  # (B, 1) each
+        block = self._block
+        queries = g.op("Add", first, g.constant([[*range(block)]]))  # (B, b)
+        keys = g.op("Add", first, g.constant([[*range(-block, 2 * block)]]))  # (B, 3b)
         self._queries, self._keys = (self._within(places, start, end) for places in (queries, keys))
         is_key = g.op("And", g.op("GreaterOrEqual", keys, start), g.op("Less", keys, end))
-        distances = g.op(
-            "Sub", g.op("Unsqueeze", queries, g.constant([2])), g.op("Unsqueeze", keys, g.constant([1]))
-        )  # (B, b, 3b)
-        is_near = g.op("LessOrEqual", g.op("Abs", distances), g.constant(reach))
-        is_seen = g.op("And", is_near, g.op("Unsqueeze", is_key, g.constant([1])))
-        scores = g.op("Where", is_seen, g.constant(0.0, dtype), g.constant(FAR_SCORE, dtype))
-        self._added = g.op("Unsqueeze", scores, g.constant([1]))  # (B, 1, b, 3b)
-        in_blocks = g.op(
-            "Add", g.op("Mul", column, g.constant(self._block)), g.constant([[*range(self._block)]])
+        self._added = self._scores(queries, keys, is_key, reach)  # (B, 1, b, 3b)
+        places = g.op("Add", g.op("Mul", number, g.constant(block)), g.constant([[*range(block)]]))
+        is_token = g.op("Reshape", g.op("Less", queries, end), g.constant([-1]))
+        # Where each token stands among those of all blocks.
+        self._tokens = g.op("Compress", g.op("Reshape", places, g.constant([-1])), is_token)  # (T)
+
+    def _blocks_of(self, windows: Windows) -> tuple[str, str, str, str]:
+        """Of each block its number, its first token, and where its window starts and ends, INT64 [B, 1]."""
+        g, block = self._g, self._block
+        starts, ends = (g.op("Squeeze", bound, g.constant([1])) for bound in (windows.starts, windows.ends))
+        lengths = g.op("Sub", ends, starts)
+        blocks = g.op("Div", g.op("Add", lengths, g.constant(block - 1)), g.constant(block))  # (W)
+        behind = g.op("CumSum", blocks, g.constant(0))  # (W), the number of the next window's first
+        count = g.op("ReduceMax", behind, keepdims=0)  # B
+        numbers = g.op("Range", g.constant(0), count, g.constant(1))  # (B)
+        number = g.op("Unsqueeze", numbers, g.constant([1]))
+        is_behind = g.op("Cast", g.op("GreaterOrEqual", number, behind), to=TensorProto.INT64)  # (B, W)
+        window = g.op("ReduceSum", is_behind, g.constant([1]), keepdims=1)  # (B, 1)
+        start, end, before = (
+            g.op("Gather", values, window, axis=0) for values in (starts, ends, g.op("Sub", behind, blocks))
         )
-        is_token = g.op("Less", queries, end)
-        self._tokens = g.op(
-            "Compress",
-            g.op("Reshape", in_blocks, g.constant([-1])),
-            g.op("Reshape", is_token, g.constant([-1])),
-        )  # where each token stands among those of all blocks, (T)
+        place = g.op("Mul", g.op("Sub", number, before), g.constant(block))
+        return number, g.op("Add", start, place), start, end
+
+    def _scores(self, queries: str, keys: str, is_key: str, reach: int) -> str:
+        """What is added to the scores of each block."""
+        g = self._g
+        column, row = (
+            g.op("Unsqueeze", places, g.constant([axis])) for places, axis in ((queries, 2), (keys, 1))
+        )
+        is_near = g.op("LessOrEqual", g.op("Abs", g.op("Sub", column, row)), g.constant(reach))
+        is_seen = g.op("And", is_near, g.op("Unsqueeze", is_key, g.constant([1])))
+        far = g.constant(FAR_SCORE, self._dtype)
+        scores = g.op("Where", is_seen, g.constant(0.0, self._dtype), far)
+        return g.op("Unsqueeze", scores, g.constant([1]))
 
     def _within(self, places: str, start: str, end: str) -> str:
         """Places of tokens, where those outside the window are some of its own."""

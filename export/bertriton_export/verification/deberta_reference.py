@@ -112,12 +112,13 @@ def _of_distances(
         row = np.clip(of_pairs + span, 0, 2 * span - 1)
 
         def of_head(head: int) -> Array:
-            own, total = columns_of(head, size), np.zeros(row.shape)
+            own = columns_of(head, size)
+            total: Array = np.zeros(row.shape)
             if pos_key is not None:
                 total += np.take_along_axis(query[rows, own] @ pos_key[:, own].T, row, axis=1)
             if pos_query is not None:
                 total += (key[:, own] @ pos_query[:, own].T)[places, row]
-            return total / np.sqrt(size * config.score_parts)
+            return np.asarray(total / np.sqrt(size * config.score_parts))
 
         return of_head
 
