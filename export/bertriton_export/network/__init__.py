@@ -12,7 +12,7 @@ from bertriton_export.network.bert import (
     output_fingerprint,
     position_table,
 )
-from bertriton_export.network.distances import columns, distance_table
+from bertriton_export.network.disentangled import columns, distance_table
 from bertriton_export.network.families import ONNX_FILE, takes_attention, write_bert_graph
 from bertriton_export.network.graph_builder import OPSET, GraphBuilder, WeightFile
 from bertriton_export.network.int8_linear import (

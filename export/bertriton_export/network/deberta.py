@@ -1,7 +1,7 @@
 """DeBERTa v2 and v3 for sequence classification as an ONNX graph without padding (see `bert` for the rest).
 
 He et al. 2021, https://arxiv.org/abs/2006.03654 and https://arxiv.org/abs/2111.09543. It differs from BERT in
-attention, which adds to a score what query and key make of their distance (see `distances`); most have no
+attention, which adds to a score what query and key make of their distance (see `disentangled`); most have no
 table of positions and no token types; the largest have a convolution beside their first layer.
 
 Attention is a loop over windows on every machine: kernels for ragged rows know of no distances.
@@ -17,7 +17,7 @@ import numpy as np
 from bertriton_export.checkpoint import CONTENT_TO_POSITION, POSITION_TO_CONTENT, DebertaConfig
 from bertriton_export.network.attention import LoopAttention
 from bertriton_export.network.bert import ACTIVATION_TO_OP, BertGraph
-from bertriton_export.network.distances import column_counts, columns, distance_table
+from bertriton_export.network.disentangled import column_counts, columns, distance_table
 from bertriton_export.network.linear import to_float
 
 if TYPE_CHECKING:

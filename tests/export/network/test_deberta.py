@@ -24,7 +24,7 @@ from bertriton_export.checkpoint import (
     with_head,
 )
 from bertriton_export.network import GraphOptions, Int8Options, write_bert_graph
-from bertriton_export.network.distances import buckets, column_counts, columns
+from bertriton_export.network.disentangled import buckets, column_counts, columns
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.verification import FP32_TOLERANCE, verify
 from bertriton_export.verification.deberta_reference import bucket

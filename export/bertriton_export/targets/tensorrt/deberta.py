@@ -1,6 +1,6 @@
 """DeBERTa v2 and v3 as an ONNX graph that TensorRT builds an engine from (see `graph` for the rest).
 
-Attention adds to a score what query and key make of their distance, see `network.distances`. That keeps
+Attention adds to a score what query and key make of their distance, see `network.disentangled`. That keeps
 TensorRT from making it one kernel; all operators are plain.
 """
 
