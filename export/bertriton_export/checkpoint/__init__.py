@@ -16,6 +16,8 @@ from bertriton_export.checkpoint.dimensions import BertConfig, tensor_shapes
 from bertriton_export.checkpoint.heads import HEADS, default_problem_type, with_head
 from bertriton_export.checkpoint.json_file import parse_json, read_json
 from bertriton_export.checkpoint.length import longest_text
+from bertriton_export.checkpoint.modernbert import ModernBertConfig
+from bertriton_export.checkpoint.relatives import ErnieConfig, MPNetConfig, XLMRobertaXLConfig
 from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
 from bertriton_export.checkpoint.tokenizer import read_tokenizer, reads_token_types, wordpiece_tokenizer
@@ -30,10 +32,14 @@ __all__ = [
     "BertConfig",
     "Checkpoint",
     "DebertaConfig",
+    "ErnieConfig",
     "GraphFacts",
     "LazyTensor",
+    "MPNetConfig",
+    "ModernBertConfig",
     "Settings",
     "Weights",
+    "XLMRobertaXLConfig",
     "architecture_of",
     "config_from_shapes",
     "default_problem_type",

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from bertriton_export.checkpoint.settings import Settings
+    from bertriton_export.checkpoint.weights import LazyTensor
 
 # `hidden_act` in config.json -> the name this package uses for the function.
 HIDDEN_ACT_TO_ACTIVATION: Final = {
@@ -59,6 +61,16 @@ class BertConfig:
         """Tokens that there are positions for, special tokens included."""
         return self.max_position_embeddings - (0 if self.padding_id is None else self.padding_id + 1)
 
+    @property
+    def stored_layers(self) -> tuple[int, ...]:
+        """Of each layer of the network, which one of the checkpoint's it is; several may be the same."""
+        return tuple(range(self.num_hidden_layers))
+
+    @property
+    def num_stored_layers(self) -> int:
+        """Layers that the checkpoint has tensors of."""
+        return self.num_hidden_layers
+
     @classmethod
     def own_fields(cls, settings: Settings) -> dict[str, Any]:
         """What a config.json tells of the fields that BERT has not or reads otherwise, name -> value.
@@ -69,11 +81,16 @@ class BertConfig:
         del settings
         return {}
 
+    def taken_apart(self, tensors: Mapping[str, LazyTensor], source: Path) -> Mapping[str, LazyTensor]:
+        """The tensors of a checkpoint, each of one linear layer; `source` is named where one is missing."""
+        del source
+        return tensors
+
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor that a checkpoint must hold, name -> shape."""
         hidden = self.hidden_size
         shapes = _embeddings(self)
-        for index in range(self.num_hidden_layers):
+        for index in range(self.num_stored_layers):
             shapes |= dict(_layer(f"bert.encoder.layer.{index}", self))
         return (
             shapes
@@ -122,4 +139,5 @@ def linear_shapes(
 
 def norm_shapes(name: str, size: int, *, has_bias: bool = True) -> dict[str, tuple[int, ...]]:
     """The tensors of a LayerNorm, name -> shape."""
-    return {f"{name}.{part}": (size,) for part in ("weight", "bias")[: 1 + has_bias]}
+    parts = ("weight", "bias") if has_bias else ("weight",)
+    return {f"{name}.{part}": (size,) for part in parts}

@@ -5,15 +5,23 @@ In: a `Checkpoint` and `GraphOptions`. Out: `model.onnx`, and a file beside it w
 
 from bertriton_export.network.attention import LoopAttention, PackedAttention
 from bertriton_export.network.bert import (
+    ONNX_FILE,
     GraphOptions,
     GraphWriter,
-    encoder_linears,
     is_after_activation,
     output_fingerprint,
     position_table,
 )
 from bertriton_export.network.disentangled import columns, distance_table
-from bertriton_export.network.families import ONNX_FILE, takes_attention, write_bert_graph
+from bertriton_export.network.distances import distance_scores
+from bertriton_export.network.families import (
+    encoder_layers,
+    encoder_linears,
+    linears_within,
+    readers_of_one_input,
+    takes_attention,
+    write_bert_graph,
+)
 from bertriton_export.network.graph_builder import OPSET, GraphBuilder, WeightFile
 from bertriton_export.network.int8_linear import (
     FULL_WEIGHT_LEVELS,
@@ -40,12 +48,16 @@ __all__ = [
     "PackedAttention",
     "WeightFile",
     "columns",
+    "distance_scores",
     "distance_table",
+    "encoder_layers",
     "encoder_linears",
     "is_after_activation",
+    "linears_within",
     "output_fingerprint",
     "position_table",
     "quantise_weight",
+    "readers_of_one_input",
     "takes_attention",
     "to_float",
     "write_bert_graph",

@@ -7,10 +7,12 @@ the square root of the head's size, as all these operators do by default.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from onnx import TensorProto, helper
+
+from bertriton_export.network.local_attention import LocalAttention, PackedLocalAttention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,18 +23,33 @@ if TYPE_CHECKING:
     from bertriton_export.network.windows import Windows
 
 
+Attend: TypeAlias = "Callable[..., str]"  # from a window's queries, keys and values to its contexts
+
+
 class Attention(Protocol):
     """One way to attend, made once a graph; what all layers share is computed there."""
 
     def __init__(self, g: GraphBuilder, config: BertConfig, windows: Windows, dtype: Float) -> None: ...
 
-    def context(self, query: str, key: str, value: str) -> str:
-        """Emit one layer's attention."""
+    def context(
+        self, query: str, key: str, value: str, reach: int | None = None, added: str | None = None
+    ) -> str:
+        """Emit one layer's attention.
+
+        Args:
+            query: [T, H], and so are the others.
+            key: likewise.
+            value: likewise.
+            reach: how far away tokens may be that a token attends to, on each side; None: as far as they are.
+            added: to scores, [1, N, P, P] by head and places in the window; not with a reach.
+        """
 
     def queries_of_first(self, hidden: str, firsts: str) -> str:
         """What the queries for `context_of_first` are made from: all tokens, or the first of each window."""
 
-    def context_of_first(self, query: str, key: str, value: str) -> str:
+    def context_of_first(
+        self, query: str, key: str, value: str, reach: int | None = None, added: str | None = None
+    ) -> str:
         """Emit the last layer's attention, for the first token of each window."""
 
 
@@ -47,20 +64,26 @@ class LoopAttention:
         self._heads = config.num_attention_heads
         self._hidden_size = config.hidden_size
         self._windows = windows
+        self._dtype = dtype
         self._element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        self._reach_to_local: dict[int, LocalAttention] = {}
         with g.scope("one_window"):
             self._is_alone = g.op("Equal", windows.count, g.constant(1))
 
-    def context(self, query: str, key: str, value: str) -> str:
+    def context(
+        self, query: str, key: str, value: str, reach: int | None = None, added: str | None = None
+    ) -> str:
         """Emit a loop over the windows."""
-        return self._loop(self._part, self._attended, query, key, value)
+        return self._loop(self._part, self._attend(reach, added), query, key, value)
 
     def queries_of_first(self, hidden: str, firsts: str) -> str:
         """Nobody else's are needed."""
         del hidden
         return firsts
 
-    def context_of_first(self, query: str, key: str, value: str) -> str:
+    def context_of_first(
+        self, query: str, key: str, value: str, reach: int | None = None, added: str | None = None
+    ) -> str:
         """Emit a loop over the windows in which one token of each asks."""
 
         def own(index: str, queries: str) -> str:
@@ -68,59 +91,76 @@ class LoopAttention:
                 "Gather", queries, self._g.op("Unsqueeze", index, self._g.constant([0])), axis=1
             )
 
-        return self._loop(own, self._attended_of_first, query, key, value)
+        return self._loop(own, self._attend(reach, added, of_first=True), query, key, value)
+
+    def _attend(self, reach: int | None, added: str | None, *, of_first: bool = False) -> Attend:
+        """How the tokens of one window attend: from queries, keys and values to contexts."""
+        if reach is not None:
+            if reach not in self._reach_to_local:
+                size = self._hidden_size
+                self._reach_to_local[reach] = LocalAttention(
+                    self._g, reach, self._dtype, size, self._attended
+                )
+            local = self._reach_to_local[reach]
+            return local.context_of_first if of_first else local.context
+        if added is None:
+            return self._attended
+
+        def with_added(query: str, key: str, value: str) -> str:
+            """Places count from the window's start, so the table's upper left corner is the window's."""
+            g, length = self._g, self._g.op("Shape", key, start=1, end=2)
+            rows = g.constant([1]) if of_first else length
+            corner = g.op("Concat", rows, length, axis=0)
+            part = g.op("Slice", added, g.constant([0, 0]), corner, g.constant([2, 3]))
+            return self._attended(query, key, value, part)
+
+        return with_added
 
     def _loop(
-        self, own: Callable[[str, str], str], attended: Callable[..., str], *queries_keys_values: str
+        self,
+        own: Callable[[str, str], str],
+        attend: Attend,
+        *queries_keys_values: str,
+        alone: Attend | None = None,
     ) -> str:
         """Emit the loop.
 
-        `own` gives a window's queries (1, L or 1, H) among those of all, and `attended` their contexts.
+        `own` gives a window's queries (1, L or 1, H) among those of all; `alone` attends in the place of
+        `attend` where there is one window.
         """
         g = self._g
         # A leading dimension of one text lets the loop cut and attend without reshaping.
         wholes = [g.op("Unsqueeze", part, g.constant([0])) for part in queries_keys_values]
 
         def of_one() -> list[str]:
-            return [attended(*wholes, is_alone=True)]
+            return [(alone or attend)(*wholes)]
 
         def of_several() -> list[str]:
-            return [self._joined(own, attended, *wholes)]
+            return [self._joined(own, attend, *wholes)]
 
         of_all = helper.make_tensor_type_proto(self._element, [1, None, self._hidden_size])
         return g.op("Squeeze", *g.branch(self._is_alone, of_one, of_several, [of_all]), g.constant([0]))
 
-    def _joined(
-        self,
-        own: Callable[[str, str], str],
-        attended: Callable[..., str],
-        queries: str,
-        *keys_values: str,
-    ) -> str:
+    def _joined(self, own: Callable[[str, str], str], attend: Attend, queries: str, *keys_values: str) -> str:
         """Contexts of all windows, one after the other."""
         g = self._g
 
-        def attend(index: str, contexts: str) -> str:
+        def one(index: str, contexts: str) -> str:
             parts = [own(index, queries), *(self._part(index, whole) for whole in keys_values)]
-            return g.op("SequenceInsert", contexts, attended(*parts, is_alone=False))
+            return g.op("SequenceInsert", contexts, attend(*parts))
 
         one_window = helper.make_tensor_type_proto(self._element, [1, None, self._hidden_size])
         contexts = g.loop(
             self._windows.count,
             g.op("SequenceEmpty", dtype=self._element),
             helper.make_sequence_type_proto(one_window),
-            attend,
+            one,
         )
         return g.op("ConcatFromSequence", contexts, axis=1)
 
-    def _attended(self, query: str, key: str, value: str, *, is_alone: bool) -> str:
-        """Contexts of one window (1, L, H), which is the only one or one of several."""
-        del is_alone
-        return self._g.op("MultiHeadAttention", query, key, value, num_heads=self._heads)
-
-    def _attended_of_first(self, query: str, key: str, value: str, *, is_alone: bool) -> str:
-        """The context of a window's first token (1, 1, H)."""
-        return self._attended(query, key, value, is_alone=is_alone)
+    def _attended(self, query: str, key: str, value: str, added: str | None = None) -> str:
+        inputs = (query, key, value) if added is None else (query, key, value, "", "", added)
+        return self._g.op("MultiHeadAttention", *inputs, num_heads=self._heads)
 
     def _part(self, index: str, whole: str) -> str:
         """One window (1, L, H) of all (1, T, H)."""
@@ -139,9 +179,11 @@ class PackedAttention:
     """
 
     def __init__(self, g: GraphBuilder, config: BertConfig, windows: Windows, dtype: Float) -> None:
-        del dtype  # that of queries, keys and values
         self._g = g
+        self._dtype = dtype
         self._heads = config.num_attention_heads
+        self._head_size = config.head_size
+        self._reach_to_local: dict[int, PackedLocalAttention] = {}
         self._windows = windows
         with g.scope("packing"):
             self._token_offset = self._offsets(windows)
@@ -165,17 +207,40 @@ class PackedAttention:
         offsets = g.op("Reshape", g.op("Concat", *kinds, axis=1), g.op("Shape", is_token))
         return g.op("Cast", offsets, to=TensorProto.INT32)
 
-    def context(self, query: str, key: str, value: str) -> str:
-        """Emit the one operator."""
+    def context(
+        self, query: str, key: str, value: str, reach: int | None = None, added: str | None = None
+    ) -> str:
+        """Emit the one operator; with a reach, blocks of all windows at once."""
+        if reach is not None:
+            return self._local(reach).context(query, key, value)
         no_bias = ""
-        inputs = (query, key, value, no_bias, self._token_offset, self._cumulative)
+        inputs = [query, key, value, no_bias, self._token_offset, self._cumulative]
+        if added is not None:
+            inputs.append(self._of_longest(added))
         return self._g.op("PackedMultiHeadAttention", *inputs, num_heads=self._heads)
+
+    def _of_longest(self, added: str) -> str:
+        """What is added to scores, as far as the longest window reaches, [1, N, S, S]."""
+        g = self._g
+        longest = g.op("Shape", self._token_offset, start=1, end=2)
+        corner = g.op("Concat", longest, longest, axis=0)
+        return g.op("Slice", added, g.constant([0, 0]), corner, g.constant([2, 3]))
+
+    def _local(self, reach: int) -> PackedLocalAttention:
+        if reach not in self._reach_to_local:
+            with self._g.scope("blocks"):
+                self._reach_to_local[reach] = PackedLocalAttention(
+                    self._g, reach, self._windows, (self._heads, self._head_size), self._dtype
+                )
+        return self._reach_to_local[reach]
 
     def queries_of_first(self, hidden: str, firsts: str) -> str:
         """The kernel takes as many queries as keys."""
         del firsts
         return hidden
 
-    def context_of_first(self, query: str, key: str, value: str) -> str:
+    def context_of_first(
+        self, query: str, key: str, value: str, reach: int | None = None, added: str | None = None
+    ) -> str:
         """Emit the operator for all tokens, and take those of the first."""
-        return self._windows.firsts(self._g, self.context(query, key, value))
+        return self._windows.firsts(self._g, self.context(query, key, value, reach, added))

@@ -14,14 +14,15 @@ The classifier reads the first token of each window, so the last layer computes 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from onnx import ModelProto, TensorProto
 
 from bertriton import contract
-from bertriton_export.checkpoint import HEADS
+from bertriton_export.checkpoint import HEADS, ErnieConfig, MPNetConfig
 from bertriton_export.network.attention import Attention, LoopAttention
+from bertriton_export.network.distances import distance_scores
 from bertriton_export.network.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options
 from bertriton_export.network.linear import Float, FloatLinear, Linear, to_float
 from bertriton_export.network.rows import read_rows, row_metadata
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from bertriton_export.checkpoint import BertConfig, Checkpoint, Weights
     from bertriton_export.network.graph_builder import GraphBuilder
     from bertriton_export.network.windows import Windows
+
+ONNX_FILE: Final = "model.onnx"
 
 _LINEARS_OF_A_LAYER: Final = (
     "attention.self.query",
@@ -88,20 +91,23 @@ class GraphWriter(Protocol):
         """Write it as `options` say."""
 
 
-def encoder_linears(config: BertConfig) -> list[str]:
+def bert_linears(config: BertConfig) -> list[str]:
     """Names of the linear layers that int8 applies to, in the order of computation."""
-    layers = range(config.num_hidden_layers)
+    layers = range(config.num_stored_layers)
     return [f"bert.encoder.layer.{index}.{part}" for index in layers for part in _LINEARS_OF_A_LAYER]
 
 
 def position_table(config: BertConfig, weights: Weights) -> NDArray[np.float32]:
     """The position embeddings [positions, H].
 
-    Where all tokens are of the first kind, that kind's embedding is part of every position's.
+    Where all tokens are of the first kind, that kind's embedding is part of every position's, and so is the
+    first task's.
     """
     table = weights["bert.embeddings.position_embeddings.weight"]
     if config.type_vocab_size and not config.has_segments:
         table = table + weights["bert.embeddings.token_type_embeddings.weight"][0]
+    if isinstance(config, ErnieConfig) and config.task_type_vocab_size:
+        table = table + weights["bert.embeddings.task_type_embeddings.weight"][0]
     return table
 
 
@@ -122,22 +128,21 @@ def _row_count(g: GraphBuilder, logits: str) -> str:
 class BertGraph:
     """One method a block, named as in the checkpoint, in the order of computation."""
 
-    takes_attention: ClassVar = True  # `GraphOptions.attention`; or it has the same on every machine
-
     def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:
         self._config = checkpoint.config
         self._weights = checkpoint.weights
         self._problem_type = checkpoint.problem_type
         self._g = g
         self._options = options
+        self._added: str | None = None  # to attention's scores
         self._float: Linear = FloatLinear(g, checkpoint.weights, options.dtype)
         head = FloatLinear(g, checkpoint.weights, np.float32)
         self._name_to_linear: dict[str, Linear] = dict.fromkeys(_LINEARS_OF_THE_HEAD, head)
         if options.int8:
             minimum = ACTIVATION_TO_MINIMUM[self._config.activation]
-            after_activation = [name for name in encoder_linears(self._config) if is_after_activation(name)]
+            after_activation = [name for name in bert_linears(self._config) if is_after_activation(name)]
             int8 = Int8Linear(g, checkpoint.weights, options.int8, dict.fromkeys(after_activation, minimum))
-            quantised = set(encoder_linears(self._config)) - options.keep_fp32
+            quantised = set(bert_linears(self._config)) - options.keep_fp32
             self._name_to_linear |= dict.fromkeys(quantised, int8)
 
     def build(self) -> ModelProto:
@@ -146,14 +151,14 @@ class BertGraph:
         rows = read_rows(g, config)
         windows = rows.windows
         attentions = self._attentions(windows)
+        self._added = self._distance_scores()
         hidden = self._embeddings(rows.ids, rows.types, rows.marked_positions)  # (T, H)
-        last = config.num_hidden_layers - 1
-        for index in range(last):
+        *stored, last = (f"bert.encoder.layer.{index}" for index in config.stored_layers)
+        for index, name in enumerate(stored):
             with g.scope(f"layer.{index}"):
-                hidden = self._layer(f"bert.encoder.layer.{index}", hidden, attentions[index])  # (T, H)
-        with g.scope(f"layer.{last}"):
-            name = f"bert.encoder.layer.{last}"
-            firsts = self._last_layer(name, hidden, attentions[last], windows)  # (W, H)
+                hidden = self._layer(name, hidden, attentions[index])  # (T, H)
+        with g.scope(f"layer.{len(stored)}"):
+            firsts = self._last_layer(last, hidden, attentions[-1], windows)  # (W, H)
         pooled = self._pooler(firsts)  # (W, H)
         with g.scope("classifier"):
             logits = self._linear("classifier", pooled)  # (W, C)
@@ -180,8 +185,11 @@ class BertGraph:
             if config.has_segments:
                 table = self._weight("bert.embeddings.token_type_embeddings.weight")
                 added = g.op("Add", g.op("Gather", table, types, axis=0), added)
-            hidden = self._add_and_norm("bert.embeddings.LayerNorm", words, added)
+            hidden = self._embedded(words, added)
             return self._linear("bert.embeddings_project", hidden) if config.embedding_size else hidden
+
+    def _embedded(self, words: str, added: str) -> str:
+        return self._add_and_norm("bert.embeddings.LayerNorm", words, added)
 
     def _position_table(self) -> str:
         table = position_table(self._config, self._weights)
@@ -205,10 +213,17 @@ class BertGraph:
         count = g.op("Sub", seen, g.op("Gather", seen_before, window, axis=0))
         return g.op("Add", g.op("Mul", count, is_word), g.constant(padding_id, np.int32))
 
+    def _distance_scores(self) -> str | None:
+        """What tokens' distance adds to scores, where it does."""
+        if not isinstance(self._config, MPNetConfig):
+            return None
+        with self._g.scope("distances"):
+            return distance_scores(self._g, self._config, self._weights, self._options.dtype)
+
     def _layer(self, name: str, hidden: str, attention: Attention) -> str:
         with self._g.scope("attention"):
             query, key, value = self._queries_keys_values(f"{name}.attention.self", hidden, hidden)
-            context = attention.context(query, key, value)
+            context = attention.context(query, key, value, added=self._added)
         return self._behind_attention(name, context, hidden)
 
     def _last_layer(self, name: str, hidden: str, attention: Attention, windows: Windows) -> str:
@@ -217,7 +232,7 @@ class BertGraph:
         with self._g.scope("attention"):
             asking = attention.queries_of_first(hidden, firsts)
             query, key, value = self._queries_keys_values(f"{name}.attention.self", asking, hidden)
-            context = attention.context_of_first(query, key, value)
+            context = attention.context_of_first(query, key, value, added=self._added)
         return self._behind_attention(name, context, firsts)
 
     def _behind_attention(self, name: str, context: str, hidden: str) -> str:
@@ -270,8 +285,8 @@ class BertGraph:
 
     def _add_and_norm(self, name: str, branch: str, skip: str, *bias: str) -> str:
         if self._options.is_fused:
-            norm = (self._weight(f"{name}.weight"), self._weight(f"{name}.bias"))
             epsilon = self._config.layer_norm_eps
+            norm = (self._weight(f"{name}.weight"), self._weight(f"{name}.bias"))
             return self._g.op("SkipLayerNormalization", branch, skip, *norm, *bias, epsilon=epsilon)
         return self._norm(name, self._g.op("Add", branch, skip))
 

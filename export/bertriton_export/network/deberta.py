@@ -10,6 +10,7 @@ Attention is a loop over windows on every machine: kernels for ragged rows know 
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bertriton_export.checkpoint import Checkpoint
-    from bertriton_export.network.attention import Attention
+    from bertriton_export.network.attention import Attend, Attention
     from bertriton_export.network.bert import GraphOptions
     from bertriton_export.network.graph_builder import GraphBuilder
     from bertriton_export.network.linear import Float
@@ -73,7 +74,20 @@ class DisentangledAttention(LoopAttention):
         attention.tables = tables
         return attention
 
-    def _attended(self, query: str, key: str, value: str, *, is_alone: bool) -> str:
+    def context(
+        self, query: str, key: str, value: str, reach: int | None = None, added: str | None = None
+    ) -> str:
+        """Emit a loop over the windows; one alone is the longest."""
+        del reach, added
+        alone = partial(self._by_distance, is_alone=True)
+        return self._loop(self._part, self._by_distance, query, key, value, alone=alone)
+
+    def _attend(self, reach: int | None, added: str | None, *, of_first: bool = False) -> Attend:
+        del reach, added
+        return self._of_first_by_distance if of_first else self._by_distance
+
+    def _by_distance(self, query: str, key: str, value: str, *, is_alone: bool = False) -> str:
+        """Contexts of one window (1, L, H), which is the only one or one of several."""
         g, parts = self._g, []
         if self.tables:
             length = self._length(key)
@@ -87,8 +101,8 @@ class DisentangledAttention(LoopAttention):
             parts.append(g.op("Transpose", of_keys, perm=[0, 1, 3, 2]))
         return self._scored(query, key, value, parts)
 
-    def _attended_of_first(self, query: str, key: str, value: str, *, is_alone: bool) -> str:
-        del is_alone
+    def _of_first_by_distance(self, query: str, key: str, value: str) -> str:
+        """The context of a window's first token (1, 1, H)."""
         g, parts = self._g, []
         length = self._length(key) if self.tables else ""
         if CONTENT_TO_POSITION in self.tables:
@@ -140,7 +154,6 @@ class DisentangledAttention(LoopAttention):
 class DebertaGraph(BertGraph):
     """One method a block, where it differs from BERT's."""
 
-    takes_attention = False
     _config: DebertaConfig
 
     def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:

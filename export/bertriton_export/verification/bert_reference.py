@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from bertriton_export.checkpoint import ErnieConfig, MPNetConfig, XLMRobertaXLConfig
 from bertriton_export.verification.float64 import (
     ACTIVATIONS,
     Part,
@@ -21,7 +22,7 @@ from bertriton_export.verification.float64 import (
 WORDS: Final = "embeddings.word_embeddings.weight"
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tokenizers import Encoding
 
@@ -35,15 +36,18 @@ def bert_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
     part = Part(checkpoint.weights, "bert.")
     words = part.rows(WORDS, [encoding.ids for encoding in encodings])  # (L, H) each
     states = [_embeddings(part, config, *text) for text in zip(words, encodings, strict=True)]  # (L, H) each
-    for index in range(config.num_hidden_layers):
+    distances = _distance_table(part, config)
+    for index in config.stored_layers:
         layer = Part(checkpoint.weights, f"bert.encoder.layer.{index}.")
-        states = [_layer(layer, config, state) for state in states]
+        states = [_layer(layer, config, state, distances) for state in states]
     return head_logits(Part(checkpoint.weights, ""), config, states)
 
 
 def head_logits(part: Part, config: BertConfig, states: Sequence[Array]) -> Array:
     """Logits [texts, labels] from the first token of what the encoder gives for each text [L, H]."""
     first_tokens = np.stack([state[0] for state in states])  # (R, H)
+    if isinstance(config, XLMRobertaXLConfig):
+        first_tokens = layer_norm(part, "bert.encoder.LayerNorm", first_tokens, config.layer_norm_eps)
     pooled = ACTIVATIONS[config.head_activation](linear(part, "bert.pooler.dense", first_tokens))
     return linear(part, "classifier", pooled)  # (R, C)
 
@@ -61,7 +65,10 @@ def _embeddings(part: Part, config: BertConfig, words: Array, encoding: Encoding
     if config.type_vocab_size:
         kinds = encoding.type_ids if config.has_segments else [0] * len(encoding.ids)
         hidden += part["embeddings.token_type_embeddings.weight"][kinds]
-    hidden = layer_norm(part, "embeddings.LayerNorm", hidden, config.layer_norm_eps)
+    if isinstance(config, ErnieConfig) and config.task_type_vocab_size:
+        hidden = hidden + part["embeddings.task_type_embeddings.weight"][0]
+    if not isinstance(config, XLMRobertaXLConfig):
+        hidden = layer_norm(part, "embeddings.LayerNorm", hidden, config.layer_norm_eps)
     return linear(part, "embeddings_project", hidden) if config.embedding_size else hidden
 
 
@@ -76,9 +83,55 @@ def _places(ids: list[int], config: BertConfig) -> list[int]:
     return places
 
 
-def _layer(part: Part, config: BertConfig, hidden: Array) -> Array:
+def _distance_table(part: Part, config: BertConfig) -> Array | None:
+    """What a bucket of distances adds to the scores of each head, [buckets, N]."""
+    if not isinstance(config, MPNetConfig):
+        return None
+    return part["encoder.relative_attention_bias.weight"]
+
+
+def _bucket(ahead: int) -> int:
+    """MPNet's bucket of a key so many places ahead: one a place when near, then two an octave."""
+    distance, side = abs(ahead), 16 if ahead > 0 else 0
+    return side + min(distance, 8 + max(0, (distance**2).bit_length() - 7), 15)
+
+
+def _layer(part: Part, config: BertConfig, hidden: Array, distances: Array | None) -> Array:
+    if isinstance(config, XLMRobertaXLConfig):
+        return _layer_behind_norms(part, config, hidden)
+    return behind_attention(part, config, _self_attention(part, config, hidden, distances), hidden)
+
+
+def _layer_behind_norms(part: Part, config: BertConfig, hidden: Array) -> Array:
+    """XLM-RoBERTa-XL's order of things (https://arxiv.org/abs/2105.00572)."""
+    normal = layer_norm(part, "attention.output.LayerNorm", hidden, config.layer_norm_eps)
+    context = _self_attention(part, config, normal, None)
+    hidden = hidden + linear(part, "attention.output.dense", context)
+    normal = layer_norm(part, "output.LayerNorm", hidden, config.layer_norm_eps)
+    return hidden + feed_forward(part, normal, config.activation, ("intermediate.dense", "output.dense"))
+
+
+def _self_attention(part: Part, config: BertConfig, hidden: Array, distances: Array | None) -> Array:
     query, key, value = (
         linear(part, f"attention.self.{name}", hidden) for name in ("query", "key", "value")
     )  # (L, H) each
-    context = attention(query, key, value, config.num_attention_heads)
-    return behind_attention(part, config, context, hidden)
+    added = None if distances is None else _of_distances(config, distances, len(hidden))
+    return attention(query, key, value, config.num_attention_heads, added=added)
+
+
+def _of_distances(
+    config: BertConfig, distances: Array, length: int
+) -> Callable[[slice], Callable[[slice], Array]]:
+    """What MPNet adds to scores behind their scaling, undone here: for queries, then a head's columns."""
+    places = np.arange(length)
+    bucket_of = np.array([_bucket(number - length) for number in range(2 * length)])
+
+    def added(rows: slice) -> Callable[[slice], Array]:
+        buckets = bucket_of[places - places[rows, None] + length]  # (B, L)
+
+        def of_head(own: slice) -> Array:
+            return np.asarray(distances[buckets, own.start // config.head_size] * np.sqrt(config.head_size))
+
+        return of_head
+
+    return added

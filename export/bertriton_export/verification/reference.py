@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export.checkpoint import BertConfig, DebertaConfig
+from bertriton_export.checkpoint import BertConfig, DebertaConfig, ModernBertConfig
 from bertriton_export.verification.bert_reference import bert_logits
 from bertriton_export.verification.deberta_reference import deberta_logits
+from bertriton_export.verification.modernbert_reference import modernbert_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 CONFIG_TO_LOGITS: Final[dict[type[BertConfig], Callable[[Checkpoint, Sequence[Encoding]], Array]]] = {
     BertConfig: bert_logits,
     DebertaConfig: deberta_logits,
+    ModernBertConfig: modernbert_logits,
 }
 
 
 def reference_logits(checkpoint: Checkpoint, encodings: Sequence[Encoding]) -> Array:
     """Logits [texts, labels] of tokenised texts, computed one by one in float64."""
-    return CONFIG_TO_LOGITS[type(checkpoint.config)](checkpoint, encodings)
+    kinds = (kind for kind in type(checkpoint.config).__mro__ if kind in CONFIG_TO_LOGITS)
+    return CONFIG_TO_LOGITS[next(kinds)](checkpoint, encodings)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import onnx
 
-from bertriton_export.checkpoint import BertConfig, DebertaConfig
+from bertriton_export.checkpoint import BertConfig, DebertaConfig, ModernBertConfig, XLMRobertaXLConfig
+from bertriton_export.errors import UnsupportedModelError
 from bertriton_export.network import ONNX_FILE, OPSET, GraphBuilder, WeightFile
 from bertriton_export.targets.tensorrt.deberta import DebertaTensorrtGraph
 from bertriton_export.targets.tensorrt.graph import TensorrtGraph
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 # The first whose QuantizeLinear has fp16 scales: an older one would make int8 products pass fp32 on.
 INT8_OPSET: Final = 19
+
+# Families without a graph for TensorRT.
+_CONFIG_TO_REFUSAL: Final = {
+    ModernBertConfig: "a ModernBERT is not made for TensorRT, since padded rows of thousands of tokens would "
+    "need the scores of all pairs of them",
+    XLMRobertaXLConfig: "an XLM-RoBERTa-XL is not made for TensorRT, since nobody wrote its graph yet",
+}
 
 CONFIG_TO_GRAPH: Final[dict[type[BertConfig], type[TensorrtGraph]]] = {
     BertConfig: TensorrtGraph,
@@ -37,10 +45,17 @@ def write_tensorrt_graph(checkpoint: Checkpoint, folder: Path, options: GraphOpt
         options: precision, int8, and which layers stay out of it; the graph has an attention of its own.
 
     Raises:
-        UnsupportedModelError: TensorRT reads no such graph, or a weight is beyond the precision.
+        UnsupportedModelError: TensorRT reads no such graph, a weight is beyond the precision, or no graph of
+            the network's family is made for TensorRT.
     """
+    for kind, reason in _CONFIG_TO_REFUSAL.items():
+        if isinstance(checkpoint.config, kind):
+            raise UnsupportedModelError(
+                f"{checkpoint.path}: {reason}; export it with --target cuda or --target cpu"
+            )
     file = folder / ONNX_FILE
-    family = CONFIG_TO_GRAPH[type(checkpoint.config)]
+    kinds = (kind for kind in type(checkpoint.config).__mro__ if kind in CONFIG_TO_GRAPH)
+    family = CONFIG_TO_GRAPH[next(kinds)]
     opset = INT8_OPSET if options.int8 else OPSET
     with closing(WeightFile(folder / options.weights_file)) as weight_file:
         graph = family(checkpoint, GraphBuilder(weight_file, opset), options).build()

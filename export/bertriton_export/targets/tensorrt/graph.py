@@ -21,10 +21,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from bertriton import contract
-from bertriton_export.checkpoint import HEADS
+from bertriton_export.checkpoint import HEADS, MPNetConfig
 from bertriton_export.network import (
     GraphBuilder,
     GraphOptions,
+    distance_scores,
     encoder_linears,
     output_fingerprint,
     position_table,
@@ -65,11 +66,11 @@ class TensorrtGraph:
         g, config = self._g, self._config
         names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
         ids, types, positions = (g.input(name, TensorProto.INT32, ["rows", "tokens"]) for name in names)
-        mask = self._mask(types, positions)  # (R, 1, 1, L)
+        mask = self._with_distances(self._mask(types, positions), positions)  # (R, 1, 1, L), or (R, N, L, L)
         hidden = self._embeddings(ids, types, positions)  # (R, L, H)
-        for index in range(config.num_hidden_layers):
+        for index, stored in enumerate(config.stored_layers):
             with g.scope(f"layer.{index}"):
-                hidden = self._layer(f"bert.encoder.layer.{index}", hidden, mask)  # (R, L, H)
+                hidden = self._layer(f"bert.encoder.layer.{stored}", hidden, mask)  # (R, L, H)
         logits = self._head(hidden)  # (R, C)
         probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (R, C)
         g.output(contract.LOGITS, logits, TensorProto.FLOAT, ["rows", config.num_labels])
@@ -88,6 +89,18 @@ class TensorrtGraph:
             is_padding = g.op("Equal", positions, g.constant(contract.PADDING_POSITION, np.int32))
             scores = (g.constant(value, self._dtype) for value in (PADDING_SCORE, 0.0))
             return g.op("Unsqueeze", g.op("Where", is_padding, *scores), g.constant([1, 2]))
+
+    def _with_distances(self, mask: str, positions: str) -> str:
+        """The mask with what tokens' distance adds to scores, where it does."""
+        g, config = self._g, self._config
+        if not isinstance(config, MPNetConfig):
+            return mask
+        with g.scope("distances"):
+            scores = distance_scores(g, config, self._weights, self._dtype)  # (1, N, P, P)
+            length = g.op("Slice", g.op("Shape", positions), g.constant([1]), g.constant([2]))
+            corner = g.op("Concat", length, length, axis=0)
+            part = g.op("Slice", scores, g.constant([0, 0]), corner, g.constant([2, 3]))
+            return g.op("Add", part, mask)
 
     def _embeddings(self, ids: str, types: str, positions: str) -> str:
         g, config = self._g, self._config
