@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from record import HERE, sample_lines, texts
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 if TYPE_CHECKING:
@@ -121,6 +121,33 @@ def unigram() -> Tokenizer:
     return tokenizer
 
 
+def deberta_unigram() -> Tokenizer:
+    """As `DebertaV2Tokenizer` of Transformers 5 makes it."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " "),
+            normalizers.NFC(),
+            normalizers.Strip(left=False, right=True),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(prepend_scheme="always")])
+    trainer = trainers.UnigramTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=list(BERT_TOKENS.values()),
+        unk_token="[UNK]",  # noqa: S106 (a token of text)
+        show_progress=False,
+    )
+    train(tokenizer, trainer)
+    ids = tokenizer.get_vocab()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[(token, ids[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
 @dataclass(frozen=True)
 class Tiny:
     """One architecture with one head and a tokenizer of its own."""
@@ -131,11 +158,12 @@ class Tiny:
     settings: dict[str, Any]  # tokenizer_config.json
     sizes: dict[str, Any] = field(default_factory=lambda: BERT_SIZES)
     with_tokenizer_json: bool = True
+    variant: str = ""  # where there are several of one head
 
     @property
     def folder(self) -> Path:
         """Where the checkpoint lies."""
-        return CHECKPOINTS / f"{self.model_type}-{self.head}"
+        return CHECKPOINTS / f"{self.model_type}-{self.variant or self.head}"
 
 
 def uncased() -> Tokenizer:
@@ -158,6 +186,54 @@ BERT = {"tokenizer_class": "BertTokenizer"}
 DISTILBERT = {"tokenizer_class": "DistilBertTokenizer"}
 ROBERTA = {"tokenizer_class": "RobertaTokenizer"}
 XLM_ROBERTA = {"tokenizer_class": "XLMRobertaTokenizer"}
+DEBERTA = {"tokenizer_class": "DebertaV2Tokenizer"}
+DEBERTA_ONE_TYPE = DEBERTA | {"model_input_names": ["input_ids", "attention_mask"]}
+# Sizes of DeBERTa v3, but for how many distances are told apart.
+DEBERTA_SIZES = BERT_SIZES | {
+    "relative_attention": True,
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": "p2c|c2p",
+    "max_relative_positions": -1,
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
+DEBERTA_OWN_PROJECTIONS = DEBERTA_SIZES | {
+    "share_att_key": False,
+    "pos_att_type": ["p2c"],
+    "position_buckets": -1,
+    "max_relative_positions": 16,
+    "position_biased_input": True,
+    "type_vocab_size": 2,
+    "embedding_size": 8,
+    "pooler_hidden_act": "tanh",
+}
+DEBERTA_CONVOLUTION = DEBERTA_SIZES | {
+    "share_att_key": False,
+    "pos_att_type": ["c2p"],
+    "norm_rel_ebd": "none",
+    "position_buckets": 5,
+    "max_relative_positions": 40,
+    "type_vocab_size": 1,
+    "hidden_act": "gelu_new",
+    "conv_kernel_size": 3,
+    "conv_act": "gelu",
+}
+# As many buckets as in v3, a convolution beside a layer that is the last, and pairs told apart.
+DEBERTA_ONE_LAYER = DEBERTA_SIZES | {
+    "num_hidden_layers": 1,
+    "share_att_key": False,
+    "position_buckets": 256,
+    "max_relative_positions": 512,
+    "type_vocab_size": 2,
+    "conv_kernel_size": 5,
+}
+DEBERTA_ABSOLUTE = DEBERTA_SIZES | {
+    "relative_attention": False,
+    "position_biased_input": True,
+    "type_vocab_size": 1,
+}
 OWN_SETTINGS = {f"{role}_token": token for role, token in OWN_TOKENS.items()}
 
 ALL = (
@@ -197,6 +273,11 @@ ALL = (
     Tiny("electra", "single", uncased, BERT, BERT_SIZES | {"embedding_size": 8}),
     Tiny("electra", "multi", uncased, BERT, BERT_SIZES | {"embedding_size": 16}),
     Tiny("electra", "regression", cased, {"do_lower_case": False}, BERT_SIZES | {"embedding_size": 24}),
+    Tiny("deberta-v2", "single", deberta_unigram, DEBERTA, DEBERTA_SIZES),
+    Tiny("deberta-v2", "multi", deberta_unigram, DEBERTA, DEBERTA_OWN_PROJECTIONS),
+    Tiny("deberta-v2", "regression", deberta_unigram, DEBERTA_ONE_TYPE, DEBERTA_CONVOLUTION),
+    Tiny("deberta-v2", "single", deberta_unigram, DEBERTA, DEBERTA_ONE_LAYER, variant="one-layer"),
+    Tiny("deberta-v2", "multi", deberta_unigram, DEBERTA_ONE_TYPE, DEBERTA_ABSOLUTE, variant="absolute"),
 )
 
 

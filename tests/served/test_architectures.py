@@ -55,7 +55,9 @@ class Served:
         return self.client.classify(rows, model=model), expected
 
 
-@pytest.fixture(scope="module", params=["bert", "distilbert", "electra", "roberta", "xlm-roberta"])
+@pytest.fixture(
+    scope="module", params=["bert", "deberta-v2", "distilbert", "electra", "roberta", "xlm-roberta"]
+)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Random networks do not pass the gate of int8, so their int8 graphs take the place of exported ones."""
     repository = tmp_path_factory.mktemp("repository")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from bertriton_export.errors import CheckpointError
+from bertriton_export.errors import CheckpointError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 LARGEST_SIZE: Final = 2**31 - 1  # token ids and positions are served as int32
@@ -119,6 +119,29 @@ class Settings:
         if value is not None and not (isinstance(value, list) and all(map(is_text, value))):
             raise self._refuse(key, "a list of texts")
         return value
+
+    def one_of(self, key: str, known: Collection[str], default: str = "") -> str:
+        """One of some texts.
+
+        Raises:
+            CheckpointError: it is no text.
+            UnsupportedModelError: it is another text, or missing without a default.
+        """
+        value = self.text(key) or default
+        if value not in known:
+            raise UnsupportedModelError(
+                f"{self.file}: {key} {short(self.get(key))}, expected one of {sorted(known)}"
+            )
+        return value
+
+    def require(self, key: str, value: Any, expected: Any) -> None:  # noqa: ANN401 (JSON)
+        """Hold the value that was read for a key to the only one that can be served.
+
+        Raises:
+            UnsupportedModelError: it is another.
+        """
+        if value != expected:
+            raise UnsupportedModelError(f"{self.file}: {key} {short(value)}, expected {short(expected)}")
 
     def section(self, key: str) -> dict[str, Any]:
         """An object, empty where there is none.

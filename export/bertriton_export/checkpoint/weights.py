@@ -60,10 +60,11 @@ class Weights:
         source: Path,
         own_name: Callable[[str], str] = str,
     ) -> None:
-        if config.num_hidden_layers > len(tensors):  # before a name is made for each of their tensors
+        if config.num_stored_layers > len(tensors):  # before a name is made for each of their tensors
             raise CheckpointError(
-                source, f"{len(tensors)} tensors cannot be those of {config.num_hidden_layers} layers"
+                source, f"{len(tensors)} tensors cannot be those of {config.num_stored_layers} layers"
             )
+        tensors = config.taken_apart(tensors, source)
         name_to_own = {name: own_name(name) for name in tensor_shapes(config)}
         expected = {name_to_own[name]: shape for name, shape in tensor_shapes(config).items()}
         for name, shape in expected.items():

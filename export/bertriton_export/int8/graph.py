@@ -16,8 +16,10 @@ from bertriton_export.network import (
     REDUCED_WEIGHT_LEVELS,
     GraphOptions,
     Int8Options,
+    encoder_layers,
     encoder_linears,
     is_after_activation,
+    linears_within,
     write_bert_graph,
 )
 from bertriton_export.verification import Verification, encode, verify
@@ -147,12 +149,11 @@ def _linears_of(checkpoint: Checkpoint, layers: Sequence[str]) -> frozenset[str]
     """The linear layers in encoder layers, or one by its whole name."""
     found: set[str] = set()
     for layer in layers:
-        prefix = f"bert.{layer.removeprefix('bert.')}."
-        linears = [name for name in encoder_linears(checkpoint.config) if f"{name}.".startswith(prefix)]
+        linears = linears_within(checkpoint.config, layer)
         if not linears:
+            examples = (encoder_layers(checkpoint.config)[0], encoder_linears(checkpoint.config)[-1])
             raise OptionError(
-                f"keep_fp32 {layer!r}: no such layer; expected one like encoder.layer.0 or "
-                "encoder.layer.0.output.dense"
+                f"keep_fp32 {layer!r}: no such layer; expected one like {' or '.join(examples)}"
             )
         found.update(linears)
     return frozenset(found)

@@ -34,6 +34,7 @@ CONTRIB_OPS: Final = frozenset(
         "MatMulIntegerToFloat",
         "MultiHeadAttention",
         "PackedMultiHeadAttention",
+        "RotaryEmbedding",
         "SkipLayerNormalization",
     }
 )
@@ -88,6 +89,7 @@ class GraphBuilder:
         self._domains = {""}
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[TensorProto] = []
+        self._name_to_weight: dict[str, TensorProto] = {}
         self._constants: dict[tuple[Any, ...], str] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
@@ -115,9 +117,24 @@ class GraphBuilder:
         return names
 
     def weight(self, name: str, array: NDArray[Any]) -> str:
-        """Add a weight, stored beside the graph."""
-        self._initializers.append(self._weights.append(name, array))
+        """Add a weight, stored beside the graph; one of a name that is there already is that one."""
+        if name not in self._name_to_weight:
+            self._name_to_weight[name] = self._weights.append(name, array)
+            self._initializers.append(self._name_to_weight[name])
         return name
+
+    def weight_for_one(self, name: str, array: NDArray[Any]) -> str:
+        """Add a weight for one node; another that takes the same gets it by another name, stored once.
+
+        ONNX Runtime changes weights of some operators as it loads them, and fails where two have the same.
+        """
+        if name not in self._name_to_weight:
+            return self.weight(name, array)
+        again = TensorProto()
+        again.CopyFrom(self._name_to_weight[name])
+        again.name = self._unique(f"{name}/again")
+        self._initializers.append(again)
+        return again.name
 
     def constant(
         self, values: float | list[int] | list[list[int]], dtype: type[np.generic] = np.int64

@@ -28,6 +28,8 @@ MICRO_BATCH_TOKENS: Final = 512
 # MiniLM on two cores, 2 s for the BERT-base shape.
 MAX_UNCUT_TOKENS: Final = 2**13
 SHORT_WARMUP_TOKENS: Final = 16
+# Texts of a model that reads more may be longer: a warm-up of all it reads would take a minute or more.
+LONG_WARMUP_TOKENS: Final = 512
 LONG_WARMUP_TEXTS: Final = 8  # at once, so that several cores have had their longest run before any request
 
 
@@ -57,15 +59,16 @@ def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
     if request.int8 and request.int8.vnni:
         # For the pip-only server, which warns where a CPU has none.
         parameters["cpu_feature"] = "vnni"
+    short, long = (min(tokens, info.max_length) for tokens in (SHORT_WARMUP_TOKENS, LONG_WARMUP_TOKENS))
     return NetworkConfig(
         backend="onnxruntime",
         kind=KIND_CPU,
         merged_rows=(MERGED_ROWS,),
         warmups=(
-            WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length)),
-            WarmUp(info.max_length),
-            WarmUp(info.max_length, min(LONG_WARMUP_TEXTS, info.max_batch_size)),
-            WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length), info.max_batch_size),
+            WarmUp(short),
+            WarmUp(long),
+            WarmUp(long, min(LONG_WARMUP_TEXTS, info.max_batch_size)),
+            WarmUp(short, info.max_batch_size),
         ),
         parameters=parameters,
         max_request_tokens=MAX_UNCUT_TOKENS,

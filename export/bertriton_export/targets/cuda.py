@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from bertriton_export.network import GraphOptions, LoopAttention, PackedAttention, write_bert_graph
+from bertriton_export.network import (
+    GraphOptions,
+    LoopAttention,
+    PackedAttention,
+    takes_attention,
+    write_bert_graph,
+)
 from bertriton_export.targets.gpu_memory import network_bytes
 from bertriton_export.targets.graph_request import WrittenGraph
 from bertriton_export.targets.network_config import (
@@ -57,6 +63,7 @@ _VERIFIED: Final = (
     "{precision} logits on the CPU, of the same graph with a loop over windows in place of "
     "PackedMultiHeadAttention, which only GPUs have,"
 )
+_VERIFIED_ITSELF: Final = "{precision} logits on the CPU"
 
 
 def cuda_options(precision: str) -> GraphOptions:
@@ -68,14 +75,20 @@ def cuda_options(precision: str) -> GraphOptions:
 def write_cuda_graph(
     checkpoint: Checkpoint, folder: Path, request: GraphRequest, on_stage: Callable[[str], object]
 ) -> WrittenGraph:
-    """Write the graph, and hold to the reference what a CPU can run of it: all but its attention operator.
+    """Write the graph, and hold to the reference what a CPU can run of it: all, or all but its attention.
 
     Raises:
         UnsupportedModelError: a weight is too large for fp16.
-        VerificationError: the twin with attention in a loop is too far off.
+        VerificationError: the graph, or its twin with attention in a loop, is too far off.
     """
     options = replace(cuda_options(request.precision), fingerprint=request.fingerprint)
     on_stage("building the graph")
+    if not takes_attention(checkpoint.config):
+        file = write_bert_graph(checkpoint, folder, options)
+        on_stage("verifying it against the float64 reference")
+        verification = verify(checkpoint, file, PRECISION_TO_TOLERANCE[request.precision])
+        verified = _VERIFIED_ITSELF.format(precision=request.precision)
+        return WrittenGraph(verification, verified, facts={"target": "cuda", "verified": verified})
     with tempfile.TemporaryDirectory(dir=folder) as twin:
         file = write_bert_graph(checkpoint, Path(twin), replace(options, attention=LoopAttention))
         on_stage("verifying it against the float64 reference")

@@ -24,7 +24,7 @@ from bertriton_export.int8 import ALL_LINEARS, Int8Kind, Int8Request, write_int8
 from bertriton_export.network import GraphOptions
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.targets.cuda import FP16_TOLERANCE
-from bertriton_export.targets.tensorrt.graph import write_tensorrt_graph
+from bertriton_export.targets.tensorrt.families import write_tensorrt_graph
 from bertriton_export.targets.tensorrt.operators import require_supported_by_tensorrt, supported_operators
 from bertriton_export.verification import (
     FP32_TOLERANCE,

@@ -20,7 +20,7 @@ from bertriton_export.network import GraphOptions, encoder_linears, is_after_act
 from bertriton_export.targets.cuda import PRECISION_TO_TOLERANCE
 from bertriton_export.targets.graph_request import WrittenGraph
 from bertriton_export.targets.network_config import KIND_GPU, NetworkConfig, WarmUp
-from bertriton_export.targets.tensorrt.graph import write_tensorrt_graph
+from bertriton_export.targets.tensorrt.families import write_tensorrt_graph
 from bertriton_export.targets.tensorrt.profiles import (
     engine_profiles,
     padded_lengths,
