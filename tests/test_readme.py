@@ -58,10 +58,9 @@ def test_table_of_errors_is_true() -> None:
     assert sorted(rows) == sorted((leaf.__name__, "yes" if leaf.retryable else "no") for leaf in leaves)
 
 
-def test_tables_of_architectures_and_heads_are_those_of_the_code() -> None:
-    rows = ["| architecture | what sets it apart |", "|---|---|"]
-    rows += [f"| `{architecture.name}` | {architecture.summary} |" for architecture in ARCHITECTURES.values()]
-    assert "\n".join(rows) + "\n\n" in README
+def test_model_types_and_heads_are_those_of_the_code() -> None:
+    model_types = [f"`{architecture.model_type}`" for architecture in ARCHITECTURES.values()]
+    assert f"\n\n{', '.join(model_types)}.\n\n" in re.sub(r",\n", ", ", README)
     rows = ["| `problem_type` | `scores` | answer |", "|---|---|---|"]
     rows += [f"| `{name}` | {head.scores} | {head.answer} |" for name, head in HEADS.items()]
     assert "\n".join(rows) + "\n\n" in README

@@ -42,6 +42,8 @@ class Frame:
         count = sum(map(len, texts)) + self.size
         if options.truncation == "error" and count > options.max_length:
             raise ValueError(f"text: a row has {count} tokens, at most {options.max_length} are read")
+        if not count:
+            raise ValueError("text: a row has no token, and this model's tokenizer adds none of its own")
         windows, is_truncated = self.cut(texts, options, rows)
         ids, types, positions = list[int](), list[int](), list[int]()
         for window in windows:
