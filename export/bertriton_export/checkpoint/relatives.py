@@ -103,8 +103,8 @@ class ErnieConfig(BertConfig):
 class BigBirdConfig(BertConfig):
     """BigBird (Zaheer et al. 2020, https://arxiv.org/abs/2007.14062) as far as its attention is full.
 
-    With sparse attention, Transformers attends fully to texts short enough. Longer ones are not read: which
-    of their tokens attend to each other is drawn at random there, and fully for ever after a short one.
+    With sparse attention, Transformers attends fully to texts short enough, and from then on to all. Longer
+    ones are not read, since there its answer would depend on what it was asked before.
     """
 
     most_fully_attended: int | None = None  # tokens of a text; None: as many as there are positions

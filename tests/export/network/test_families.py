@@ -14,6 +14,7 @@ import pytest
 import rebuilt_checkpoints
 from tokenizers import Encoding, Tokenizer
 
+from bertriton import contract
 from bertriton_export import TensorError, export
 from bertriton_export.checkpoint import Checkpoint, with_head
 from bertriton_export.int8.smoothing import input_maxima, smoothing_factors
@@ -34,6 +35,8 @@ FP32_TOLERANCE = 1e-4
 # Of the spread of the logits, on average; tests/export/checkpoint/test_architectures.py tells why so much.
 INT8_TOLERANCE = 0.15
 
+TOKENS = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
+SHAPES = tuple(name + contract.SHAPES_SUFFIX for name in TOKENS)
 UNREAD_TENSORS = ("bert.pooler.weight", "bert.pooler.bias")  # BigBird's classifier has a pooler of its own
 
 every_family = pytest.mark.parametrize("name", rebuilt_checkpoints.names())
@@ -142,3 +145,33 @@ def test_a_missing_tensor_is_called_what_its_checkpoint_calls_it(name: str, tmp_
             read_checkpoint(folder)
 
         assert missing == caught.value.tensor or missing.startswith("classifier.")
+
+
+def test_tokens_out_of_reach_change_nothing_in_local_attention(tmp_path: Path) -> None:
+    """Each layer reaches 64 tokens further: of two the first token knows nothing of what is behind 128."""
+    document = rebuilt_checkpoints.read("modernbert-single")
+    document["config"] |= {
+        "max_position_embeddings": 2048,
+        "local_attention": 128,
+        "num_hidden_layers": 2,
+        "layer_types": ["sliding_attention"] * 2,
+    }
+    unused = ("model.layers.2.", "model.layers.3.")
+    tensors = document["tensors"]
+    document["tensors"] = {name: tensors[name] for name in tensors if not name.startswith(unused)}
+    checkpoint = with_head(read_checkpoint(rebuilt_checkpoints.rebuild(document, tmp_path / "local")))
+    file = write_bert_graph(checkpoint, tmp_path, GraphOptions())
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    ids = np.random.default_rng(0).integers(5, 400, 2000).astype(np.int32)
+
+    def logits(ids: Any) -> Any:
+        inputs = {name: np.array([1, len(ids)], np.int32) for name in SHAPES}
+        tokens = [ids, np.zeros_like(ids), np.arange(len(ids), dtype=np.int32)]
+        return session.run(["logits"], inputs | dict(zip(TOKENS, tokens, strict=True)))[0]
+
+    whole = logits(ids)
+    near, far = (np.where(np.arange(2000) == place, 4, ids).astype(np.int32) for place in (128, 129))
+
+    np.testing.assert_array_equal(whole, logits(far))
+    np.testing.assert_allclose(whole, logits(ids[:300]), rtol=0, atol=1e-5)
+    assert (whole != logits(near)).any()
