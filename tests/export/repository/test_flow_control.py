@@ -110,6 +110,22 @@ def test_requests_handed_on_while_it_looks_are_not_taken_for_done(controlled: An
     until(lambda: flow.tokens == 100 + flow_control.REQUEST_TOKENS)
 
 
+def test_a_look_that_took_long_is_soon_followed_by_another(controlled: Any, flow_control: Any) -> None:
+    looks: list[float] = []
+
+    def count_pending() -> int:
+        looks.append(time.monotonic())
+        time.sleep(0.2)  # a twentieth of 4 s, for which nothing would be handed on
+        return 10
+
+    flow = controlled(count_pending)
+    for _ in range(10):
+        flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
+    until(lambda: len(looks) >= 3)
+
+    assert looks[2] - looks[0] < 3
+
+
 def test_a_fast_network_may_have_more_before_it(controlled: Any, flow_control: Any) -> None:
     flow = controlled(lambda: 0)
 

@@ -19,7 +19,8 @@ MIN_WINDOW_TOKENS = 4096
 WINDOW_S = 0.25  # what waits in the network's queue is computed even if its deadline is over by then
 REQUEST_TOKENS = 32  # a request takes as much time besides as about so many tokens
 LOOK_INTERVAL_S = 0.05
-MAX_LOOKING_SHARE = 0.05  # of the time; with many models there are many metrics
+MAX_LOOKING_SHARE = 0.05  # of the time, as far as that allows; with many models there are many metrics
+MAX_LOOK_INTERVAL_S = 0.5
 SMOOTHING_S = 0.5  # over which speed is averaged, since batches leave the queue whole
 RETRY_INTERVAL_S = 5.0  # where there are no metrics
 
@@ -69,7 +70,7 @@ class FlowControl:
             pending = self.count_pending()
             self.note(pending, handed_on)
             took_s = time.monotonic() - started_s
-            interval_s = max(LOOK_INTERVAL_S, took_s / MAX_LOOKING_SHARE)
+            interval_s = min(max(LOOK_INTERVAL_S, took_s / MAX_LOOKING_SHARE), MAX_LOOK_INTERVAL_S)
             with self.changed:
                 self.changed.wait_for(
                     lambda: self.is_stopping, RETRY_INTERVAL_S if pending is None else interval_s
@@ -88,7 +89,9 @@ class FlowControl:
             now_s = time.monotonic()
             took_s = max(now_s - self.looked_s, LOOK_INTERVAL_S)
             self.speed += min(1, took_s / SMOOTHING_S) * (done / took_s - self.speed)
-            self.window = max(MIN_WINDOW_TOKENS, int(self.speed * WINDOW_S))
+            # A busy machine may take long to tell, and the network is to have work until the next look.
+            window_s = WINDOW_S + min(took_s, MAX_LOOK_INTERVAL_S)
+            self.window = max(MIN_WINDOW_TOKENS, int(self.speed * window_s))
             self.tokens, self.looked_s = self.tokens - done, now_s
             self.changed.notify_all()
 

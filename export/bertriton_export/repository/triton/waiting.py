@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import triton_python_backend_utils as pb_utils
 from flow_control import REQUEST_TOKENS, FlowControl  # type: ignore[import-not-found]
 
-MAX_WAITING_REQUESTS = 512
+MAX_WAITING_REQUESTS = 256
 MAX_WAITING_BYTES = 16 * 2**20  # they are in shared memory, of which a container may have 64 MB
 MAX_BATCH_REQUESTS = 64
 MAX_BATCH_BYTES = 2**20  # what came behind so much text is not made to wait for all of it
