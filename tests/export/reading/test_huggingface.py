@@ -37,7 +37,10 @@ def change_tensors(file: Path, **changes: Any) -> None:
     ("changes", "message"),
     [
         ({"model_type": "gpt2"}, r"model_type 'gpt2' with .* \(bert\), DistilBertFor"),
-        ({"model_type": "deberta-v2", "architectures": ["DebertaV2ForSequenceClassification"]}, "deberta-v2"),
+        (
+            {"model_type": "deberta", "architectures": ["DebertaForSequenceClassification"]},
+            "DebertaForSequence",
+        ),
         ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
         ({"position_embedding_type": "relative_key"}, "'relative_key', expected 'absolute'"),
         ({"hidden_act": "swish"}, "hidden_act 'swish', expected one of"),

@@ -13,7 +13,11 @@ import pytest
 from bertriton_export.checkpoint import Sources, TokenizerReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tokenizers import Tokenizer
+
+    from bertriton_export.checkpoint import BertConfig
 
 TESTS = Path(__file__).parents[3]
 DATA = TESTS / "data" / "tokenizers"
@@ -47,8 +51,8 @@ def reader(name: str, tmp_path: Path) -> TokenizerReader:
 
 
 @pytest.fixture
-def tokenizer(reader: TokenizerReader, name: str) -> Tokenizer:
-    return reader.read(ANSWERS[name]["largest_id"] + 1)
+def tokenizer(reader: TokenizerReader, name: str, config_of: Callable[[int], BertConfig]) -> Tokenizer:
+    return reader.read(config_of(ANSWERS[name]["largest_id"] + 1))
 
 
 def test_ids_of_texts(tokenizer: Tokenizer, name: str) -> None:

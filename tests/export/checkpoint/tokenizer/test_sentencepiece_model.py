@@ -18,6 +18,8 @@ from bertriton_export.checkpoint.tokenizer.sentencepiece_model import read_sente
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bertriton_export.checkpoint import BertConfig
+
 DATA = Path(__file__).parents[3] / "data" / "tokenizers"
 UNKNOWN = b"\x0a\x0e\x0a\x05<unk>\x15\x00\x00\x00\x00\x18\x02"  # pieces { piece score type }
 MODEL_TO_TARGET = {
@@ -107,7 +109,9 @@ def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bytes],
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_makes_the_sentencepiece_reader_fail_otherwise(
-    damaged: Callable[[bytes], TokenizerReader], data: st.DataObject
+    damaged: Callable[[bytes], TokenizerReader],
+    config_of: Callable[[int], BertConfig],
+    data: st.DataObject,
 ) -> None:
     whole: bytes = damaged.whole  # type: ignore[attr-defined]
     start = data.draw(st.integers(0, len(whole)))
@@ -117,7 +121,7 @@ def test_no_damage_makes_the_sentencepiece_reader_fail_otherwise(
         content = content[: data.draw(st.integers(0, len(content)))]
 
     try:
-        tokenizer = damaged(content).read(10_000)
+        tokenizer = damaged(content).read(config_of(10_000))
     except ExportError:
         return
     for text in TEXTS:
