@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     from bertriton_export.targets import NetworkConfig
 
 VERSION_FOLDER: Final = "1"
-TOKENIZER_MODEL_FILES: Final = ("flow_control.py", "model.py", "pending.py", "rows.py", "waiting.py")
+TOKENIZER_MODEL_FILES: Final = (
+    "flow_control.py",
+    "model.py",
+    "pending.py",
+    "rows.py",
+    "sending.py",
+    "waiting.py",
+)
 
 MAX_NAME_CHARACTERS: Final = 200  # a file's name has 255 bytes at most, and a part's has a suffix
 # Names are folders, URL parts and config values at once.

@@ -11,6 +11,7 @@ import triton_python_backend_utils as pb_utils
 from flow_control import FlowControl  # type: ignore[import-not-found]
 from pending import PendingCount  # type: ignore[import-not-found]
 from rows import AGGREGATION_TO_POSITION, TRUNCATIONS, Frame, Options  # type: ignore[import-not-found]
+from sending import SendingWindow  # type: ignore[import-not-found]
 from tokenizers import Tokenizer
 from waiting import WaitingRoom  # type: ignore[import-not-found]
 
@@ -96,16 +97,17 @@ class TritonPythonModel:
         self.tokenizer = read_tokenizer(file, parameters["tokenizer_sha256"]["string_value"])
         limit = self.max_request_tokens
         self.frames = {texts: Frame(self.tokenizer, texts, limit) for texts in (1, 2)}
-        self.flow = FlowControl(PendingCount(parameters["network"]["string_value"]))
-        self.room = WaitingRoom(self.answer_all, self.flow)
-        self.large_room = WaitingRoom(self.answer_all, self.flow)
+        network = parameters["network"]["string_value"]
+        self.flow, self.window = FlowControl(PendingCount(network)), SendingWindow()
+        self.room, self.large_room = (WaitingRoom(self.answer_all, self.flow, self.window) for _ in (1, 2))
 
     def execute(self, requests: list[Any]) -> None:
-        """Have requests answered, as soon as those before them are; large ones on a thread of their own."""
-        for request in requests:
-            size = size_bytes(request)
-            room = self.large_room if size > LARGE_REQUEST_BYTES else self.room
-            room.take(request, size)
+        """Answer requests, or have them wait; large ones are answered by a thread of their own."""
+        with self.window.opened():
+            for request in requests:
+                size = size_bytes(request)
+                is_large = size > LARGE_REQUEST_BYTES
+                (self.large_room.take if is_large else self.room.answer_now)(request, size)
 
     def finalize(self) -> None:
         """Answer what waits."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import triton_python_backend_utils as pb_utils
 from flow_control import REQUEST_TOKENS, FlowControl  # type: ignore[import-not-found]
+from sending import SendingWindow  # type: ignore[import-not-found]
 
 MAX_WAITING_REQUESTS = 256
 MAX_WAITING_BYTES = 16 * 2**20  # they are in shared memory, of which a container may have 64 MB
@@ -36,15 +37,16 @@ class Waiting(NamedTuple):
 
     request: Any  # pb_utils.InferenceRequest
     sender: Any  # its pb_utils.InferenceResponseSender
+    window: SendingWindow
     size_bytes: int
     taken_s: float
     limit_s: float  # how long it may wait
 
     @classmethod
-    def of(cls, request: Any, size_bytes: int) -> "Waiting":
+    def of(cls, request: Any, window: SendingWindow, size_bytes: int) -> "Waiting":
         """A request that came just now."""
         limit_s = min(request.timeout() / MICROSECONDS_PER_S or MAX_WAIT_S, MAX_WAIT_S)
-        return cls(request, request.get_response_sender(), size_bytes, time.monotonic(), limit_s)
+        return cls(request, request.get_response_sender(), window, size_bytes, time.monotonic(), limit_s)
 
     def has_waited(self, limit_s: float) -> bool:
         """Whether it has waited longer than that."""
@@ -60,11 +62,8 @@ class Waiting(NamedTuple):
         self.finish(pb_utils.InferenceResponse(error=kind(f"tokenizer: {reason}", getattr(kind, code))))
 
     def finish(self, response: Any) -> None:
-        """Answer it; a client that is gone does not stop the others."""
-        try:
-            self.sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-        except Exception as exc:  # noqa: BLE001 - others still wait for their answers
-            pb_utils.Logger.log_error(f"could not answer a request: {exc}")
+        """Answer it."""
+        self.window.send(self.sender, response)
 
 
 class WaitingRoom:
@@ -73,11 +72,15 @@ class WaitingRoom:
     Args:
         answer: gives the responses to requests, whatever they hold.
         flow: tells how much may be handed on.
+        window: sends the responses.
     """
 
-    def __init__(self, answer: Callable[[list[Any]], list[Any]], flow: FlowControl) -> None:
+    def __init__(
+        self, answer: Callable[[list[Any]], list[Any]], flow: FlowControl, window: SendingWindow
+    ) -> None:
         self.answer = answer
         self.flow, self.changed = flow, flow.changed
+        self.window = window
         self.waiting: deque[Waiting] = deque()
         self.bytes = 0
         self.is_stopping = False
@@ -86,7 +89,7 @@ class WaitingRoom:
 
     def take(self, request: Any, size_bytes: int) -> None:
         """Have a request answered that has so many bytes, or refuse it where too much waits."""
-        one = Waiting.of(request, size_bytes)
+        one = Waiting.of(request, self.window, size_bytes)
         with self.changed:
             is_taken = len(self.waiting) < MAX_WAITING_REQUESTS and self.bytes < MAX_WAITING_BYTES
             if is_taken:
@@ -96,6 +99,15 @@ class WaitingRoom:
         if not is_taken:
             one.refuse("too many requests wait already, try again later", "UNAVAILABLE")
 
+    def answer_now(self, request: Any, size_bytes: int) -> None:
+        """Answer a request before anything else is done, or have it wait where others do or the network."""
+        with self.changed:
+            must_wait = bool(self.waiting) or self.flow.room() <= 0
+        if must_wait:
+            self.take(request, size_bytes)
+        else:
+            self.answer_batch([Waiting.of(request, self.window, size_bytes)])
+
     def serve(self) -> None:
         """Answer until stopped and nothing waits any more."""
         while self.has_work():
@@ -104,6 +116,7 @@ class WaitingRoom:
             for one in late:
                 one.refuse("the request waited longer than its timeout", "CANCELLED")
             self.answer_batch(batch)
+            self.window.flush()
 
     def has_work(self) -> bool:
         """Wait for requests, and a moment for the network; False once there is nothing to wait for."""

@@ -202,7 +202,9 @@ class Lanes:
                     (self.large if work.is_large else self.waiting).append(work)
             self.bring_a_large_one()
             self.arrived.notify_all()
-            self.left.wait_for(self.has_room)
+            # Where one run has all threads nothing else could run, and its answer is sent within this call:
+            # sent while Triton calls again it could do damage there, see the tokenizer's sending.py.
+            self.left.wait_for(lambda: self.has_room() and not (self.is_alone or self.is_to_begin()))
 
     def work_of(self, request: Any) -> Work | None:  # noqa: ANN401 (pb_utils.InferenceRequest)
         """A request in pieces; None where it was refused for what it holds."""
@@ -229,6 +231,10 @@ class Lanes:
         small = [work.pieces_left for work in self.waiting if not (work.is_in_parts or work.is_large)]
         is_small_enough = len(small) <= MAX_WAITING_REQUESTS and sum(small) <= MAX_WAITING_PIECES
         return is_small_enough and len(self.large) < MAX_WAITING_LARGE_REQUESTS
+
+    def is_to_begin(self) -> bool:
+        """Whether something waits, and no lane has taken anything yet."""
+        return bool(self.waiting) and self.idle == len(self.threads)
 
     def bring_a_large_one(self) -> None:
         """Let the large request that came first take turns, where no other does."""
@@ -273,6 +279,7 @@ class Lanes:
                 if self.is_alone:
                     self.is_alone = False
                     self.arrived.notify_all()
+                    self.left.notify_all()
 
     def is_wanted(self, work: Work) -> bool:
         """Whether somebody still waits for a request; where nobody does, it is dropped."""
