@@ -231,6 +231,7 @@ def test_tokenizer_model_stays_short() -> None:
         "flow_control.py",
         "model.py",
         "pending.py",
+        "request.py",
         "rows.py",
         "sending.py",
         "waiting.py",

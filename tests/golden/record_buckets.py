@@ -2,7 +2,7 @@
 
     .venv-golden/bin/python tests/golden/record_buckets.py
 
-It writes tests/golden/deberta-buckets.json: for some numbers of buckets and of distances, the distances at
+It writes tests/data/deberta-buckets.json: for some numbers of buckets and of distances, the distances at
 which another bucket begins, and which.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
         json.dumps({"buckets": buckets, "distances": distances, "begins": begins(buckets, distances)})
         for buckets, distances in SIZES
     ]
-    file = Path(__file__).parent / "deberta-buckets.json"
+    file = Path(__file__).parent.parent / "data" / "deberta-buckets.json"
     file.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 

@@ -38,6 +38,7 @@ TOKENIZER_MODEL_FILES: Final = (
     "flow_control.py",
     "model.py",
     "pending.py",
+    "request.py",
     "rows.py",
     "sending.py",
     "waiting.py",

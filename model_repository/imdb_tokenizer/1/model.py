@@ -10,6 +10,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from flow_control import FlowControl  # type: ignore[import-not-found]
 from pending import PendingCount  # type: ignore[import-not-found]
+from request import Waiting  # type: ignore[import-not-found]
 from rows import AGGREGATION_TO_POSITION, TRUNCATIONS, Frame, Options  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
 from tokenizers import Tokenizer
@@ -40,11 +41,6 @@ def result_or_refusal(function: Any, *arguments: Any) -> Any:
         kind = pb_utils.TritonError
         code = kind.INVALID_ARG if isinstance(exc, ValueError) else kind.INTERNAL
         return pb_utils.InferenceResponse(error=kind(str(exc), code))
-
-
-def size_bytes(request: Any) -> int:
-    """About the bytes of a request's texts."""
-    return sum(map(len, pb_utils.get_input_tensor_by_name(request, "text").as_numpy().flat))
 
 
 def read_tokenizer(file: Path, sha256: str) -> Tokenizer:
@@ -105,9 +101,9 @@ class TritonPythonModel:
         """Answer requests, or have them wait; large ones are answered by a thread of their own."""
         with self.window.opened():
             for request in requests:
-                size = size_bytes(request)
-                is_large = size > LARGE_REQUEST_BYTES
-                (self.large_room.take if is_large else self.room.answer_now)(request, size)
+                one = Waiting.of(request, self.window)
+                is_large = one.size_bytes > LARGE_REQUEST_BYTES
+                (self.large_room.take if is_large else self.room.answer_now)(one)
 
     def finalize(self) -> None:
         """Answer what waits."""

@@ -35,7 +35,16 @@ SHARED = {
     "MODEL_REPOSITORY": {"export", "serve"},  # written and served
 }
 # Read by nothing but the images' entry point, or by no command's option.
-OTHERS = {"CHECKPOINT", "STORE", "CHECKPOINTS", "RUNTIME_DIR", "TRITONSERVER", "PERF_ANALYZER", "DEBUG"}
+OTHERS = {
+    "CHECKPOINT",
+    "STORE",
+    "CHECKPOINTS",
+    "RUNTIME_DIR",
+    "TRITONSERVER",
+    "PERF_ANALYZER",
+    "DEBUG",
+    "ENGINE_TIMEOUT_S",
+}
 LIKE = {
     "evaluate": ["--data", "data.csv"],
     "export": ["checkpoint"],

@@ -32,7 +32,7 @@ from bertriton_export.verification.deberta_reference import bucket
 TESTS = Path(__file__).parents[2]
 CHECKPOINTS = TESTS / "data" / "architectures"
 NAMES = sorted(folder.name for folder in CHECKPOINTS.glob("deberta-v2-*"))
-GOLDEN = json.loads((TESTS / "golden" / "deberta-buckets.json").read_text("utf-8"))
+GOLDEN = json.loads((TESTS / "data" / "deberta-buckets.json").read_text("utf-8"))
 FURTHEST = 2047
 VOCABULARY = 200  # ids that all these checkpoints have
 PRECISIONS = ("fp32", "int8")

@@ -10,14 +10,13 @@ They come one by one, and batches are made here: Triton's Python backend reads a
 model sees any, and a string that says it is longer than what was sent would fail the whole batch.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
-import triton_python_backend_utils as pb_utils
 from flow_control import REQUEST_TOKENS, FlowControl  # type: ignore[import-not-found]
+from request import Waiting  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
 
 MAX_WAITING_REQUESTS = 256
@@ -25,45 +24,7 @@ MAX_WAITING_BYTES = 16 * 2**20  # they are in shared memory, of which a containe
 MAX_BATCH_REQUESTS = 64
 MAX_BATCH_BYTES = 2**20  # what came behind so much text is not made to wait for all of it
 BYTES_PER_TOKEN = 4  # about, before texts are tokenized
-# Triton is not asked sooner whether a client is gone, which takes a while.
-CANCELLATION_AFTER_S = 0.1
-MAX_WAIT_S = 30.0  # of a request that does not say how long it may take, or says longer
 LOOK_INTERVAL_S = 0.05  # for deadlines that are over, while nothing can be handed on
-MICROSECONDS_PER_S = 1e6
-
-
-class Waiting(NamedTuple):
-    """A request that was taken from Triton."""
-
-    request: Any  # pb_utils.InferenceRequest
-    sender: Any  # its pb_utils.InferenceResponseSender
-    window: SendingWindow
-    size_bytes: int
-    taken_s: float
-    limit_s: float  # how long it may wait
-
-    @classmethod
-    def of(cls, request: Any, window: SendingWindow, size_bytes: int) -> "Waiting":
-        """A request that came just now."""
-        limit_s = min(request.timeout() / MICROSECONDS_PER_S or MAX_WAIT_S, MAX_WAIT_S)
-        return cls(request, request.get_response_sender(), window, size_bytes, time.monotonic(), limit_s)
-
-    def has_waited(self, limit_s: float) -> bool:
-        """Whether it has waited longer than that."""
-        return time.monotonic() - self.taken_s > limit_s
-
-    def is_cancelled(self) -> bool:
-        """Whether Triton knows that nobody waits for it."""
-        return self.has_waited(CANCELLATION_AFTER_S) and bool(self.sender.is_cancelled())
-
-    def refuse(self, reason: str, code: str) -> None:
-        """Answer it with an error of one of Triton's codes."""
-        kind = pb_utils.TritonError  # which Triton adds to the module after it has loaded this one
-        self.finish(pb_utils.InferenceResponse(error=kind(f"tokenizer: {reason}", getattr(kind, code))))
-
-    def finish(self, response: Any) -> None:
-        """Answer it."""
-        self.window.send(self.sender, response)
 
 
 class WaitingRoom:
@@ -87,26 +48,27 @@ class WaitingRoom:
         self.thread = Thread(target=self.serve)
         self.thread.start()
 
-    def take(self, request: Any, size_bytes: int) -> None:
-        """Have a request answered that has so many bytes, or refuse it where too much waits."""
-        one = Waiting.of(request, self.window, size_bytes)
+    def take(self, one: Waiting) -> None:
+        """Have a request answered, or refuse it where too much waits."""
         with self.changed:
             is_taken = len(self.waiting) < MAX_WAITING_REQUESTS and self.bytes < MAX_WAITING_BYTES
             if is_taken:
                 self.waiting.append(one)
-                self.bytes += size_bytes
+                self.bytes += one.size_bytes
                 self.changed.notify_all()
         if not is_taken:
             one.refuse("too many requests wait already, try again later", "UNAVAILABLE")
 
-    def answer_now(self, request: Any, size_bytes: int) -> None:
+    def answer_now(self, one: Waiting) -> None:
         """Answer a request before anything else is done, or have it wait where others do or the network."""
         with self.changed:
             must_wait = bool(self.waiting) or self.flow.room() <= 0
-        if must_wait:
-            self.take(request, size_bytes)
+        if one.is_late:
+            one.refuse_late()
+        elif must_wait:
+            self.take(one)
         else:
-            self.answer_batch([Waiting.of(request, self.window, size_bytes)])
+            self.answer_batch([one])
 
     def serve(self) -> None:
         """Answer until stopped and nothing waits any more."""
@@ -114,7 +76,7 @@ class WaitingRoom:
             with self.changed:
                 late, batch = self.take_late(), self.next_batch()
             for one in late:
-                one.refuse("the request waited longer than its timeout", "CANCELLED")
+                one.refuse_late()
             self.answer_batch(batch)
             self.window.flush()
 
@@ -130,7 +92,7 @@ class WaitingRoom:
         late = list[Waiting]()
         for _ in range(len(self.waiting)):
             one = self.waiting.popleft()
-            (late if one.has_waited(one.limit_s) else self.waiting).append(one)
+            (late if one.is_late else self.waiting).append(one)
         self.bytes -= sum(one.size_bytes for one in late)
         return late
 
