@@ -36,16 +36,13 @@ if TYPE_CHECKING:
 
 MICROSECONDS_PER_S = 1e6
 MICRO_BATCH_KEY = "micro_batch_elements"
-# What may wait for a lane while Triton already brings the next batch; the rest stays in Triton's queue, where
-# its limits and time-outs apply. Some must wait here: with a queue policy, Triton 2.51 looks for an instance
-# that has become free only every 500 ms, or when another request comes.
-MAX_WAITING_REQUESTS = 8
-MAX_WAITING_PIECES = 32
-# Requests of more pieces than that are large. They have places of their own: behind a few of them, small ones
-# would wait in Triton's queue for seconds.
+# A request of more pieces is large: it takes turns with others, and Triton may bring them meanwhile.
+MAX_SMALL_PIECES = 8
+# So many of those may wait for the one that takes turns; the rest stays in Triton's queue.
 MAX_WAITING_LARGE_REQUESTS = 8
-# Parts of rows do not count there: they take turns with what comes, so it may come. So many of them, two
-# million tokens in micro-batches of 512, are enough to wait; more are refused at once.
+# How long the answer to a large one waits for Triton's next call before it is sent without one, see `send`.
+SENDING_PATIENCE_S = 0.02
+# Two million tokens in micro-batches of 512 are enough to wait; more are refused at once.
 MAX_WAITING_PARTS = 4096
 # How long parts of a row let other requests go first, so that those do not wait for it, and it not for ever.
 PATIENCE_S = 1.0
@@ -84,8 +81,13 @@ class Work:
         self.size_left = sum(piece.size for piece in self.pieces)
         self.longest = max(piece.size / max(1, piece.rows) for piece in self.pieces)
         self.is_in_parts = any(piece.row != WHOLE_ROWS for piece in self.pieces)
-        self.is_large = not self.is_in_parts and len(self.pieces) > MAX_WAITING_PIECES
+        self.is_large = not self.is_in_parts and len(self.pieces) > MAX_SMALL_PIECES
         self.asked_s = self.ran_s = self.taken_s
+
+    @property
+    def is_small(self) -> bool:
+        """Whether Triton waits for its answer before it brings others."""
+        return not (self.is_large or self.is_in_parts)
 
     @property
     def pieces_left(self) -> int:
@@ -179,6 +181,9 @@ class Lanes:
         self.elements = elements
         self.waiting: deque[Work] = deque()  # those that take turns
         self.large: deque[Work] = deque()  # those that wait for the large one that does
+        self.small = 0  # requests that are neither large nor in parts, and not answered
+        self.is_called = False  # by Triton, which waits
+        self.ready: deque[tuple[Work, Any]] = deque()  # answers that wait for a call
         self.idle = count
         self.is_alone = False  # one run has all threads
         self.is_stopping = False
@@ -193,18 +198,42 @@ class Lanes:
         """Have requests answered, by response senders; returns when there is room for more."""
         works = [work for work in map(self.work_of, requests) if work]
         with self.arrived:
+            self.is_called = True
+            self.send_ready()
             for work in works:
                 parts = work.pieces_left if work.is_in_parts else 0
                 if parts and parts + self.waiting_parts() > MAX_WAITING_PARTS:
                     reason = "large requests wait for the network already, try again later"
                     work.finish(refusal(reason, "UNAVAILABLE"))
                 else:
+                    self.small += work.is_small
                     (self.large if work.is_large else self.waiting).append(work)
             self.bring_a_large_one()
             self.arrived.notify_all()
-            # Where one run has all threads nothing else could run, and its answer is sent within this call:
-            # sent while Triton calls again it could do damage there, see the tokenizer's sending.py.
-            self.left.wait_for(lambda: self.has_room() and not (self.is_alone or self.is_to_begin()))
+            self.left.wait_for(lambda: not self.small and len(self.large) < MAX_WAITING_LARGE_REQUESTS)
+            self.is_called = False
+
+    def send(self, work: Work, response: Any) -> None:  # noqa: ANN401 (pb_utils.InferenceResponse)
+        """Answer a request while Triton waits for this model, or when it has not called it for a moment.
+
+        Its Python backend (24.10 to June 2026) empties its list of answered requests as it begins to call,
+        without the lock under which answers add to it: at once, the two damage tritonserver's memory.
+        """
+        with self.arrived:
+            self.ready.append((work, response))
+            if self.is_called:
+                self.send_ready()
+            else:
+                self.left.wait_for(lambda: not self.ready, SENDING_PATIENCE_S)
+                self.send_ready()
+
+    def send_ready(self) -> None:
+        """Send all answers that wait for a call."""
+        while self.ready:
+            work, response = self.ready.popleft()
+            self.small -= work.is_small
+            work.finish(response)
+        self.left.notify_all()
 
     def work_of(self, request: Any) -> Work | None:  # noqa: ANN401 (pb_utils.InferenceRequest)
         """A request in pieces; None where it was refused for what it holds."""
@@ -225,16 +254,6 @@ class Lanes:
     def waiting_parts(self) -> int:
         """Pieces of rows that wait."""
         return sum(work.pieces_left for work in self.waiting if work.is_in_parts)
-
-    def has_room(self) -> bool:
-        """Whether so little waits that Triton may bring more."""
-        small = [work.pieces_left for work in self.waiting if not (work.is_in_parts or work.is_large)]
-        is_small_enough = len(small) <= MAX_WAITING_REQUESTS and sum(small) <= MAX_WAITING_PIECES
-        return is_small_enough and len(self.large) < MAX_WAITING_LARGE_REQUESTS
-
-    def is_to_begin(self) -> bool:
-        """Whether something waits, and no lane has taken anything yet."""
-        return bool(self.waiting) and self.idle == len(self.threads)
 
     def bring_a_large_one(self) -> None:
         """Let the large request that came first take turns, where no other does."""
@@ -279,7 +298,6 @@ class Lanes:
                 if self.is_alone:
                     self.is_alone = False
                     self.arrived.notify_all()
-                    self.left.notify_all()
 
     def is_wanted(self, work: Work) -> bool:
         """Whether somebody still waits for a request; where nobody does, it is dropped."""
@@ -342,7 +360,7 @@ class Lanes:
         if is_last and not work.is_refused:
             whole = work.answer()
             reason = self.refusals.reason(work.named, whole)
-            work.finish(refusal(reason) if reason else respond(whole, work.wanted))
+            self.send(work, refusal(reason) if reason else respond(whole, work.wanted))
 
     def refuse(self, work: Work, response: Any) -> None:  # noqa: ANN401 (pb_utils.InferenceResponse)
         """Answer a request with an error, once, and drop the pieces that still wait."""
@@ -352,9 +370,8 @@ class Lanes:
             if work in self.waiting:
                 self.waiting.remove(work)
             self.bring_a_large_one()
-            self.left.notify_all()  # no lane may come by that would tell of the room
         if is_first:
-            work.finish(response)
+            self.send(work, response)
 
     def stop(self) -> None:
         """Wait until all is answered."""
