@@ -3,7 +3,6 @@
 from bertriton_server.errors import (
     AddressUnavailableError,
     ModelsNotReadyError,
-    NotHealedError,
     RepositoryError,
     RuntimeInstallError,
     RuntimeNotFoundError,
@@ -21,7 +20,6 @@ __all__ = [
     "AddressUnavailableError",
     "LocalServer",
     "ModelsNotReadyError",
-    "NotHealedError",
     "RepositoryError",
     "Runtime",
     "RuntimeInstallError",

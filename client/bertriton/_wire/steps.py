@@ -21,15 +21,6 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class AskHttp:
-    """Say whether HTTP/1 is spoken at an address, which gRPC does not tell."""
-
-    host: str
-    port: int
-    timeout_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Start:
     """Send a request and give a handle to wait for."""
 
@@ -53,13 +44,10 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
-class Await:
-    """Wait until a reader has items, a request is done, or time is up; which, the flow sees by itself."""
+class Pull:
+    """Give the next item of an asynchronous iterator, or `END`."""
 
-    reader: Any
-    wanted: int  # items
-    handle: Any  # of the request; None: there is none
-    timeout_s: float | None
+    source: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +70,7 @@ class End:
 
 END = End()
 
-Step: TypeAlias = Call | AskHttp | Start | Wait | Sleep | Await | Emit
+Step: TypeAlias = Call | Start | Wait | Sleep | Pull | Emit
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Step, Any, T]
 
