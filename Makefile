@@ -13,6 +13,10 @@ GPU_VENV := .venv-gpu
 GPU_PACKAGES := 'onnxruntime-gpu[cuda,cudnn]>=1.21'
 # Further options of bench/comparisons/run.py, as --labelled REVIEWS or --only formats, or of gpu.py, as --json.
 BENCH_FLAGS ?=
+# Further options of tests/soak/soak.py, as --minutes 1.
+SOAK_FLAGS ?=
+# Further options of tests/export/damaged_checkpoints.py, as --count 300.
+FUZZ_FLAGS ?=
 # Further options of checkpoints/finetune.py, as --seed 1.
 FINETUNE_FLAGS ?= --out build/imdb-minilm
 
@@ -21,7 +25,7 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test fuzz lint serve bench bench-gpu finetune clean help
+.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak lint serve bench bench-gpu finetune clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -35,8 +39,24 @@ test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
 	$(BIN)/python -m pytest --ignore=tests/export; others=$$?; \
 	wait $$exporter && exit $$others
 
+# The server is the one that BERTRITON_TRITONSERVER names, or an installed one, as in NVIDIA's image, or that from pip.
+test-served: $(VENV)/.dev-ready  ## Run what holds in any Triton; BERTRITON_TRITONSERVER names which.
+	$(BIN)/python -m pytest -m 'any_server and not pieces'
+
 fuzz: $(VENV)/.dev-ready  ## Feed the checkpoint readers with many more damaged files than `make test` does.
 	$(BIN)/python -m pytest tests/export -k fail_otherwise --hypothesis-profile=fuzz
+
+fuzz-requests: $(VENV)/.dev-ready  ## Send 20,000 hostile requests to each model of a classifier, beside innocent clients.
+	$(BIN)/python -m tests.fuzz.requests
+
+fuzz-checkpoints: $(VENV)/.dev-ready  ## Read ten thousand damaged checkpoints, each within 20 s and 2 GB: an hour.
+	$(BIN)/python tests/export/damaged_checkpoints.py $(FUZZ_FLAGS)
+
+chaos: $(VENV)/.dev-ready  ## Kill and stop every process of a server under load, ten times each: a quarter of an hour.
+	CHAOS_ROUNDS=10 $(BIN)/python -m pytest tests/server/supervision/test_chaos.py
+
+soak: $(VENV)/.dev-ready  ## Hold a server under mixed and hostile traffic for a quarter of an hour.
+	$(BIN)/python tests/soak/soak.py $(SOAK_FLAGS)
 
 lint: $(VENV)/.dev-ready  ## Check style, types and formatting.
 	$(BIN)/ruff check .

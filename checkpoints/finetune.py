@@ -304,6 +304,7 @@ def save(model: BertForSequenceClassification, name: str, base: Path, out: Path,
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config = {**model.config.to_dict(), "architectures": ["BertForSequenceClassification"]}
     config |= {"dtype": "float16", "attention_probs_dropout_prob": 0.1}
+    config["bertriton"] = {"truncation": "head_tail"}  # as it was trained, see Recipe.max_lengths
     del config["_name_or_path"]  # a temporary folder of this run
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")

@@ -36,6 +36,7 @@ COPY --from=build /opt/bertriton /opt/bertriton
 COPY checkpoints/imdb-minilm /opt/checkpoints/imdb
 COPY docker/entrypoint.sh /usr/local/bin/bertriton-entrypoint
 COPY docker/healthcheck.py /usr/local/lib/bertriton/healthcheck.py
+COPY server/bertriton_server/process/http_probe.py /usr/local/lib/bertriton/http_probe.py
 ENV BERTRITON_CHECKPOINT=/opt/checkpoints/imdb \
     BERTRITON_STORE=/var/cache/bertriton \
     BERTRITON_RUNTIME_DIR=/opt/triton \
@@ -48,6 +49,6 @@ USER 10001:10001
 EXPOSE 8000 8001 8002
 STOPSIGNAL SIGTERM
 # The first start exports; failures only count once that time is over.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=15m --retries=3 \
+HEALTHCHECK --interval=10s --timeout=10s --start-period=15m --retries=3 \
     CMD ["python3", "/usr/local/lib/bertriton/healthcheck.py"]
 ENTRYPOINT ["/usr/local/bin/bertriton-entrypoint"]

@@ -14,9 +14,13 @@ shopt -s inherit_errexit
 # The options of `bertriton export`: another value of any is another export.
 readonly export_settings=(
     BERTRITON_NAME
+    BERTRITON_BASE
     BERTRITON_LABELS
     BERTRITON_PROBLEM_TYPE
     BERTRITON_THRESHOLD
+    BERTRITON_EXPORT_TRUNCATION
+    BERTRITON_EXPORT_STRIDE
+    BERTRITON_EXPORT_AGGREGATION
     BERTRITON_TARGET
     BERTRITON_PRECISION
     BERTRITON_KEEP_FP32
@@ -24,21 +28,33 @@ readonly export_settings=(
     BERTRITON_VALIDATION_TEXT
 )
 # Only `bertriton serve` turns these into flags of tritonserver.
-readonly security_settings=(BERTRITON_TLS_CERT BERTRITON_TLS_KEY BERTRITON_TLS_CLIENT_CA BERTRITON_API_KEY)
+readonly security_settings=(
+    BERTRITON_TLS_CERT
+    BERTRITON_TLS_KEY
+    BERTRITON_TLS_CLIENT_CA
+    BERTRITON_API_KEY
+    BERTRITON_MODEL_CONTROL
+)
 
 # A server on a container's loopback could be reached by nobody: it listens on the container's own network, and what
 # the world sees of that is what `docker run --publish` says.
 readonly host=${BERTRITON_HOST:-0.0.0.0}
 readonly http_port=${BERTRITON_HTTP_PORT:-8000}
 readonly grpc_port=${BERTRITON_GRPC_PORT:-8001}
+# Prometheus is another container. No key guards the metrics, so who reaches the port is for the network to say.
+readonly metrics_host=${BERTRITON_METRICS_HOST:-$host}
 readonly metrics_port=${BERTRITON_METRICS_PORT:-8002}
 readonly stop_grace_s=30
+# Less than an engine gives the image before its health counts.
+export BERTRITON_ENGINE_TIMEOUT_S=${BERTRITON_ENGINE_TIMEOUT_S:-840}
 
 # Without these Triton counts only sums of latencies, and no dashboard can show a percentile.
 readonly metrics_flags=(
     --metrics-config=summary_latencies=true
     '--metrics-config=summary_quantiles=0.5:0.05,0.9:0.01,0.99:0.001'
 )
+
+readonly cpu_limit=/sys/fs/cgroup/cpu.max # "quota period" in microseconds, or "max period"
 
 main() {
     if [[ $# -gt 0 && $1 != -* ]]; then
@@ -49,7 +65,7 @@ main() {
         repository=$BERTRITON_STORE/models/$(fingerprint)
         [[ -d $repository ]] || export_to "$repository"
     fi
-    build_engines "$repository"
+    build_engines
     become_server "$repository" "$@"
 }
 
@@ -72,6 +88,7 @@ describe_export() {
         printf '%s=%s\n' "$setting" "${!setting-}"
     done
     describe_content "$BERTRITON_CHECKPOINT"
+    describe_content "${BERTRITON_BASE:-}"
     describe_content "${BERTRITON_VALIDATION_TEXT:-}"
 }
 
@@ -100,13 +117,16 @@ export_to() {
     rm -rf -- "$staging"
 }
 
-# A repository for TensorRT brings a script that does nothing when its engine is in place.
+# A repository for TensorRT brings a script that makes an engine, unless the store has it, and lays out what to serve
+# in a folder of its own: the repository itself may be read-only.
 build_engines() {
-    local script
-    for script in "$1"/*_bert/build_engine.sh; do
+    local script served=''
+    for script in "$repository"/*_bert/build_engine.sh; do
         [[ -e $script ]] || continue
-        interruptible "$script" "$BERTRITON_STORE/engines"
+        served=${served:-$(mktemp --directory)}
+        interruptible bash "$script" "$BERTRITON_STORE/engines" "$served"
     done
+    repository=${served:-$repository} # of main
 }
 
 # The first process of a container ignores what it does not handle, and bash handles nothing while it waits.
@@ -124,16 +144,32 @@ become_server() {
     shift
     if type -P tritonserver >/dev/null; then
         refuse_security_settings
+        # The config of --target onnxruntime-tensorrt has its engines in the folder that the server is started in.
+        repository=$(realpath -- "$repository")
+        local -a threads
+        mapfile -t threads < <(thread_flags)
+        cd -- "$BERTRITON_STORE"
         exec tritonserver --model-repository="$repository" \
-            --http-address="$host" --grpc-address="$host" --metrics-address="$host" \
+            --http-address="$host" --grpc-address="$host" --metrics-address="$metrics_host" \
             --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" \
             --disable-auto-complete-config --exit-on-error=true --exit-timeout-secs="$stop_grace_s" \
-            "${metrics_flags[@]}" "$@"
+            "${metrics_flags[@]}" "${threads[@]}" "$@"
     fi
     # Strict configs, exit on error and the grace when it is stopped are its defaults.
     exec bertriton serve --model-repository="$repository" --host="$host" \
-        --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" \
+        --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" --metrics-host="$metrics_host" \
         --verbose -- "${metrics_flags[@]}" "$@"
+}
+
+# Triton's own ONNX Runtime backend takes as many threads as the machine has cores, whatever the container may use; they
+# would be stopped again and again. All its models share as many threads as the limit allows.
+thread_flags() {
+    local quota period
+    [[ -r $cpu_limit ]] || return 0
+    read -r quota period <"$cpu_limit"
+    [[ $quota != max ]] || return 0
+    printf -- '--backend-config=onnxruntime,%s\n' enable-global-threadpool=1 \
+        "intra_op_thread_count=$(((quota + period - 1) / period))"
 }
 
 refuse_security_settings() {

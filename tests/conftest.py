@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,18 @@ ROOT = Path(__file__).parent.parent
 TINY_CHECKPOINTS = ROOT / "tests" / "data" / "checkpoints"
 settings.register_profile("fuzz", max_examples=20_000, deadline=None)  # `make fuzz`
 
+# What a shell runs in the background ignores Ctrl-C, and so does all that it starts. Some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# As tests/golden/record_pairs.py asks them: models of natural language inference, and a reranker.
+PAIR_MODELS: dict[str, tuple[Path, tuple[str, ...]]] = {
+    "nli": (TINY_CHECKPOINTS / "three-labels", ("CONTRADICTION", "NEUTRAL", "ENTAILMENT")),
+    "nli-binary": (TINY_CHECKPOINTS / "cased", ("entailment", "not_entailment")),
+    "reranker": (TINY_CHECKPOINTS.parent / "architectures" / "bert-regression", ("relevance",)),
+}
+
+TRITONSERVER_VARIABLE = "BERTRITON_TRITONSERVER"
 EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "imdb-minilm"
 
 
@@ -37,10 +50,22 @@ class Review:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see none of the caller's BERTRITON_ variables but the place of the server's runtime."""
+    """Tests see none of the caller's BERTRITON_ variables but those that say which server to test."""
     for name in list(os.environ):
-        if name.startswith("BERTRITON_") and name != "BERTRITON_RUNTIME_DIR":
+        if name.startswith("BERTRITON_") and name not in ("BERTRITON_RUNTIME_DIR", TRITONSERVER_VARIABLE):
             monkeypatch.delenv(name)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With BERTRITON_TRITONSERVER, which names a server, only what holds in any server is tested."""
+    if os.environ.get(TRITONSERVER_VARIABLE):
+        others = [item for item in items if not _holds_in_any_server(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if _holds_in_any_server(item)]
+
+
+def _holds_in_any_server(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("any_server") and not item.get_closest_marker("pieces"))
 
 
 @pytest.fixture(scope="session")
@@ -69,10 +94,24 @@ def imdb_repository(exported_imdb: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def golden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """A real Triton with every checkpoint that has golden answers, in fp32, under its folder's name."""
+    """A real Triton with every checkpoint that has golden answers, in fp32, under its folder's name.
+
+    Beside them `in-windows`, one of them with defaults of its own for long texts, and `PAIR_MODELS`.
+    """
     repository = tmp_path_factory.mktemp("golden")
     for checkpoint in (EMBEDDED_CHECKPOINT, *sorted(TINY_CHECKPOINTS.iterdir())):
         export(checkpoint, repository=repository, precision="fp32")
+    export(
+        TINY_CHECKPOINTS / "three-labels",
+        name="in-windows",
+        repository=repository,
+        precision="fp32",
+        truncation="windows",
+        stride=9,
+        aggregation="max",
+    )
+    for name, (checkpoint, labels) in PAIR_MODELS.items():
+        export(checkpoint, name=name, labels=labels, repository=repository, precision="fp32")
     with LocalServer(ServerConfig(repository)) as server:
         yield server
 

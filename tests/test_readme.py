@@ -13,6 +13,7 @@ from bertriton_export.checkpoint import HEADS
 from bertriton_export.checkpoint.architectures import ARCHITECTURES
 from bertriton_export.reading.formats import READERS
 from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
+from bertriton_export.support import support_page
 
 if TYPE_CHECKING:
     import pytest
@@ -57,10 +58,9 @@ def test_table_of_errors_is_true() -> None:
     assert sorted(rows) == sorted((leaf.__name__, "yes" if leaf.retryable else "no") for leaf in leaves)
 
 
-def test_tables_of_architectures_and_heads_are_those_of_the_code() -> None:
-    rows = ["| architecture | what sets it apart |", "|---|---|"]
-    rows += [f"| `{architecture.name}` | {architecture.summary} |" for architecture in ARCHITECTURES.values()]
-    assert "\n".join(rows) + "\n\n" in README
+def test_model_types_and_heads_are_those_of_the_code() -> None:
+    model_types = [f"`{architecture.model_type}`" for architecture in ARCHITECTURES.values()]
+    assert f"\n\n{', '.join(model_types)}.\n\n" in re.sub(r",\n", ", ", README)
     rows = ["| `problem_type` | `scores` | answer |", "|---|---|---|"]
     rows += [f"| `{name}` | {head.scores} | {head.answer} |" for name, head in HEADS.items()]
     assert "\n".join(rows) + "\n\n" in README
@@ -76,6 +76,12 @@ def test_table_of_formats_is_that_of_the_readers() -> None:
     rows = [f"| {reader.format} | {reader.holds} |" for reader in READERS]
 
     assert "| format | what it is |\n|---|---|\n" + "\n".join(rows) + "\n\n" in README
+
+
+def test_the_page_of_what_can_be_exported_is_what_the_code_says() -> None:
+    page = Path(__file__).parent.parent / "docs" / "supported.md"
+
+    assert page.read_text(encoding="utf-8") == support_page(), "python -m bertriton_export.support writes it"
 
 
 def test_every_weight_format_of_a_hugging_face_folder_is_described() -> None:

@@ -1,5 +1,6 @@
 """How fast a served classifier is: NVIDIA's perf_analyzer with real texts, and one report of it."""
 
+from bertriton_bench.access import Access
 from bertriton_bench.errors import (
     BenchError,
     MeasurementError,
@@ -13,6 +14,7 @@ from bertriton_bench.report import Report, write_json, write_markdown
 from bertriton_bench.sweep import Plan, run_plan
 
 __all__ = [
+    "Access",
     "BenchError",
     "Measurement",
     "MeasurementError",

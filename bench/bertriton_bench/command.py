@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from bertriton._commands import option
+from bertriton._commands import access_options, access_settings, errors_in_one_line, option
+from bertriton_bench.access import Access
 from bertriton_bench.errors import BenchError
 from bertriton_bench.report import (
     RATE_HEADER,
@@ -67,13 +68,20 @@ _option = partial(option, show_default=True)
     default=DEFAULT_SECONDS,
     help="About how long each measurement takes.",
 )
-@_option("--json", "json_file", type=_FILE, help="Write the report as JSON.")
+@_option(
+    "--json",
+    "json_file",
+    envvar="BERTRITON_BENCH_JSON",  # without BENCH it is the other commands' flag
+    type=_FILE,
+    help="Write the report as JSON.",
+)
 @_option(
     "--markdown",
     "markdown_file",
     type=_FILE,
     help="Write the report as Markdown, with plots (PNG) beside it.",
 )
+@access_options
 def bench_command(  # one parameter per option
     *,
     url: str,
@@ -85,13 +93,16 @@ def bench_command(  # one parameter per option
     seconds: float,
     json_file: Path | None,
     markdown_file: Path | None,
+    **access: Any,  # noqa: ANN401 (what the server asks for)
 ) -> None:
     """Measure a running server with NVIDIA's perf_analyzer.
 
     Real texts go one per request over gRPC: short ones, mixed lengths, one length with the same mean, and
-    as long as the model reads. perf_analyzer is fetched on first use if it is not installed.
+    as long as the model reads. perf_analyzer is fetched on first use if it is not installed. It is given
+    keys and tokens as arguments, which other users of this machine can see.
     """
-    plan = Plan(url, model, concurrencies, sets, seconds)
+    with errors_in_one_line():
+        plan = Plan(url, model, concurrencies, sets, seconds, Access(**access_settings(**access)))
     try:
         for file in filter(None, (json_file, markdown_file)):
             require_folder_of(file)

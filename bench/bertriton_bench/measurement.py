@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from bertriton import contract
+from bertriton_bench.access import Access
 from bertriton_bench.analyzer_run import run_analyzer
 from bertriton_bench.errors import MeasurementError
 from bertriton_bench.profile_export import Request, StepTime, percentile, read_requests, read_steps
@@ -35,6 +35,7 @@ class Target:
     model: str
     max_length: int  # tokens read of one text
     analyzer: PerfAnalyzer
+    access: Access = field(default_factory=Access)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def measure(
         data.write_text(json.dumps(input_data(texts)), encoding="utf-8")
         run_analyzer(
             target.analyzer,
-            *("-m", target.model, "-u", target.url, "-i", "grpc"),
+            *("-m", target.model, "-u", target.url, "-i", "grpc", *target.access.analyzer_arguments()),
             *("--input-data", data.name, "--shape", f"{contract.TEXT}:1"),
             *("--concurrency-range", str(concurrency), "--request-count", str(requests)),
             # A bare name: the steps' files get their models' names in front of it.
@@ -148,8 +149,10 @@ def summarise(
 
 def _count_answers(target: Target) -> int:
     try:
-        with InferenceServerClient(target.url) as triton:
-            found = triton.get_inference_statistics(target.model, client_timeout=STATISTICS_TIMEOUT_S)
+        with target.access.triton(target.url) as triton:
+            found = triton.get_inference_statistics(
+                target.model, headers=target.access.metadata, client_timeout=STATISTICS_TIMEOUT_S
+            )
     except InferenceServerException as exc:
         raise MeasurementError(f"{target.url} no longer says what it has answered: {exc}") from exc
     return sum(version.inference_count for version in found.model_stats)

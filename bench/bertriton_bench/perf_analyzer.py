@@ -84,7 +84,10 @@ def find_perf_analyzer(on_stage: Callable[[str], object] = str) -> PerfAnalyzer:
 
 
 def _from_pip(on_stage: Callable[[str], object]) -> PerfAnalyzer:
-    folder = runtime_directory() / f"perf-analyzer-{WHEEL_SHA256[:10]}"
+    try:
+        folder = runtime_directory() / f"perf-analyzer-{WHEEL_SHA256[:10]}"
+    except ServerError as exc:  # a user without a home
+        raise PerfAnalyzerMissingError(f"cannot install {PROGRAM}: {exc}") from exc
     analyzer = PerfAnalyzer(folder / PROGRAM, folder / "lib")
     if _problem_of(analyzer):
         on_stage(f"installing {PROGRAM} into {folder} (once)")

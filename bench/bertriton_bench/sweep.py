@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
 from bertriton import BertritonError, Client, contract
+from bertriton_bench.access import Access
 from bertriton_bench.errors import ServerUnusableError
 from bertriton_bench.machine import this_machine
 from bertriton_bench.measurement import MIN_REQUESTS_PER_SLOT, Target, measure, requests_for
@@ -20,6 +21,8 @@ from bertriton_bench.texts import SET_NAMES, make_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from tritonclient.grpc import InferenceServerClient
 
     from bertriton_bench.measurement import Measurement
     from bertriton_bench.texts import TextSet
@@ -40,6 +43,7 @@ class Plan:
     concurrencies: tuple[int, ...] = DEFAULT_CONCURRENCIES  # requests in flight
     sets: tuple[str, ...] = SET_NAMES
     seconds: float = DEFAULT_SECONDS  # of each measurement, about
+    access: Access = field(default_factory=Access)
 
 
 def run_plan(
@@ -64,17 +68,18 @@ def run_plan(
     """
     on_stage(f"asking {plan.url}")
     try:
-        with Client(plan.url, plan.model) as client:
+        with Client(plan.url, plan.model, **plan.access.client_settings()) as client:
             info = client.info
-        with InferenceServerClient(plan.url) as triton:
-            server = triton.get_server_metadata(client_timeout=_TIMEOUT_S)
+        with plan.access.triton(plan.url) as triton:
+            headers = plan.access.metadata
+            server = triton.get_server_metadata(headers=headers, client_timeout=_TIMEOUT_S)
             on_stage("counting tokens")
-            count_tokens = partial(_token_counts, triton, info.name, info.max_batch_size)
+            count_tokens = partial(_token_counts, triton, headers, info.name, info.max_batch_size)
             sets = make_sets(texts, plan.sets, count_tokens=count_tokens, max_length=info.max_length)
     except (BertritonError, InferenceServerException) as exc:
         raise ServerUnusableError(f"cannot measure {plan.url}: {exc}") from exc
     on_stage("looking for perf_analyzer")
-    target = Target(plan.url, info.name, info.max_length, find_perf_analyzer(on_stage))
+    target = Target(plan.url, info.name, info.max_length, find_perf_analyzer(on_stage), plan.access)
     measurements = []
     for text_set in sets:
         for measurement in _sweep(target, text_set, plan, on_stage):
@@ -106,7 +111,9 @@ def _sweep(
         yield found
 
 
-def _token_counts(triton: InferenceServerClient, model: str, rows: int, texts: Sequence[str]) -> list[int]:
+def _token_counts(
+    triton: InferenceServerClient, headers: dict[str, str], model: str, rows: int, texts: Sequence[str]
+) -> list[int]:
     """Tokens of each text, from the tokenizer alone: the network need not read them for that."""
     counts: list[int] = []
     for start in range(0, len(texts), rows):
@@ -117,6 +124,7 @@ def _token_counts(triton: InferenceServerClient, model: str, rows: int, texts: S
             model + contract.TOKENIZER_SUFFIX,
             [tensor],
             outputs=[InferRequestedOutput(contract.TOKEN_COUNT)],
+            headers=headers,
             client_timeout=_TIMEOUT_S,
         )
         counts += answer.as_numpy(contract.TOKEN_COUNT).ravel().tolist()

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from rich.table import Table
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from bertriton import contract
+from bertriton_bench.devices import peak_tflops
 from bertriton_bench.errors import BenchError
 from bertriton_bench.texts import default_texts, read_texts
 from bertriton_export import ExportError, export
@@ -57,21 +57,6 @@ MIN_ROUNDS = 3
 TERA = 1e12
 TABLE_WIDTH = 110  # columns at least
 
-# Dense peaks in TFLOP/s, by words in the name that nvidia-smi tells, the first that fit: fp16 with sums in
-# fp32 on tensor cores, and fp32 without them. From NVIDIA's data sheets, which for fp16 mostly state twice as
-# much, with sparsity; they are under https://www.nvidia.com/en-us/data-center/ by the names of the products.
-DEVICE_TO_PEAKS = {
-    "H200 NVL": {"fp16": 835.0, "fp32": 60.0},
-    "H200": {"fp16": 989.0, "fp32": 67.0},
-    "H100 NVL": {"fp16": 835.0, "fp32": 60.0},
-    "H100 PCIe": {"fp16": 756.0, "fp32": 51.0},
-    "H100": {"fp16": 989.0, "fp32": 67.0},
-    "A100": {"fp16": 312.0, "fp32": 19.5},
-    "L40S": {"fp16": 362.0, "fp32": 91.6},
-    "L4": {"fp16": 121.0, "fp32": 30.3},
-    "A10": {"fp16": 125.0, "fp32": 31.2},
-    "T4": {"fp16": 65.0, "fp32": 8.1},
-}
 # What is a number in the config is a name in Python's ONNX Runtime.
 ARENA_STRATEGIES = {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"}
 
@@ -188,7 +173,9 @@ def padded_inputs(encodings: Sequence[Encoding]) -> Inputs:
     def filled(rows: list[list[int]]) -> np.ndarray:
         return np.concatenate([np.resize(np.asarray(row, np.int32), longest) for row in rows])
 
-    return {
+    names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
+    shapes = np.tile(np.array([1, longest], np.int32), len(encodings))
+    return {name + contract.SHAPES_SUFFIX: shapes for name in names} | {
         contract.INPUT_IDS: filled([encoding.ids for encoding in encodings]),
         contract.TOKEN_TYPE_IDS: filled([encoding.type_ids for encoding in encodings]),
         contract.POSITION_IDS: np.tile(np.arange(longest, dtype=np.int32), len(encodings)),
@@ -241,13 +228,6 @@ def measure(title: str, folder: Path, precision: str, peak: float | None, plan: 
     )
 
 
-def peak_of(device: str, precision: str) -> float | None:
-    """The device's peak in TFLOP/s; None where the table has no such device."""
-    words = set(re.split(r"[ -]", device))
-    fitting = (peaks for name, peaks in DEVICE_TO_PEAKS.items() if words >= set(name.split()))
-    return next((peaks[precision] for peaks in fitting), None)
-
-
 def table_of(results: Sequence[Result], device: str) -> Table:
     """One row a classifier and precision."""
     title = f"{device}, ONNX Runtime {onnxruntime.__version__}"
@@ -291,7 +271,7 @@ def main() -> int:
 def _results(device: str, options: argparse.Namespace, console: Console) -> list[Result]:
     texts = read_texts(options.texts, "text") if options.texts else default_texts(options.count)
     plan = Plan(texts[: options.count], options.parity_texts, options.batch, options.seconds)
-    peaks = {precision: peak_of(device, precision) for precision in TARGETS["cuda"].precisions}
+    peaks = {precision: peak_tflops(device, precision) for precision in TARGETS["cuda"].precisions}
     if options.peak_tflops:
         peaks["fp16"] = options.peak_tflops
     results = []

@@ -7,7 +7,7 @@ Example:
     'pos'
 """
 
-from bertriton._clients import AsyncClient, CallOptions, Client, ClientChanges
+from bertriton._clients import AsyncClient, CallOptions, Client, ClientChanges, RequestOptions
 from bertriton._config import Keepalive, RequestLimits, RetryPolicy, Tls
 from bertriton._errors import (
     AccessDeniedError,
@@ -28,7 +28,7 @@ from bertriton._errors import (
     WrongEventLoopError,
     WrongProcessError,
 )
-from bertriton._types import Classification, ServedClassifier, Text, Truncation
+from bertriton._types import Classification, RankedDocument, ServedClassifier, Text, Truncation
 from bertriton.contract import ClassifierInfo
 
 __version__ = "0.1.0"
@@ -51,7 +51,9 @@ __all__ = [
     "ModelNotFoundError",
     "ModelNotReadyError",
     "OverloadedError",
+    "RankedDocument",
     "RequestLimits",
+    "RequestOptions",
     "RetryPolicy",
     "ServedClassifier",
     "ServerFailureError",

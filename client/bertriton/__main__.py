@@ -13,6 +13,8 @@ def main() -> None:
         sys.exit("bertriton: the command line needs an extra: pip install 'bertriton[cli]'")
     # gRPC's own log would stand between the lines of the command.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # ONNX Runtime, in which exports are verified, reports its use to its maker since 1.32.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from bertriton.cli import run  # noqa: PLC0415  # must not be imported without its dependencies
 
     run()

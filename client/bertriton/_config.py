@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  # dataclass fields stay readable by typing.get_type_hints
 from typing import Final
@@ -11,7 +12,19 @@ from bertriton._errors import RESTRICTED_PROTOCOL_PREFIX, InvalidOptionError
 DEFAULT_URL: Final = "localhost:8001"
 DEFAULT_TIMEOUT_S: Final = 30.0
 READY_TIMEOUT_S: Final = 5.0  # is_ready() and health() are for probes, which want a quick no
+PROBE_TEXT: Final = "ok"  # what they have classified
 DIAGNOSIS_TIMEOUT_S: Final = 1.0  # asking a server that refused a request for the reason
+
+# A stream whose input gives no text for so long sends what it has.
+STREAM_PAUSE_S: Final = 0.005
+READER_CLOSE_TIMEOUT_S: Final = (
+    0.1  # for the reader of a stream that is left: it may wait for a text for ever
+)
+
+# gRPC's deadlines are dates; those of far-off centuries overflow and are over at once.
+MAX_DURATION_S: Final = 365 * 24 * 3600.0
+# Channel arguments are 32-bit numbers of milliseconds.
+MAX_KEEPALIVE_S: Final = 24 * 24 * 3600.0
 
 CLOSE_TIMEOUT_S: Final = 1.0  # for calls under way to end when the client is closed
 
@@ -63,16 +76,13 @@ class RetryPolicy:
     budget_per_answer: float = 0.2  # refill by each answered request
 
     def __post_init__(self) -> None:
-        _require(self.max_attempts >= 1, "RetryPolicy.max_attempts", self.max_attempts, "at least 1")
-        _require(
-            self.first_contact_attempts >= 1,
-            "RetryPolicy.first_contact_attempts",
-            self.first_contact_attempts,
-            "at least 1",
-        )
-        for name in ("initial_backoff_s", "max_backoff_s", "budget", "budget_per_s", "budget_per_answer"):
+        for name, least in (("max_attempts", 1), ("first_contact_attempts", 1), ("budget", 0)):
+            valid_count(f"RetryPolicy.{name}", getattr(self, name), least)
+        for name in ("initial_backoff_s", "max_backoff_s"):
+            valid_duration_s(f"RetryPolicy.{name}", getattr(self, name), may_be_zero=True)
+        for name in ("budget_per_s", "budget_per_answer"):
             value = getattr(self, name)
-            _require(value >= 0, f"RetryPolicy.{name}", value, "0 or more")
+            _require(_is_number(value) and 0 <= value < math.inf, f"RetryPolicy.{name}", value, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -87,9 +97,10 @@ class RequestLimits:
     in_flight: int = MAX_IN_FLIGHT  # requests of one call that are under way at the same time
 
     def __post_init__(self) -> None:
-        for name in ("rows", "request_bytes", "text_bytes", "in_flight"):
-            value = getattr(self, name)
-            _require(value is None or value >= 1, f"RequestLimits.{name}", value, "at least 1")
+        if self.rows is not None:
+            valid_count("RequestLimits.rows", self.rows, 1)
+        for name in ("request_bytes", "text_bytes", "in_flight"):
+            valid_count(f"RequestLimits.{name}", getattr(self, name), 1)
 
 
 @dataclass(frozen=True)
@@ -119,8 +130,8 @@ class Keepalive:
     timeout_s: float = KEEPALIVE_TIMEOUT_S  # unanswered for so long, the connection is given up
 
     def __post_init__(self) -> None:
-        _require(self.interval_s > 0, "Keepalive.interval_s", self.interval_s, "over 0")
-        _require(self.timeout_s > 0, "Keepalive.timeout_s", self.timeout_s, "over 0")
+        valid_duration_s("Keepalive.interval_s", self.interval_s, MAX_KEEPALIVE_S)
+        valid_duration_s("Keepalive.timeout_s", self.timeout_s, MAX_KEEPALIVE_S)
 
 
 def _require(condition: bool, name: str, found: object, expected: str) -> None:  # noqa: FBT001
@@ -128,10 +139,28 @@ def _require(condition: bool, name: str, found: object, expected: str) -> None: 
         raise InvalidOptionError(f"{name}: expected {expected}, found {found!r}")
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def valid_duration_s(
+    name: str, seconds: float, longest_s: float = MAX_DURATION_S, *, may_be_zero: bool = False
+) -> float:
+    """The duration itself, if it is one that ends, and that gRPC can count."""
+    # Written so that NaN, which is neither over nor under anything, is refused.
+    in_range = _is_number(seconds) and (0 < seconds <= longest_s or (may_be_zero and seconds == 0))
+    least = "0 or more" if may_be_zero else "over 0"
+    _require(in_range, name, seconds, f"a number of seconds, {least} and at most {longest_s:,.0f}")
+    return float(seconds)
+
+
 def valid_timeout_s(timeout: float) -> float:
     """The timeout itself, if it is one that ends."""
-    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    _require(
-        is_number and 0 < timeout < float("inf"), "timeout", timeout, "a finite number of seconds over 0"
-    )
-    return float(timeout)
+    return valid_duration_s("timeout", timeout)
+
+
+def valid_count(name: str, count: object, least: int) -> int:
+    """The number itself, if it is a whole one and not below the least."""
+    if not isinstance(count, int) or isinstance(count, bool) or count < least:
+        raise InvalidOptionError(f"{name}: expected a whole number of at least {least}, found {count!r}")
+    return count

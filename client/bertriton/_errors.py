@@ -23,6 +23,7 @@ Every instance knows `model`, `request_id`, `attempts`, `elapsed_s` and `retryab
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -179,6 +180,15 @@ RESTRICTED_PROTOCOL_PREFIX: Final = "triton-grpc-protocol-"
 # for some seconds before it ends: another replica has it.
 _NO_VERSION_NOW: Final = "has no available versions"
 
+# With INVALID_ARGUMENT: a model without an output that this client's contract has.
+_UNKNOWN_OUTPUT: Final = "unexpected inference output"
+# With INTERNAL, Triton's words for a model whose process is dead: its supervisor starts it anew, or another
+# replica has it.
+_DEAD_PROCESS: Final = re.compile(r"Stub process \S+ is not healthy")
+# With INTERNAL, the words of Triton's own ONNX Runtime backend when the graph cannot tell rows apart, for a
+# request without any is in the batch: all in it fail, and the next batch is another.
+_BROKEN_BATCH: Final = re.compile(r"onnx runtime error .*Name:'/rows/")
+
 
 @contextmanager
 def grpc_errors_translated() -> Iterator[None]:
@@ -197,6 +207,15 @@ def _translated(exc: grpc.RpcError) -> BertritonError:
     details = (exc.details() or "no details given").strip()
     if status is grpc.StatusCode.UNAVAILABLE and RESTRICTED_PROTOCOL_PREFIX in details:
         return AccessDeniedError(f"{status.name}: {details}")
-    if status is grpc.StatusCode.NOT_FOUND and _NO_VERSION_NOW in details:
+    is_internal = status is grpc.StatusCode.INTERNAL
+    if is_internal and _BROKEN_BATCH.search(details):
+        return ModelNotReadyError(f"{status.name}: a request without rows failed all of its batch: {details}")
+    is_dead = is_internal and _DEAD_PROCESS.search(details)
+    if is_dead or (status is grpc.StatusCode.NOT_FOUND and _NO_VERSION_NOW in details):
         return ModelNotReadyError(f"{status.name}: {details}")
+    if status is grpc.StatusCode.INVALID_ARGUMENT and _UNKNOWN_OUTPUT in details:
+        return UnexpectedAnswerError(
+            f"{status.name}: {details}; the model follows another contract: "
+            "export it again with the client's version of bertriton"
+        )
     return STATUS_TO_ERROR.get(status, ServerFailureError)(f"{status.name}: {details}")

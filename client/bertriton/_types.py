@@ -41,6 +41,7 @@ class Classification:
     labels: tuple[str, ...] = ()  # the label; of a multi-label model all at or over its threshold
     value: float | None = None  # what a regression model with one output predicts
     windows: int = 1  # parts that the text was scored in
+    fingerprint: str = ""  # of the model that answered, as `ClassifierInfo.fingerprint` has it
 
     def __repr__(self) -> str:
         truncated = ", truncated" if self.truncated else ""
@@ -54,6 +55,33 @@ class Classification:
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain dict, list and numbers, ready for JSON."""
         return asdict(self) | {"logits": list(self.logits), "labels": list(self.labels)}
+
+
+@dataclass(frozen=True, slots=True)
+class RankedDocument:
+    """One document of `rerank`, in its place.
+
+    Example:
+        >>> RankedDocument(3, 0.98, "Paris is the capital of France.", 3.9, 18, truncated=False)
+        RankedDocument(3, 0.9800, 'Paris is the capital of France.')
+    """
+
+    index: int  # its place in the documents that were given
+    score: float  # the sigmoid of the logit, 0 to 1
+    document: str
+    logit: float  # what the network gave
+    token_count: int  # of query and document, special tokens included, before truncation
+    truncated: bool  # whether the model saw only a part of them
+    windows: int = 1  # parts that they were scored in
+    fingerprint: str = ""  # of the model that answered
+
+    def __repr__(self) -> str:
+        truncated = ", truncated" if self.truncated else ""
+        return f"RankedDocument({self.index}, {self.score:.4f}, {self.document!r}{truncated})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, ready for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import click
 from bertriton import __version__
 
 PROGRAM: Final = "bertriton"
+DEBUG_VARIABLE: Final = "BERTRITON_DEBUG"
+_FAILURE_EXIT: Final = 1
 _INTERRUPTED_EXIT: Final = 128 + signal.SIGINT
 
 
@@ -40,6 +43,9 @@ _COMMANDS: Final = {
     ),
     "health": _Entry("bertriton._commands.server", "health_command", "cli", "Say whether a server is ready."),
     "models": _Entry("bertriton._commands.server", "models_command", "cli", "List a server's classifiers."),
+    "rerank": _Entry(
+        "bertriton._commands.rerank", "rerank_command", "cli", "Sort documents by how they answer a query."
+    ),
     "serve": _Entry(
         "bertriton_server.command", "serve_command", "serve", "Serve a model repository with Triton."
     ),
@@ -91,12 +97,45 @@ def bertriton() -> None:
 
 
 def run() -> NoReturn:
-    """Run the command line; a failure is one line on stderr, an interruption none."""
+    """Run the command line; a failure is one line on stderr, an interruption none.
+
+    With BERTRITON_DEBUG=1 what nobody expected shows its traceback.
+    """
     try:
         exit_code = bertriton.main(prog_name=PROGRAM, standalone_mode=False)
+        _flush()
     except click.Abort:
         exit_code = _INTERRUPTED_EXIT
     except click.ClickException as exc:
         exc.show()
         exit_code = exc.exit_code
+    except BrokenPipeError:  # whoever read our output has enough
+        exit_code = _FAILURE_EXIT
+    except Exception as exc:  # whatever it is, a user gets one line
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        click.echo(f"Error: {_in_one_line(exc)}", err=True)
+        exit_code = _FAILURE_EXIT
+    _leave_no_output()
     sys.exit(exit_code if isinstance(exit_code, int) else 0)
+
+
+def _in_one_line(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.strerror:
+        where = f"{exc.filename}: " if exc.filename else ""
+        return f"{where}{exc.strerror}"
+    words = " ".join(str(exc).split())
+    return f"unexpected {type(exc).__name__}: {words} (set {DEBUG_VARIABLE}=1 to see where it comes from)"
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # as Python says of one that is closed
+        sys.stdout.flush()
+
+
+def _leave_no_output() -> None:
+    """Drop what cannot be written, or Python complains of it in its own words at the end."""
+    try:
+        _flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,9 +2,17 @@
 
 A classifier NAME is three Triton models:
 
-    NAME             ensemble: text -> probabilities, logits, token_count, truncated, windows
-    NAME_tokenizer   Python backend: text -> input_ids, token_type_ids, position_ids
-    NAME_bert        the network: those three -> logits, probabilities
+    NAME             ensemble: text -> probabilities, logits, token_count, truncated, windows,
+                     fingerprint, tokenizer_fingerprint
+    NAME_tokenizer   Python backend: text -> input_ids, token_type_ids, position_ids,
+                     token_count, truncated, windows, tokenizer_fingerprint
+    NAME_bert        the network: those three -> logits, probabilities, fingerprint
+
+A fingerprint says which export something is of: 8 bytes, the first of a hash over all that changes what an
+answer means. The network has it as a constant of its graph, the tokenizer and the ensemble in their config.
+Names and versions cannot say it: both stay as they are when a model is replaced, and replicas differ for as
+long as a roll-out lasts. So logits are read by the labels of exactly the fingerprint that came with them, and
+an answer whose two fingerprints differ was made by parts of two exports and is none.
 
 Standard library only, so that either side can import it for nothing.
 """
@@ -12,13 +20,15 @@ Standard library only, so that either side can import it for nothing.
 from __future__ import annotations
 
 import json
+import re
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-CONTRACT_VERSION: Final = "1"
+CONTRACT_VERSION: Final = "2"
 
 TOKENIZER_SUFFIX: Final = "_tokenizer"
 BERT_SUFFIX: Final = "_bert"
@@ -32,6 +42,9 @@ LOGITS: Final = "logits"  # FP32 [rows, labels]
 TOKEN_COUNT: Final = "token_count"  # INT32 [rows, 1], special tokens included, before truncation
 TRUNCATED: Final = "truncated"  # BOOL [rows, 1]
 WINDOWS: Final = "windows"  # INT32 [rows, 1], parts that a text was scored in
+# INT32 [rows, 2], by `fingerprint_words`: the exports that network and tokenizer are of.
+FINGERPRINT: Final = "fingerprint"
+TOKENIZER_FINGERPRINT: Final = "tokenizer_fingerprint"
 
 # What passes between tokenizer and network: all tokens of all texts of a batch, one after the other.
 INPUT_IDS: Final = "input_ids"  # INT32 [tokens]
@@ -41,13 +54,33 @@ PADDING_POSITION: Final = -1  # no token
 NEXT_WINDOW_OF_MEAN: Final = -2  # position 0 of one more window of the same text; its windows are averaged
 NEXT_WINDOW_OF_MAXIMUM: Final = -3  # likewise; of its windows each label's largest score counts
 
+# Beside each of the three, made by Triton: the shape of every row, so that no content moves a row's border.
+SHAPES_SUFFIX: Final = "_shapes"  # INT32 [2 * rows], 1 and the row's tokens, again and again
+
 SINGLE_LABEL: Final = "single_label_classification"
 MULTI_LABEL: Final = "multi_label_classification"
 REGRESSION: Final = "regression"
 
 DEFAULT_THRESHOLD: Final = 0.5  # probability from which a label counts, for MULTI_LABEL
 
+# The request parameters that say what is read of a text over the limit, and what holds where neither request
+# nor model says otherwise.
+IN_WINDOWS: Final = "windows"
+TRUNCATIONS: Final = ("head", "tail", "head_tail", "error", IN_WINDOWS)
+DEFAULT_TRUNCATION: Final = "head"
+DEFAULT_STRIDE: Final = 0  # tokens
+AGGREGATIONS: Final = ("mean", "max")
+DEFAULT_AGGREGATION: Final = "mean"
+
+FINGERPRINT_BYTES: Final = 8
+FINGERPRINT_WORDS: Final = 2  # TensorRT is at home with INT32 alone
+NO_FINGERPRINT: Final = "00" * FINGERPRINT_BYTES  # of a graph that is part of no export
+
 _PARAMETER_PREFIX: Final = "bertriton."
+PART_OF: Final = _PARAMETER_PREFIX + "part_of"  # in the parts' config parameters: the ensemble's name
+
+_FINGERPRINT: Final = re.compile(f"[0-9a-f]{{{2 * FINGERPRINT_BYTES}}}")
+_WORDS: Final = struct.Struct(f">{FINGERPRINT_WORDS}i")
 
 
 class ContractError(ValueError):
@@ -59,7 +92,7 @@ class ClassifierInfo:
     """What the server says of one classifier, kept in the `parameters` of the ensemble's config.
 
     Example:
-        >>> info = ClassifierInfo("imdb", ("neg", "pos"), SINGLE_LABEL, 512, 64, "5e0c")
+        >>> info = ClassifierInfo("imdb", ("neg", "pos"), SINGLE_LABEL, 512, 64, "5e0c", "00f1a2b3c4d5e6f7")
         >>> ClassifierInfo.from_parameters("imdb", 64, info.to_parameters()) == info
         True
     """
@@ -70,7 +103,11 @@ class ClassifierInfo:
     max_length: int  # tokens read of one text, special tokens included
     max_batch_size: int  # rows that the server takes in one request
     checkpoint_sha256: str  # of the weights the network was made from
+    fingerprint: str  # of the export, 16 hexadecimal digits; answers carry it
     threshold: float = DEFAULT_THRESHOLD  # probability from which a label counts, for MULTI_LABEL
+    truncation: str = DEFAULT_TRUNCATION  # of requests that ask for none, one of TRUNCATIONS
+    stride: int = DEFAULT_STRIDE  # likewise, tokens that a window shares with the one before
+    aggregation: str = DEFAULT_AGGREGATION  # likewise, of the scores of windows, one of AGGREGATIONS
 
     def to_parameters(self) -> dict[str, str]:
         """The ensemble's config `parameters`; the name and the batch limit have fields of their own there."""
@@ -80,6 +117,10 @@ class ClassifierInfo:
             "problem_type": self.problem_type,
             "max_length": str(self.max_length),
             "checkpoint_sha256": self.checkpoint_sha256,
+            "fingerprint": self.fingerprint,
+            "truncation": self.truncation,
+            "stride": str(self.stride),
+            "aggregation": self.aggregation,
         }
         if self.problem_type == MULTI_LABEL:
             fields["threshold"] = repr(self.threshold)
@@ -100,7 +141,7 @@ class ClassifierInfo:
         if found != CONTRACT_VERSION:
             raise ContractError(
                 f"model {name!r} follows contract {found}, this client {CONTRACT_VERSION}: "
-                "export the model again or install the client of the same version"
+                "export the model again with the client's version of bertriton, or install the client of its"
             )
         try:
             return cls(
@@ -110,7 +151,11 @@ class ClassifierInfo:
                 max_length=int(parameters[_PARAMETER_PREFIX + "max_length"]),
                 max_batch_size=max_batch_size,
                 checkpoint_sha256=parameters[_PARAMETER_PREFIX + "checkpoint_sha256"],
+                fingerprint=_checked_fingerprint(parameters[_PARAMETER_PREFIX + "fingerprint"]),
                 threshold=float(parameters.get(_PARAMETER_PREFIX + "threshold", DEFAULT_THRESHOLD)),
+                truncation=parameters.get(_PARAMETER_PREFIX + "truncation", DEFAULT_TRUNCATION),
+                stride=int(parameters.get(_PARAMETER_PREFIX + "stride", DEFAULT_STRIDE)),
+                aggregation=parameters.get(_PARAMETER_PREFIX + "aggregation", DEFAULT_AGGREGATION),
             )
         except (KeyError, ValueError, TypeError) as exc:
             raise ContractError(f"model {name!r} has unreadable parameters: {exc!r}") from exc
@@ -119,3 +164,30 @@ class ClassifierInfo:
 def is_classifier(parameters: Mapping[str, str]) -> bool:
     """Whether config parameters belong to a classifier's ensemble, of any contract version."""
     return _PARAMETER_PREFIX + "contract" in parameters
+
+
+def fingerprint_words(fingerprint: str) -> tuple[int, ...]:
+    """A fingerprint as the numbers of a tensor's row, high half first.
+
+    Example:
+        >>> fingerprint_words("00000001ffffffff")
+        (1, -1)
+    """
+    words: tuple[int, ...] = _WORDS.unpack(bytes.fromhex(fingerprint))
+    return words
+
+
+def fingerprint_of(words: Sequence[int]) -> str:
+    """The fingerprint that a tensor's row holds.
+
+    Example:
+        >>> fingerprint_of((1, -1))
+        '00000001ffffffff'
+    """
+    return _WORDS.pack(*words).hex()
+
+
+def _checked_fingerprint(value: str) -> str:
+    if not _FINGERPRINT.fullmatch(value):
+        raise ValueError(f"fingerprint {value!r} is not {2 * FINGERPRINT_BYTES} hexadecimal digits")
+    return value

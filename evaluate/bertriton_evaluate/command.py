@@ -137,12 +137,22 @@ class _Compared:
 )
 @option(
     "--output",
+    envvar="BERTRITON_EVALUATE_OUTPUT",  # without EVALUATE it is that of `bertriton classify`
     type=_FILE,
     help="Keep the predictions: .csv, .tsv, .jsonl or .parquet [default: in the cache while it runs].",
 )
 @option("--overwrite", is_flag=True, help="Throw away the output and the progress of an earlier run.")
-@option("--checkpoint", help="Export this checkpoint, serve it meanwhile and evaluate it; replaces --url.")
-@option("--precision", type=click.Choice(_PRECISIONS), help="Of --checkpoint [default: the exporter's].")
+@option(
+    "--checkpoint",
+    envvar="BERTRITON_EVALUATE_CHECKPOINT",  # without EVALUATE it is that of the images
+    help="Export this checkpoint, serve it meanwhile and evaluate it; replaces --url.",
+)
+@option(
+    "--precision",
+    envvar="BERTRITON_EVALUATE_PRECISION",
+    type=click.Choice(_PRECISIONS),
+    help="Of --checkpoint [default: the exporter's].",
+)
 @option(
     "--compare",
     "compared",

@@ -78,7 +78,7 @@ class Evaluation:
     checkpoint_sha256: str
     file: str  # name of the file of texts
     file_sha256: str
-    options: Mapping[str, Any]  # of the requests, those that were given
+    options: Mapping[str, Any]  # of the requests: those that were given, and how long texts were cut
     metrics: Metrics
     failed: int  # texts that could not be classified; they are in no figure
     first_failure: str | None  # which, and why
@@ -134,7 +134,7 @@ def evaluate(
         checkpoint_sha256=info.checkpoint_sha256,
         file=plan.texts.file.name,
         file_sha256=_sha256(plan.texts.file),
-        options=dict(plan.options),
+        options={"truncation": info.truncation, **plan.options},
         metrics=metrics(predictions, expected),
         failed=len(predictions.errors),
         first_failure=_first(predictions),
@@ -203,8 +203,7 @@ def _job(plan: Plan, output: Path) -> FileJob:
 
 def _kept_file(plan: Plan, info: ClassifierInfo) -> Path:
     """Where predictions lie that nobody asked to keep: one for every plan, model and state of file."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(cache) if cache else Path.home() / ".cache") / "bertriton" / "evaluations"
+    folder = _cache() / "bertriton" / "evaluations"
     try:
         what = json.dumps(description(_job(plan, folder), info, plan.options))
     except OSError as exc:
@@ -212,11 +211,23 @@ def _kept_file(plan: Plan, info: ClassifierInfo) -> Path:
     return folder / (hashlib.sha256(what.encode()).hexdigest() + KEPT_SUFFIX)
 
 
+def _cache() -> Path:
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError as exc:  # no HOME, and a user id that no account has
+        raise EvaluationError(
+            "there is no place to keep predictions: this user has no home directory; "
+            "set XDG_CACHE_HOME to a folder that can be written to, or give --output"
+        ) from exc
+
+
 def _speed(
     predictions: Predictions, earlier_rows: int, seconds: float, plan: Plan, info: ClassifierInfo
 ) -> Speed | None:
     read = predictions.token_counts[earlier_rows:]
-    if plan.options.get("truncation") != "windows":
+    if plan.options.get("truncation", info.truncation) != contract.IN_WINDOWS:
         read = np.minimum(read, plan.options.get("max_length", info.max_length))
     return Speed(len(read), int(read.sum()), seconds) if len(read) else None
 

@@ -44,6 +44,12 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
     help="The model repository to write into.",
 )
 @option(
+    "--base",
+    metavar="CHECKPOINT",
+    help="Of a LoRA adapter: the folder or hub id that it is merged into [default: what lies beside it, else "
+    "what it names].",
+)
+@option(
     "--labels",
     help="Names for the labels, separated by commas, in the order of the logits [default: the checkpoint's].",
 )
@@ -57,6 +63,25 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
     type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
     help=f"Probability from which a label counts, for {contract.MULTI_LABEL} "
     f"[default: {contract.DEFAULT_THRESHOLD}].",
+)
+@option(
+    "--truncation",
+    envvar="BERTRITON_EXPORT_TRUNCATION",  # without EXPORT it is what a client asks for
+    type=click.Choice(contract.TRUNCATIONS),
+    help="What is kept of a long text where a request does not say "
+    f"[default: what the checkpoint says, else {contract.DEFAULT_TRUNCATION}].",
+)
+@option(
+    "--stride",
+    envvar="BERTRITON_EXPORT_STRIDE",
+    type=click.IntRange(min=0),
+    help="Likewise, tokens that a window shares with the one before.",
+)
+@option(
+    "--aggregation",
+    envvar="BERTRITON_EXPORT_AGGREGATION",
+    type=click.Choice(contract.AGGREGATIONS),
+    help="Likewise, how scores of windows are joined.",
 )
 @option(
     "--target",
@@ -86,7 +111,7 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A text a line, to compare int8 with fp32 on [default: film reviews that come along].",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def export_command(
     checkpoint: str,
     labels: str | None,
@@ -97,8 +122,9 @@ def export_command(
     """Turn CHECKPOINT, a BERT classifier, into the models Triton serves.
 
     CHECKPOINT is a Hugging Face folder (safetensors, PyTorch, TensorFlow or ONNX weights), a TensorFlow
-    SavedModel, a Spark NLP model (folder or zip), or a hub id, org/name[@revision]. Nothing is written
-    unless the graph agrees with a float64 reference on real text, and int8 with fp32.
+    SavedModel, a Spark NLP model (folder or zip), a LoRA adapter of PEFT, which is merged into its base, or
+    a hub id, org/name[@revision]. Nothing is written unless the graph agrees with a float64 reference on
+    real text, and int8 with fp32.
     """
     console = Console(stderr=True)
     started = time.monotonic()

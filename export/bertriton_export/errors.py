@@ -7,7 +7,7 @@ ExportError
 ├── VerificationError      the graph does not compute what the reference computes
 ├── Int8GateError          the int8 graph decides otherwise than the fp32 graph
 ├── OptionError            an option that does not exist or does not go with another
-└── RepositoryError        the model repository cannot be written
+└── RepositoryError        the model repository cannot be written, or what is there belongs to others
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class ExportError(Exception):
-    """Root of every error this package raises."""
+    """Root of every error this package raises; its message can be printed, whatever a file called things."""
+
+    def __init__(self, message: str) -> None:
+        # JSON and pickles can hold halves of characters, which UTF-8 has no bytes for.
+        super().__init__(message.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 class CheckpointError(ExportError):
@@ -92,4 +96,4 @@ class OptionError(ExportError):
 
 
 class RepositoryError(ExportError):
-    """The model repository cannot be written."""
+    """The model repository cannot be written, or what would be replaced belongs to others."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bertriton import contract
 from bertriton.contract import ClassifierInfo
-from bertriton_export.checkpoint import with_head
+from bertriton_export.checkpoint import with_head, with_truncation
 from bertriton_export.errors import OptionError
 from bertriton_export.int8 import Int8Request
 from bertriton_export.reading import default_name, read_checkpoint
 from bertriton_export.repository import (
     ExportReport,
     checked_name,
+    fingerprint_for,
+    require_own,
     staged_repository,
     write_models,
     write_records,
 )
-from bertriton_export.targets import DEFAULT_TARGET, MAX_BATCH_SIZE, GraphRequest, checked_target
+from bertriton_export.targets import DEFAULT_TARGET, MAX_BATCH_SIZE, TARGETS, GraphRequest, checked_target
 from bertriton_export.verification import sample_texts
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.targets import NetworkConfig, Target
 
 DEFAULT_REPOSITORY: Final = "model_repository"
 
@@ -34,9 +39,13 @@ def export(
     *,
     name: str | None = None,
     repository: str | PathLike[str] = DEFAULT_REPOSITORY,
+    base: str | PathLike[str] | None = None,
     labels: Sequence[str] | None = None,
     problem_type: str | None = None,
     threshold: float | None = None,
+    truncation: str | None = None,
+    stride: int | None = None,
+    aggregation: str | None = None,
     target: str = DEFAULT_TARGET,
     precision: str | None = None,
     keep_fp32: Sequence[str] = (),
@@ -46,30 +55,31 @@ def export(
 ) -> ExportReport:
     """Turn a BERT classifier's checkpoint into the three models Triton serves it with.
 
-    Existing models of the same names are replaced; on failure nothing is written.
+    An earlier export of the same name is replaced; on failure nothing is written.
 
     Args:
         checkpoint: a path in one of the formats of `reading.READERS`, or a hub id `org/name[@revision]`.
         name: what clients will call the classifier; default: the name of the folder, zip or hub model.
         repository: the model repository to write into, made if need be.
+        base: of an adapter, a folder or a hub id, instead of what lies beside it or what it names.
         labels: names to use instead of the checkpoint's, in the order of the logits.
         problem_type: what the logits mean, instead of what the checkpoint says, one of `checkpoint.HEADS`.
         threshold: probability from which a label counts, for multi_label_classification.
+        truncation: of requests that do not say, one of contract.TRUNCATIONS; default: the checkpoint's.
+        stride: likewise, tokens that a window shares with the one before.
+        aggregation: likewise, one of contract.AGGREGATIONS.
         target: what the graph is made for, one of `targets.TARGETS`.
-        precision: int8 is about the encoder's linear layers, fp16 about embeddings and encoder; default: the
-            target's first.
-        keep_fp32: linear layers that stay fp32 in an int8 graph, as `encoder.layer.3` or
-            `encoder.layer.3.output.dense`.
+        precision: of the encoder, one of the target's `precisions`; default: the first of them.
+        keep_fp32: layers that stay fp32 in int8, as `encoder.layer.3` or `encoder.layer.3.output.dense`.
         vnni: False makes int8 weights of seven bits, for x86 CPUs without the VNNI instructions.
         validation_texts: texts to compare int8 with fp32 on; default: film reviews that come along.
         on_stage: called with a line about each stage as it begins.
 
     Raises:
         CheckpointError, UnsupportedModelError: the checkpoint cannot be served.
-        VerificationError: the graph disagrees with the reference.
-        Int8GateError: the int8 graph decides otherwise than the fp32 graph.
+        VerificationError, Int8GateError: the graph disagrees with the reference, or int8 with fp32.
         OptionError: an option does not exist or does not go with another.
-        RepositoryError: the repository cannot be written, or the name is no model name.
+        RepositoryError: the repository cannot be written, or the name is no model's or another's.
 
     Example:
         >>> report = export("checkpoints/imdb-minilm", name="imdb")
@@ -77,18 +87,41 @@ def export(
         ('neg', 'pos')
     """
     name = checked_name(name if name is not None else default_name(str(checkpoint)))
-    made_for, precision = checked_target(target, precision)
+    _, precision = checked_target(target, precision)
     request = GraphRequest(precision, _int8_request(precision, validation_texts, keep_fp32, vnni=vnni))
+    require_own(Path(repository), name)
     on_stage("reading the checkpoint")
-    source = with_head(read_checkpoint(Path(checkpoint), labels), problem_type, threshold)
-    info = _classifier_info(name, source)
-    with staged_repository(Path(repository)) as staging:
-        folder = write_models(staging, info, source, made_for.network(info, request))
-        graph = made_for.write_graph(source, folder, request, on_stage)
+    source = _read(checkpoint, labels, base)
+    source = with_truncation(with_head(source, problem_type, threshold), truncation, stride, aggregation)
+    return _write(Path(repository), name, source, request, target=target, on_stage=on_stage)
+
+
+def _write(
+    repository: Path,
+    name: str,
+    source: Checkpoint,
+    request: GraphRequest,
+    *,
+    target: str,
+    on_stage: Callable[[str], object],
+) -> ExportReport:
+    request = replace(request, fingerprint=fingerprint_for(source, target, request), sizes=source.config)
+    info = _classifier_info(name, source, request.fingerprint)
+    network = _network(TARGETS[target], info, request)
+    with staged_repository(repository, on_stage) as staging:
+        folder = write_models(staging, info, source, network)
+        graph = TARGETS[target].write_graph(source, folder, request, on_stage)
         checked = (graph.verified, graph.verification, graph.int8)
-        report = ExportReport(info, Path(repository), target, precision, *checked)
+        report = ExportReport(info, repository, target, request.precision, *checked)
         write_records(staging / name, report, source, graph.facts)
+        require_own(repository, name)  # it may have changed in all this time
     return report
+
+
+def _read(
+    checkpoint: str | PathLike[str], labels: Sequence[str] | None, base: str | PathLike[str] | None
+) -> Checkpoint:
+    return read_checkpoint(Path(checkpoint), labels, None if base is None else str(base))
 
 
 def _int8_request(
@@ -101,7 +134,17 @@ def _int8_request(
     return None
 
 
-def _classifier_info(name: str, checkpoint: Checkpoint) -> ClassifierInfo:
+def _network(made_for: Target, info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
+    network = made_for.network(info, request)
+    if network.padded_lengths and info.truncation == contract.IN_WINDOWS:
+        raise OptionError(
+            f"truncation {info.truncation}: the target is for {made_for.summary} and joins no windows, "
+            f"expected one of {', '.join(way for way in contract.TRUNCATIONS if way != contract.IN_WINDOWS)}"
+        )
+    return network
+
+
+def _classifier_info(name: str, checkpoint: Checkpoint, fingerprint: str) -> ClassifierInfo:
     return ClassifierInfo(
         name=name,
         labels=checkpoint.labels,
@@ -109,5 +152,7 @@ def _classifier_info(name: str, checkpoint: Checkpoint) -> ClassifierInfo:
         max_length=checkpoint.max_length,
         max_batch_size=MAX_BATCH_SIZE,
         checkpoint_sha256=checkpoint.sha256,
+        fingerprint=fingerprint,
         threshold=checkpoint.threshold,
+        **asdict(checkpoint.truncation),
     )

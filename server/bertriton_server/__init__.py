@@ -3,6 +3,7 @@
 from bertriton_server.errors import (
     AddressUnavailableError,
     ModelsNotReadyError,
+    NotHealedError,
     RepositoryError,
     RuntimeInstallError,
     RuntimeNotFoundError,
@@ -20,6 +21,7 @@ __all__ = [
     "AddressUnavailableError",
     "LocalServer",
     "ModelsNotReadyError",
+    "NotHealedError",
     "RepositoryError",
     "Runtime",
     "RuntimeInstallError",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
@@ -18,6 +17,7 @@ from rich.markup import escape
 from bertriton_server.errors import ServerError
 from bertriton_server.local_server import LOOPBACK, START_TIMEOUT_S, LocalServer, ServerConfig
 from bertriton_server.security import Security
+from bertriton_server.supervision import MAX_FAILED_RESTARTS, Rules, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,8 +29,6 @@ MODEL_REPOSITORY: Final = "model_repository"
 HTTP_PORT: Final = 8000
 GRPC_PORT: Final = 8001
 METRICS_PORT: Final = 8002
-
-_CHECK_INTERVAL_S: Final = 0.5
 
 
 def _option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], CommandT]:  # noqa: ANN401 - click's own
@@ -60,6 +58,11 @@ _file = partial(_option, show_default=False, type=click.Path(dir_okay=False, pat
 @_port("--grpc-port", default=GRPC_PORT, help="0: any free port.")
 @_port("--metrics-port", default=METRICS_PORT, help="0: any free port.")
 @_option(
+    "--metrics-host",
+    default=LOOPBACK,
+    help="Name or IPv4 address for the metrics, which no key guards.",
+)
+@_option(
     "--start-timeout",
     "start_timeout_s",
     type=click.FloatRange(min=0, min_open=True),
@@ -78,17 +81,29 @@ _file = partial(_option, show_default=False, type=click.Path(dir_okay=False, pat
     show_default=False,
     help="A secret that every request must carry; better given in the environment.",
 )
+@_option(
+    "--model-control",
+    is_flag=True,
+    help="Let clients load and unload models, under tritonserver's --model-control-mode=explicit.",
+)
+@_option(
+    "--restarts",
+    type=click.IntRange(min=0),
+    default=MAX_FAILED_RESTARTS,
+    help="Restarts in a row that may fail before an ill server is given up; 0: give it up at once.",
+)
 @_option("--verbose", is_flag=True, help="Show Triton's own log on stderr.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- TRITONSERVER_FLAGS...]")
-def serve_command(*, verbose: bool, **settings: Any) -> None:  # noqa: ANN401 - checked by click, named by ServerConfig
+def serve_command(*, verbose: bool, restarts: int, **settings: Any) -> None:  # noqa: ANN401 - checked by click, named by ServerConfig
     """Serve a model repository on this machine until Ctrl-C.
 
-    Uses the tritonserver that is installed, else one from pip, which is fetched on first use.
-    What follows `--` goes to tritonserver as it is.
+    Uses the tritonserver that is installed, else one from pip, which is fetched on first use. A server
+    that is ill, because one of its processes has ended, was stopped or hangs, is started anew on the same
+    ports. What follows `--` goes to tritonserver as it is.
     """
     try:
         with _sigterm_as_ctrl_c():
-            _serve_until_interrupted(_config(settings), verbose=verbose)
+            _serve_until_interrupted(_config(settings), Rules(max_failed_restarts=restarts), verbose=verbose)
     except KeyboardInterrupt:
         # While it started, or for the second time: it has left nothing behind then either.
         click.echo("stopped", err=True)
@@ -101,28 +116,32 @@ def _config(settings: dict[str, Any]) -> ServerConfig:
     return ServerConfig(**settings, security=Security(**security))
 
 
-def _serve_until_interrupted(config: ServerConfig, *, verbose: bool) -> None:
-    click.echo(f"loading the models of {config.model_repository}", err=True)
+def _serve_until_interrupted(config: ServerConfig, rules: Rules, *, verbose: bool) -> None:
+    _say(f"loading the models of {config.model_repository}")
     server = LocalServer(config, log_stream=sys.stderr if verbose else None)
     try:
         server.start()
-        _announce_and_watch(server)
-        click.echo("stopping once the requests in flight are answered; Ctrl-C again stops at once", err=True)
-        server.stop()
+        supervisor = Supervisor(server, rules, _say)
+        _announce_and_watch(server, supervisor)
+        _say("stopping once the requests in flight are answered; Ctrl-C again stops at once")
+        # With a process of it gone, what is in flight would be waited for in vain.
+        server.stop(grace_s=0 if supervisor.is_broken() else None)
     finally:
         # After a second Ctrl-C, or when it died by itself; else it has stopped already.
         server.stop(grace_s=0)
 
 
-def _announce_and_watch(server: LocalServer) -> None:
-    """Return when interrupted; raise when the server ends by itself."""
+def _announce_and_watch(server: LocalServer, supervisor: Supervisor) -> None:
+    """Return when interrupted; raise when the server is ill and cannot be healed."""
     try:
         _announce(server)
-        while True:
-            server.check()
-            time.sleep(_CHECK_INTERVAL_S)
+        supervisor.watch()
     except KeyboardInterrupt:
         return
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _announce(server: LocalServer) -> None:
@@ -137,6 +156,8 @@ def _announce(server: LocalServer) -> None:
     for label, value in lines.items():
         console.print(f"  [dim]{label:<8}[/]{escape(value)}")
     sys.stdout.flush()
+    if server.shows_secrets:
+        _say("warning: keys stay on tritonserver's command line, for every user of this machine to read")
 
 
 @contextmanager

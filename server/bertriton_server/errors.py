@@ -9,7 +9,8 @@ ServerError                   (.summary: the message on one line)
 └── StartError                tritonserver did not come up, or did not stay up
     ├── ModelsNotReadyError   some models failed to load (.reasons: model -> Triton's own words)
     ├── StartTimeoutError     not ready in time (.timeout_s, .log_tail)
-    └── ServerExitedError     the process ended by itself (.exit_code, .log_tail)
+    ├── ServerExitedError     the process ended by itself (.exit_code, .log_tail)
+    └── NotHealedError        it was ill, and starting it anew did not help (.illness, .restarts)
 """
 
 from __future__ import annotations
@@ -124,6 +125,23 @@ class ServerExitedError(StartError):
         super().__init__(_with_log(message, log_tail))
         self.exit_code = exit_code
         self.log_tail = tuple(log_tail)
+
+
+class NotHealedError(StartError):
+    """The server was ill, and starting it anew did not help.
+
+    Attributes:
+        illness: what was wrong with it at first.
+        restarts: how often in a row it was started anew in vain.
+    """
+
+    def __init__(self, illness: str, restarts: int, last_failure: str) -> None:
+        tried = (
+            f"; {restarts} restarts in a row failed, the last one because {last_failure}" if restarts else ""
+        )
+        super().__init__(illness + tried)
+        self.illness = illness
+        self.restarts = restarts
 
 
 def _first_line(reason: str) -> str:

@@ -16,10 +16,11 @@ from bertriton_server.process import (
     ipv4_address,
     is_free,
     ready_models,
+    require_open_files,
     wait_until_ready,
 )
 from bertriton_server.runtime import Runtime, find_runtime
-from bertriton_server.security import Security
+from bertriton_server.security import Security, new_closed_secret
 
 if TYPE_CHECKING:
     import os
@@ -47,6 +48,7 @@ class ServerConfig:
     http_port: int = FREE_PORT  # FREE_PORT: whichever is free
     grpc_port: int = FREE_PORT  # likewise
     metrics_port: int = FREE_PORT  # likewise
+    metrics_host: str = LOOPBACK  # name or IPv4 address for the metrics, which no key guards
     start_timeout_s: float = START_TIMEOUT_S  # for all models to be ready
     stop_grace_s: float = STOP_GRACE_S  # for requests in flight when it is stopped; 0 ends it at once
     completes_configs: bool = False  # whether Triton may fill in what a config.pbtxt lacks; starts slower
@@ -58,7 +60,8 @@ class LocalServer:
     """A running tritonserver that serves one model repository.
 
     Starts when entered and is ready then; leaves no process, file or shared memory behind, not even when this
-    process is killed.
+    process is killed. It is not watched over, as `bertriton serve` does: `check` tells that it has ended, and
+    `restart` starts it anew.
 
     Args:
         config: what to serve; a path alone means `ServerConfig(path)`.
@@ -82,7 +85,8 @@ class LocalServer:
         self._runtime = runtime
         self._log_stream = log_stream
         self._process: ServerProcess | None = None
-        self._address = self.config.host
+        self._closed_secret = new_closed_secret()
+        self._service_to_address: dict[str, str] = {}
         self._service_to_port: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -134,6 +138,21 @@ class LocalServer:
         """The log of the server and its models; removed by `stop`."""
         return self._running.log.path
 
+    @property
+    def http_endpoint(self) -> HttpEndpoint:
+        """Where the server answers HTTP requests of this process, with the keys that it asks for."""
+        headers = self.config.security.headers(self._closed_secret)
+        return HttpEndpoint(self._reachable_host_of("http"), self.http_port, headers)
+
+    @property
+    def shows_secrets(self) -> bool:
+        """Whether every user of this machine can read the server's keys off its command line.
+
+        They can for a moment at each start, and for ever where the system lets nobody write into the memory
+        of a child.
+        """
+        return self._running.shows_secrets
+
     def start(self) -> None:
         """Start the server and wait until all its models answer.
 
@@ -145,13 +164,31 @@ class LocalServer:
             ModelsNotReadyError: models failed to load.
             ServerExitedError: the server ended while it started.
             StartTimeoutError: it was not ready after `start_timeout_s`.
+            SecurityError: certificate and key do not belong together.
+            StartError: too few files may be open here.
         """
+        config = self.config
+        self._start_on({"http": config.http_port, "grpc": config.grpc_port, "metrics": config.metrics_port})
+
+    def restart(self) -> None:
+        """End the server at once, requests in flight with it, and start it anew on the same ports.
+
+        Raises:
+            ServerError: as `start`; it does not run then, and can be started anew once more.
+        """
+        ports = {service: self._port(service) for service in self._service_to_port}
+        self.stop(grace_s=0)
+        self._start_on(ports)
+
+    def _start_on(self, ports: dict[str, int]) -> None:
         if self._process:
             raise ServerError("this server runs already")
+        self.config.security.require_usable_files()
+        require_open_files()
         models = _expected_models(self.config)
         runtime = self._runtime or find_runtime()
         for _ in range(_START_ATTEMPTS):
-            lost_port = self._start_on_free_ports(runtime, models)
+            lost_port = self._start_on_free_ports(runtime, models, ports)
             if lost_port is None:
                 return
         raise StartError(f"{_START_ATTEMPTS} times in a row another process took a free port") from lost_port
@@ -178,7 +215,7 @@ class LocalServer:
 
     def models(self) -> tuple[str, ...]:
         """Names of the models that answer requests, sorted."""
-        return ready_models(self._endpoint)
+        return ready_models(self.http_endpoint)
 
     @property
     def _running(self) -> ServerProcess:
@@ -186,12 +223,8 @@ class LocalServer:
             raise ServerError("this server does not run: use it in a `with` block, or call start()")
         return self._process
 
-    @property
-    def _endpoint(self) -> HttpEndpoint:
-        return HttpEndpoint(self._reachable_host_of("http"), self.http_port)
-
     def _reachable_host_of(self, service: str) -> str:
-        address = self._address_of(service)
+        address = self._service_to_address.get(service, self.config.host)
         return LOOPBACK if address == _ANY_ADDRESS else address
 
     def _port(self, service: str) -> int:
@@ -199,16 +232,18 @@ class LocalServer:
             raise ServerError("ports are chosen when the server starts: call start() first")
         return self._service_to_port[service]
 
-    def _start_on_free_ports(self, runtime: Runtime, models: frozenset[str]) -> ServerExitedError | None:
+    def _start_on_free_ports(
+        self, runtime: Runtime, models: frozenset[str], ports: dict[str, int]
+    ) -> ServerExitedError | None:
         """Start; return the error when another process took a port after it was found free."""
         config = self.config
-        requested = {"http": config.http_port, "grpc": config.grpc_port, "metrics": config.metrics_port}
-        self._address = ipv4_address(config.host)
-        self._service_to_port = choose_ports(self._address, requested)
-        process = ServerProcess(runtime, self._arguments(), self._log_stream)
+        self._service_to_address = self._addresses()
+        self._service_to_port = choose_ports(self._service_to_address, ports)
+        secrets = [self._closed_secret, *filter(None, [config.security.api_key])]
+        process = ServerProcess(runtime, self._arguments(), self._log_stream, secrets=secrets)
         try:
             wait_until_ready(
-                process, self._endpoint, models, self._addresses_to_wait_for(), config.start_timeout_s
+                process, self.http_endpoint, models, self._addresses_to_wait_for(), config.start_timeout_s
             )
         except BaseException as exc:
             # No request can be in flight yet.
@@ -226,7 +261,10 @@ class LocalServer:
         return [(self._reachable_host_of(service), self._port(service)) for service in services]
 
     def _has_lost_a_port(self) -> bool:
-        return not all(is_free(self._address, port) for port in self._service_to_port.values())
+        return not all(
+            is_free(self._service_to_address[service], port)
+            for service, port in self._service_to_port.items()
+        )
 
     def _arguments(self) -> list[str]:
         config = self.config
@@ -235,16 +273,22 @@ class LocalServer:
             # It stays up with models that failed, so that each can be asked for its reason.
             "--exit-on-error=false",
             f"--exit-timeout-secs={math.ceil(config.stop_grace_s)}",
-            *(f"--{service}-address={self._address_of(service)}" for service in self._service_to_port),
+            *(f"--{service}-address={address}" for service, address in self._service_to_address.items()),
             *(f"--{service}-port={port}" for service, port in self._service_to_port.items()),
             *([] if config.completes_configs else ["--disable-auto-complete-config"]),
-            *config.security.arguments(),
+            *config.security.arguments(self._closed_secret, config.arguments),
             *config.arguments,
         ]
 
-    def _address_of(self, service: str) -> str:
-        """Where a service listens: on loopback alone when it is HTTP, which Triton cannot encrypt."""
-        return LOOPBACK if service == "http" and self.config.security.is_on else self._address
+    def _addresses(self) -> dict[str, str]:
+        """Where each service listens: HTTP on loopback where security is on, for Triton cannot encrypt it."""
+        config = self.config
+        address = ipv4_address(config.host)
+        return {
+            "http": LOOPBACK if config.security.is_on else address,
+            "grpc": address,
+            "metrics": ipv4_address(config.metrics_host),
+        }
 
 
 def _expected_models(config: ServerConfig) -> frozenset[str]:

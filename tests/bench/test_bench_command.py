@@ -6,16 +6,19 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 from click.testing import CliRunner
 
 from bertriton_bench.command import bench_command
+from bertriton_server import LocalServer, Security, ServerConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Review
 
-    from bertriton_server import LocalServer
+Guarded = tuple[LocalServer, dict[str, str]]
 
 PNG = b"\x89PNG"
 # One slot and two, short texts alone: a few seconds.
@@ -56,6 +59,46 @@ def test_own_texts_are_what_is_sent(imdb_server: LocalServer, reviews: list[Revi
     (text_set,) = json.loads(json_file.read_text())["sets"]
     assert text_set["texts"] == 3
     assert text_set["max_tokens"] < 12
+
+
+@pytest.fixture(scope="module")
+def guarded(imdb_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A real Triton that asks for TLS, a certificate and a key, and how to be let in."""
+    folder, authority = tmp_path_factory.mktemp("guarded"), trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    for name in ("127.0.0.1", "somebody"):
+        issued = authority.issue_cert(name)
+        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
+    ca, cert, key = folder / "ca.pem", folder / "127.0.0.1.pem", folder / "127.0.0.1.key"
+    security = Security(tls_cert=cert, tls_key=key, tls_client_ca=ca, api_key="correcthorse7")
+    with LocalServer(ServerConfig(imdb_repository, security=security)) as server:
+        client = {"--tls-ca": ca, "--tls-cert": folder / "somebody.pem", "--tls-key": folder / "somebody.key"}
+        yield server, {name: str(file) for name, file in client.items()} | {"--api-key": "correcthorse7"}
+
+
+def test_a_guarded_server_is_measured(guarded: Guarded, tmp_path: Path) -> None:
+    server, options = guarded
+    more = ("--token", "of a proxy", "--header", "x-team=search", "--json", str(tmp_path / "report.json"))
+    words = [word for pair in options.items() for word in pair]
+
+    result = CliRunner().invoke(bench_command, ["--url", server.grpc_url, *BRIEF, *words, *more])
+
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [1, 2] == [each["concurrency"] for each in report["measurements"]]
+
+
+@pytest.mark.parametrize("missing", ["--tls-ca", "--api-key", "--tls-key"])
+def test_a_guarded_server_says_what_is_missing(guarded: Guarded, missing: str) -> None:
+    server, options = guarded
+    words = [word for name, value in options.items() if name != missing for word in (name, value)]
+
+    result = CliRunner().invoke(bench_command, ["--url", server.grpc_url, *BRIEF, *words])
+
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
 
 
 @pytest.mark.parametrize(

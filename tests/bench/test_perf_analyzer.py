@@ -74,3 +74,13 @@ def test_download_that_fails_ends_with_what_pip_says(tmp_path: Path) -> None:
 
     with pytest.raises(PerfAnalyzerMissingError, match="ERROR: no matching distribution"):
         perf_analyzer._download(python, tmp_path)  # noqa: SLF001 - likewise
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "BERTRITON_RUNTIME_DIR", PERF_ANALYZER_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(os, "getuid", lambda: 1_000_660_000)  # of no account, as OpenShift gives them
+
+    with pytest.raises(PerfAnalyzerMissingError, match="BERTRITON_RUNTIME_DIR or XDG_CACHE_HOME"):
+        find_perf_analyzer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,13 @@ class BlockingAsyncClient:
                 yield result
         finally:
             self._loop.run_until_complete(results.aclose())
+
+    def rerank(self, *args: Any, **options: Any) -> Any:
+        return self._loop.run_until_complete(self._client.rerank(*args, **options))
+
+    @property
+    def info(self) -> Any:
+        return self._loop.run_until_complete(_awaited(self._client.info))
 
     @property
     def labels(self) -> Any:
@@ -91,6 +99,11 @@ def client(new_client: Callable[..., Client], imdb_server: LocalServer) -> Clien
     return new_client(imdb_server.grpc_url)
 
 
+def fingerprint_of(labels: tuple[str, ...]) -> str:
+    """That of a scripted model, which differs from another by its labels alone."""
+    return hashlib.sha256(repr(labels).encode()).hexdigest()[: 2 * contract.FINGERPRINT_BYTES]
+
+
 class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     """A gRPC server that fails as it is told, for what a real Triton does too seldom to wait for."""
 
@@ -102,9 +115,12 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.version = "1"
         self.failures: list[grpc.StatusCode] = []  # of the next inferences
         self.refused_texts: set[bytes] = set()
+        self.answered_fingerprint: str | None = None  # where it is not the config's
+        self.config_requests = 0
         self.answered_columns: int | None = None  # where it is not the number of labels
         self.model_is_ready = True
         self.inferences = 0
+        self.words = "as told"  # with a failure
 
     def RepositoryIndex(self, _: Any, context: Any) -> Any:  # noqa: ARG002, N802
         response = service_pb2.RepositoryIndexResponse()
@@ -115,12 +131,20 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 response.models.add(name=model, version=self.version, state=state, reason=reason)
         return response
 
+    @property
+    def fingerprint(self) -> str:
+        """Of its classifier `imdb`."""
+        return fingerprint_of(self.classifiers["imdb"])
+
     def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        self.config_requests += 1
         response = service_pb2.ModelConfigResponse()
         response.config.name, response.config.max_batch_size = request.name, 8
         labels = self.classifiers.get(request.name)
         if labels is not None:
-            info = ClassifierInfo(request.name, labels, contract.SINGLE_LABEL, 512, 8, "5e0c")
+            info = ClassifierInfo(
+                request.name, labels, contract.SINGLE_LABEL, 512, 8, "5e0c", fingerprint_of(labels)
+            )
             for key, value in info.to_parameters().items():
                 response.config.parameters[key].string_value = value
         return response
@@ -131,7 +155,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.inferences += 1
         if self.failures:
-            context.abort(self.failures.pop(0), "as told")
+            context.abort(self.failures.pop(0), self.words)
         texts = list(deserialize_bytes_tensor(request.raw_input_contents[0]))
         if self.refused_texts & set(texts):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "one of the texts is refused")
@@ -140,6 +164,8 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def _answer(self, name: str, texts: list[bytes]) -> Any:
         """Every text is as long as it has bytes, and its first label is the best."""
         columns = self.answered_columns or len(self.classifiers[name])
+        fingerprint = self.answered_fingerprint or fingerprint_of(self.classifiers[name])
+        words = np.array(contract.fingerprint_words(fingerprint), np.int32)
         scores = np.tile(np.linspace(1, 0, columns, dtype=np.float32), (len(texts), 1))
         response = service_pb2.ModelInferResponse(model_name=name, model_version=self.version)
         for output, datatype, array in (
@@ -148,6 +174,8 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             (contract.TOKEN_COUNT, "INT32", np.array([[len(text)] for text in texts], np.int32)),
             (contract.TRUNCATED, "BOOL", np.zeros((len(texts), 1), bool)),
             (contract.WINDOWS, "INT32", np.ones((len(texts), 1), np.int32)),
+            (contract.FINGERPRINT, "INT32", np.tile(words, (len(texts), 1))),
+            (contract.TOKENIZER_FINGERPRINT, "INT32", np.tile(words, (len(texts), 1))),
         ):
             response.outputs.add(name=output, datatype=datatype, shape=array.shape)
             response.raw_output_contents.append(array.tobytes())

@@ -169,7 +169,8 @@ def test_engines_are_built_before_the_server_starts(
     repository = "/var/cache/bertriton/repository"
     assert start(*EXPORT_TINY, repository, mounts=mounts).wait() == 0
     script = tmp_path / "store" / "repository" / "one-layer_bert" / "build_engine.sh"
-    script.write_text(f'#!/bin/sh\necho "building into $1"\nexit {exit_status}\n')
+    lay_out = 'ln -s "$(dirname "$(dirname "$0")")"/* "$2"'
+    script.write_text(f'#!/bin/sh\necho "building into $1"\n{lay_out}\nexit {exit_status}\n')
     script.chmod(0o755)
 
     container = start(environment={"BERTRITON_MODEL_REPOSITORY": repository})

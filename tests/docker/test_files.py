@@ -115,7 +115,8 @@ def test_entry_point_knows_every_setting_of_export_and_of_security() -> None:
     exporting = {str(option.envvar) for option in export_command.params if option.envvar}
     security = environment_of({field.name for field in fields(Security)}, serve_command)
 
-    assert settings_of_entry_point("export_settings") == exporting - {"BERTRITON_MODEL_REPOSITORY"}
+    not_of_the_model = {"BERTRITON_MODEL_REPOSITORY", "BERTRITON_JSON"}
+    assert settings_of_entry_point("export_settings") == exporting - not_of_the_model
     assert settings_of_entry_point("security_settings") == security
 
 

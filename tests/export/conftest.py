@@ -29,6 +29,12 @@ def three_labels(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def architectures(tmp_path: Path) -> Path:
+    """A copy of the tiny checkpoints of every architecture that a test may change."""
+    return shutil.copytree(TINY_CHECKPOINTS.parent / "architectures", tmp_path / "architectures")
+
+
+@pytest.fixture
 def formats() -> Path:
     """What PyTorch, TensorFlow and Spark NLP wrote for the tiny checkpoints; see tests/data/README.md."""
     return TINY_CHECKPOINTS.parent / "formats"

@@ -1,11 +1,13 @@
-"""Record what Transformers answers for every architecture with every head; see record.py for the environment.
+"""Record what Transformers answers for every architecture with every head.
 
+Where versions disagree on tokens, 4.57 is followed:
+
+    .venv-golden/bin/pip install torch==2.13.0 transformers==4.57.6
     .venv-golden/bin/python tests/golden/record_architectures.py
 
 It makes tests/data/architectures/ARCHITECTURE-HEAD/, tiny checkpoints with random weights whose tokenizers
 differ in whatever tokenizers differ in, and answers.json in each: texts, token ids and logits. Those that are
-there already stay as they are. For all checkpoints of the tests it writes tests/data/random-texts.json,
-digests of the ids of random texts.
+there already stay as they are. record_tokenizers.py, after it, records the ids of random texts.
 """
 
 from __future__ import annotations
@@ -15,9 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from random_texts import digests, random_texts
-from record import HERE, ROOT, TINY, sample_lines, texts
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from record import HERE, sample_lines, texts
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 if TYPE_CHECKING:
@@ -120,6 +121,33 @@ def unigram() -> Tokenizer:
     return tokenizer
 
 
+def deberta_unigram() -> Tokenizer:
+    """As `DebertaV2Tokenizer` of Transformers 5 makes it."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " "),
+            normalizers.NFC(),
+            normalizers.Strip(left=False, right=True),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(prepend_scheme="always")])
+    trainer = trainers.UnigramTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=list(BERT_TOKENS.values()),
+        unk_token="[UNK]",  # noqa: S106 (a token of text)
+        show_progress=False,
+    )
+    train(tokenizer, trainer)
+    ids = tokenizer.get_vocab()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[(token, ids[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
 @dataclass(frozen=True)
 class Tiny:
     """One architecture with one head and a tokenizer of its own."""
@@ -130,11 +158,12 @@ class Tiny:
     settings: dict[str, Any]  # tokenizer_config.json
     sizes: dict[str, Any] = field(default_factory=lambda: BERT_SIZES)
     with_tokenizer_json: bool = True
+    variant: str = ""  # where there are several of one head
 
     @property
     def folder(self) -> Path:
         """Where the checkpoint lies."""
-        return CHECKPOINTS / f"{self.model_type}-{self.head}"
+        return CHECKPOINTS / f"{self.model_type}-{self.variant or self.head}"
 
 
 def uncased() -> Tokenizer:
@@ -157,6 +186,54 @@ BERT = {"tokenizer_class": "BertTokenizer"}
 DISTILBERT = {"tokenizer_class": "DistilBertTokenizer"}
 ROBERTA = {"tokenizer_class": "RobertaTokenizer"}
 XLM_ROBERTA = {"tokenizer_class": "XLMRobertaTokenizer"}
+DEBERTA = {"tokenizer_class": "DebertaV2Tokenizer"}
+DEBERTA_ONE_TYPE = DEBERTA | {"model_input_names": ["input_ids", "attention_mask"]}
+# Sizes of DeBERTa v3, but for how many distances are told apart.
+DEBERTA_SIZES = BERT_SIZES | {
+    "relative_attention": True,
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": "p2c|c2p",
+    "max_relative_positions": -1,
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
+DEBERTA_OWN_PROJECTIONS = DEBERTA_SIZES | {
+    "share_att_key": False,
+    "pos_att_type": ["p2c"],
+    "position_buckets": -1,
+    "max_relative_positions": 16,
+    "position_biased_input": True,
+    "type_vocab_size": 2,
+    "embedding_size": 8,
+    "pooler_hidden_act": "tanh",
+}
+DEBERTA_CONVOLUTION = DEBERTA_SIZES | {
+    "share_att_key": False,
+    "pos_att_type": ["c2p"],
+    "norm_rel_ebd": "none",
+    "position_buckets": 5,
+    "max_relative_positions": 40,
+    "type_vocab_size": 1,
+    "hidden_act": "gelu_new",
+    "conv_kernel_size": 3,
+    "conv_act": "gelu",
+}
+# As many buckets as in v3, a convolution beside a layer that is the last, and pairs told apart.
+DEBERTA_ONE_LAYER = DEBERTA_SIZES | {
+    "num_hidden_layers": 1,
+    "share_att_key": False,
+    "position_buckets": 256,
+    "max_relative_positions": 512,
+    "type_vocab_size": 2,
+    "conv_kernel_size": 5,
+}
+DEBERTA_ABSOLUTE = DEBERTA_SIZES | {
+    "relative_attention": False,
+    "position_biased_input": True,
+    "type_vocab_size": 1,
+}
 OWN_SETTINGS = {f"{role}_token": token for role, token in OWN_TOKENS.items()}
 
 ALL = (
@@ -196,6 +273,11 @@ ALL = (
     Tiny("electra", "single", uncased, BERT, BERT_SIZES | {"embedding_size": 8}),
     Tiny("electra", "multi", uncased, BERT, BERT_SIZES | {"embedding_size": 16}),
     Tiny("electra", "regression", cased, {"do_lower_case": False}, BERT_SIZES | {"embedding_size": 24}),
+    Tiny("deberta-v2", "single", deberta_unigram, DEBERTA, DEBERTA_SIZES),
+    Tiny("deberta-v2", "multi", deberta_unigram, DEBERTA, DEBERTA_OWN_PROJECTIONS),
+    Tiny("deberta-v2", "regression", deberta_unigram, DEBERTA_ONE_TYPE, DEBERTA_CONVOLUTION),
+    Tiny("deberta-v2", "single", deberta_unigram, DEBERTA, DEBERTA_ONE_LAYER, variant="one-layer"),
+    Tiny("deberta-v2", "multi", deberta_unigram, DEBERTA_ONE_TYPE, DEBERTA_ABSOLUTE, variant="absolute"),
 )
 
 
@@ -252,15 +334,6 @@ def main() -> None:
         if not tiny.folder.exists():
             make(tiny)
             record(tiny.folder)
-    folders = [ROOT / "checkpoints" / "imdb-minilm", *sorted(TINY.iterdir()), *sorted(CHECKPOINTS.iterdir())]
-    strings = random_texts()
-    name_to_digests = {}
-    for folder in folders:
-        encoded = AutoTokenizer.from_pretrained(folder)(strings, truncation=True)
-        name_to_digests[folder.name] = digests(encoded["input_ids"])
-    (CHECKPOINTS.parent / "random-texts.json").write_text(
-        json.dumps(name_to_digests, indent=1) + "\n", encoding="utf-8"
-    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,11 @@ from pathlib import Path
 import onnx
 import torch
 from safetensors.torch import load_file
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DistilBertForSequenceClassification,
+)
 
 DATA = Path(__file__).parent.parent / "data"
 CHECKPOINTS = DATA / "checkpoints"
@@ -103,8 +107,26 @@ def save_onnx(model: BertForSequenceClassification) -> None:
     onnx.save(graph, file)
 
 
+def save_distilbert_onnx() -> None:
+    """A DistilBERT as Optimum exports it; its weights are those of architectures/distilbert-single."""
+    folder = DATA / "architectures" / "distilbert-single"
+    model = DistilBertForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    names = ["input_ids", "attention_mask"]
+    torch.onnx.export(
+        model,
+        tuple(torch.ones(2, 8, dtype=torch.int64) for _ in names),
+        FORMATS / "distilbert-traced-17.onnx",
+        dynamo=False,
+        opset_version=17,
+        input_names=names,
+        output_names=["logits"],
+        dynamic_axes={name: {0: "batch", 1: "sequence"} for name in names},
+    )
+
+
 if __name__ == "__main__":
     FORMATS.mkdir(exist_ok=True)
     save_torch()
     save_views()
     save_onnx(make_gelu())
+    save_distilbert_onnx()

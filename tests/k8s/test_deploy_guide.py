@@ -9,7 +9,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from concurrent import futures
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,14 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from bertriton import Client, OverloadedError, RetryPolicy
+from bertriton import (
+    Classification,
+    Client,
+    ModelNotFoundError,
+    OverloadedError,
+    RetryPolicy,
+    UnavailableError,
+)
 from bertriton_server import LocalServer, ServerConfig
 
 if TYPE_CHECKING:
@@ -31,6 +40,7 @@ BERTRITON = Path(sys.executable).parent / "bertriton"
 GRPC_ADDRESS = "bertriton-grpc.reviews.svc.cluster.local:8001"
 PUBLISHED = re.compile(r"published, not measured here: ([\d,]+) texts/s x (\d+) tokens")
 CALLS_AT_ONCE = 100
+PATIENCE_S = 120.0
 
 
 def block(language: str, containing: str) -> str:
@@ -93,6 +103,49 @@ def test_commands_for_a_laptop_run(
     assert "nv_inference_request_success" in http_text(addresses["metrics"])
 
 
+def test_commands_that_replace_a_model_and_go_back_run(tmp_path: Path) -> None:
+    inline = re.search(r"`bertriton serve -- ([^`]+)`", GUIDE)
+    assert inline is not None
+    other, models = commands(block("console", "--labels "))
+    back = other[:-2]
+    assert f"$ {shlex.join(back)}\n```" in GUIDE
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
+    environment = os.environ | {"BERTRITON_PRECISION": "fp32"}
+
+    def run(command: list[str]) -> str:
+        assert command[0] == "bertriton"
+        words = [str(BERTRITON), *command[1:]]
+        return subprocess.run(
+            words, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    run(back)
+    flags = tuple(shlex.split(inline[1]))
+    with LocalServer(ServerConfig(tmp_path / "model_repository", arguments=flags)) as server:
+        environment["BERTRITON_URL"] = server.grpc_url
+        client = Client(server.grpc_url, "imdb")
+        first = answer_of_another(client, "")
+        run(other)
+        second = answer_of_another(client, first.fingerprint)
+        assert (first.label, second.label) == ("pos", "positive")
+        assert second.fingerprint in run(models)
+        run(back)
+        assert answer_of_another(client, second.fingerprint) == first
+        client.close()
+
+
+def answer_of_another(client: Client, fingerprint: str) -> Classification:
+    """An answer to one text, of the first model that is not of that fingerprint."""
+    given_up = time.monotonic() + PATIENCE_S
+    while time.monotonic() < given_up:
+        with suppress(UnavailableError, ModelNotFoundError):
+            answer = client.classify("What a lovely film.")
+            if answer.fingerprint != fingerprint:
+                return answer
+        time.sleep(0.1)
+    raise TimeoutError(f"still {fingerprint}")
+
+
 def test_the_folder_for_a_model_of_ones_own_builds(
     manifests: Path, built: Callable[[Path], list[dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -110,9 +163,6 @@ def test_the_folder_for_a_model_of_ones_own_builds(
     pod = by_kind["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["image"] == "registry.example.com/bertriton:cpu-1.0"
-    for probe in ("startupProbe", "readinessProbe"):
-        assert container[probe]["httpGet"]["path"] == "/v2/models/reviews/ready"
-    assert container["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
     assert by_kind["ConfigMap"]["data"] == {
         "BERTRITON_CHECKPOINT": "example/reviews-bert@0123abc",
         "BERTRITON_NAME": "reviews",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +20,13 @@ from bertriton_server.process.warden import _KILL_GRACE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
     from bertriton_server import LocalServer
 
 Manifest = dict[str, Any]
 
+ENGINE_TIMEOUT = "BERTRITON_ENGINE_TIMEOUT_S"
 OLDEST_KUBERNETES = "1.30"  # the first with preStop.sleep switched on
 OVERLAYS = ("cpu", "gpu", "kserve")
 SCHEMAS = {
@@ -32,6 +36,9 @@ SCHEMAS = {
 PREDICTOR_FIELDS = set(
     SCHEMAS["InferenceService"]["properties"]["spec"]["properties"]["predictor"]["properties"]
 )
+ROOT = Path(__file__).parents[2]
+HEALTH_CHECK_FOLDER = "/usr/local/lib/bertriton"  # in the images
+HEALTH_CHECK_FILES = ("docker/healthcheck.py", "server/bertriton_server/process/http_probe.py")
 MEMORY_UNITS = {"Mi": 2**20, "Gi": 2**30}
 
 
@@ -245,27 +252,34 @@ def test_only_grpc_and_metrics_are_let_in_and_only_dns_out(deployed: list[Manife
     assert all(rule["to"] for rule in policy["egress"])
 
 
-def test_probes_ask_for_the_model_that_is_served(overlay: list[Manifest]) -> None:
-    container = container_of(overlay)
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    model = f"/v2/models/{settings_of(overlay)['BERTRITON_NAME']}/ready"
-
-    probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
-    assert {name: probe["path"] for name, probe in probes.items()} == {
-        "startup": model,
-        "readiness": model,
-        "liveness": "/v2/health/live",
-    }
-    assert all(ports.get(probe["port"], probe["port"]) == 8000 for probe in probes.values())
+def probes_of(documents: list[Manifest]) -> list[Manifest]:
+    container = container_of(documents)
+    return [container[f"{name}Probe"] for name in ("startup", "readiness", "liveness")]
 
 
-def test_probes_are_answered_by_a_real_server(
-    overlay: list[Manifest], http_text: Callable[[str], str], imdb_server: LocalServer
-) -> None:
-    container = container_of(overlay)
-    for name in ("startup", "readiness", "liveness"):
-        # Fails with an HTTPError on anything but a success.
-        http_text(imdb_server.http_url + container[f"{name}Probe"]["httpGet"]["path"])
+def test_every_probe_runs_the_health_check_that_both_images_hold(overlay: list[Manifest]) -> None:
+    commands = [probe["exec"]["command"] for probe in probes_of(overlay)]
+
+    assert commands == [["python3", f"{HEALTH_CHECK_FOLDER}/healthcheck.py"]] * 3
+    for file in ("Dockerfile", "cpu.Dockerfile"):
+        content = (ROOT / "docker" / file).read_text()
+        for source in HEALTH_CHECK_FILES:
+            assert f"COPY {source} {HEALTH_CHECK_FOLDER}/{Path(source).name}\n" in content
+
+
+def test_every_probe_has_time_for_a_busy_server(overlay: list[Manifest], health_check: ModuleType) -> None:
+    questions = 3  # the list of models, what was answered before, and either an answer or what was by then
+    for probe in probes_of(overlay):
+        assert probe["timeoutSeconds"] > questions * health_check.DEADLINE_S
+
+
+@pytest.fixture
+def health_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The health check as a module, among the files that lie beside it in an image."""
+    for source in HEALTH_CHECK_FILES:
+        shutil.copy(ROOT / source, tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return importlib.import_module("healthcheck")
 
 
 def test_volumes_exist_and_every_one_is_mounted(overlay: list[Manifest]) -> None:
@@ -355,13 +369,13 @@ def test_every_folder_names_its_image_and_its_target(
 
 
 def test_settings_are_options_of_the_export(manifests: Path, built: Callable[[Path], list[Manifest]]) -> None:
-    """The images' entry point hands its environment on to `bertriton export`."""
+    """The images' entry point hands its environment on to `bertriton export`; one is for itself."""
     options = {option.envvar for option in export_command.params}
 
     for folder, settings, _ in _settings_by_target(manifests, built):
         ours = {name for name in settings if name.startswith("BERTRITON_")}
         assert len(ours) >= 3, folder
-        assert ours <= options, folder
+        assert ours - {ENGINE_TIMEOUT} <= options, folder
 
 
 def test_gpu_pods_get_one_gpu_and_a_node_that_has_it(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bertriton import Classification
 
+pytestmark = pytest.mark.any_server
 CHECKPOINTS = Path(__file__).parent.parent / "data" / "architectures"
 TOLERANCE = 1e-4
 HEADS = ("single", "multi", "regression")
@@ -54,7 +55,9 @@ class Served:
         return self.client.classify(rows, model=model), expected
 
 
-@pytest.fixture(scope="module", params=["bert", "distilbert", "electra", "roberta", "xlm-roberta"])
+@pytest.fixture(
+    scope="module", params=["bert", "deberta-v2", "distilbert", "electra", "roberta", "xlm-roberta"]
+)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Random networks do not pass the gate of int8, so their int8 graphs take the place of exported ones."""
     repository = tmp_path_factory.mktemp("repository")
@@ -62,9 +65,11 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         threshold = THRESHOLD if head == "multi" else None
         checkpoint = CHECKPOINTS / f"{request.param}-{head}"
         for name in (head, f"{head}-int8"):
-            export(checkpoint, name=name, repository=repository, precision="fp32", threshold=threshold)
+            report = export(
+                checkpoint, name=name, repository=repository, precision="fp32", threshold=threshold
+            )
         graph_folder = repository / f"{head}-int8_bert" / "1"
-        options = GraphOptions(Int8Options())
+        options = GraphOptions(Int8Options(), fingerprint=report.classifier.fingerprint)
         write_bert_graph(with_head(read_checkpoint(checkpoint)), graph_folder, options)
     config = ServerConfig(repository, stop_grace_s=0)
     with LocalServer(config) as server, Client(server.grpc_url) as client:

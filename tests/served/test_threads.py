@@ -43,5 +43,6 @@ def test_logits_are_the_same_bits_on_any_number_of_threads(onnx_file: Path) -> N
             contract.TOKEN_TYPE_IDS: np.zeros(length, np.int32),
             contract.POSITION_IDS: np.arange(length, dtype=np.int32),
         }
+        inputs |= {f"{name}_shapes": np.array([1, length], np.int32) for name in inputs}
         answers = [one.run([contract.LOGITS], inputs)[0].tobytes() for one in sessions]
         assert len(set(answers)) == 1, f"{length} tokens"

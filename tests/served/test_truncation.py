@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from tokenizers import Tokenizer
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from bertriton import Client, contract
+from bertriton import Client, cli, contract
 from bertriton_export.reading import read_checkpoint
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from bertriton_server import LocalServer
 
+pytestmark = pytest.mark.any_server
 CHECKPOINT = Path(__file__).parent.parent / "data" / "checkpoints" / "three-labels"
 MAX_LENGTH = 64
 LONG = " ".join(f"word{index}" if index % 3 else "film" for index in range(40))
@@ -157,3 +160,44 @@ def test_the_client_sends_its_options(golden_server: LocalServer) -> None:
     assert len({head.logits, tail.logits, short.logits}) == 3
     assert head.truncated
     assert head.token_count == tail.token_count == short.token_count > MAX_LENGTH
+
+
+def logits(triton: InferenceServerClient, model: str, text: str, **parameters: Any) -> Any:
+    return ask(triton, (text,), model, **parameters).as_numpy(contract.LOGITS)[0].tolist()
+
+
+def test_a_request_that_does_not_say_follows_the_model(triton: InferenceServerClient) -> None:
+    long = f"{'A lovely film. ' * 200}{'It is dull and I hated every minute. ' * 100}"
+    head, both = (logits(triton, "imdb-minilm", long, truncation=way) for way in ("head", "head_tail"))
+
+    assert logits(triton, "imdb-minilm", long) == both != head
+    assert logits(triton, "imdb-minilm", long, max_length=32) == logits(
+        triton, "imdb-minilm", long, max_length=32, truncation="head_tail"
+    )
+
+
+def test_every_default_is_followed_until_a_request_says_otherwise(triton: InferenceServerClient) -> None:
+    own = {"truncation": "windows", "stride": 9, "aggregation": "max"}
+
+    def with_defaults(**parameters: Any) -> Any:
+        return logits(triton, "in-windows", LONG, **parameters)
+
+    def without(**parameters: Any) -> Any:
+        return logits(triton, "three-labels", LONG, **parameters)
+
+    assert with_defaults() == without(**own) != without()
+    for asked in ({"truncation": "head"}, {"stride": 0}, {"aggregation": "mean"}):
+        assert with_defaults(**asked) == without(**{**own, **asked}) != with_defaults()
+
+
+def test_client_and_command_follow_the_model(golden_server: LocalServer) -> None:
+    with Client(golden_server.grpc_url, "in-windows") as client:
+        default, head = client.classify(LONG), client.classify(LONG, truncation="head")
+        info = client.info
+
+    assert (info.truncation, info.stride, info.aggregation) == ("windows", 9, "max")
+    assert default.windows > head.windows == 1
+    connection = ["--url", golden_server.grpc_url, "--model", "in-windows", "--json"]
+    for options, expected in (([], default), (["--truncation", "head"], head)):
+        done = CliRunner().invoke(cli.bertriton, ["classify", LONG, *connection, *options])
+        assert json.loads(done.output)["logits"] == list(expected.logits)

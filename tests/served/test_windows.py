@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bertriton_server import LocalServer
 
+pytestmark = pytest.mark.any_server
 CHECKPOINT = Path(__file__).parent.parent / "data" / "checkpoints" / "three-labels"
 MAX_LENGTH = 64
 TOLERANCE = 1e-5  # between one batch of windows and another
@@ -124,6 +125,7 @@ def test_requests_of_every_way_share_batches(client: Client) -> None:
     assert expected == found
 
 
+@pytest.mark.pieces
 def test_a_hundred_thousand_words_get_one_answer(client: Client) -> None:
     words = ["the", "film", "is", "good", "and", "its", "end", "is", "not"]
     text = " ".join(itertools.islice(itertools.cycle(words), 100_000))
@@ -135,6 +137,7 @@ def test_a_hundred_thousand_words_get_one_answer(client: Client) -> None:
     assert sum(answer.scores.values()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.pieces
 def test_windows_over_the_limit_are_refused_with_their_number(client: Client) -> None:
     with pytest.raises(BertritonError, match="300000 windows a row are over 262144 tokens"):
         client.classify("a " * 300_000, truncation="windows", max_length=3)

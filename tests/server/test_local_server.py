@@ -124,8 +124,8 @@ def test_a_free_port_lost_to_another_process_is_replaced(
         stolen = thief.getsockname()[1]
         choices = []
 
-        def choose_the_stolen_port_first(host: str, requested: dict[str, int]) -> dict[str, int]:
-            choices.append(choose_ports(host, requested))
+        def choose_the_stolen_port_first(hosts: dict[str, str], requested: dict[str, int]) -> dict[str, int]:
+            choices.append(choose_ports(hosts, requested))
             return choices[-1] if len(choices) > 1 else {**choices[-1], "http": stolen}
 
         monkeypatch.setattr(local_server, "choose_ports", choose_the_stolen_port_first)

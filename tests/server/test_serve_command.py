@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import tritonclient.grpc as triton
+import trustme
 from click.testing import CliRunner, Result
 
 from bertriton_server.command import serve_command
@@ -132,12 +133,12 @@ def test_ctrl_c_while_it_starts_leaves_nothing_behind(
         time.sleep(0.05)
 
 
-def test_a_server_that_dies_is_one_line_and_exit_code_one(
+def test_without_restarts_a_server_that_dies_is_one_line_and_exit_code_one(
     repository: Repository, traces_of: Callable[[int], set[str]]
 ) -> None:
     repository.add("double")
 
-    with serving(repository) as (process, _):
+    with serving(repository, "--restarts=0") as (process, _):
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         (server,) = [pid for pid in children if "tritonserver" in Path(f"/proc/{pid}/cmdline").read_text()]
         os.kill(int(server), signal.SIGKILL)
@@ -195,6 +196,9 @@ def test_each_option_names_its_variable_and_default() -> None:
         "http_port",
         "grpc_port",
         "metrics_port",
+        "metrics_host",
+        "model_control",
+        "restarts",
         "start_timeout",
         "verbose",
     ):
@@ -202,3 +206,57 @@ def test_each_option_names_its_variable_and_default() -> None:
         assert f"BERTRITON_{option.upper()}" in text
     for default in ("model_repository", "127.0.0.1", "8000", "8001", "8002", "120.0"):
         assert f"default: {default}" in text
+
+
+@pytest.mark.parametrize(
+    ("limit", "starts"), [("ulimit -n 64", False), ("ulimit -n 255", False), ("ulimit -Sn 64", True)]
+)
+def test_too_few_open_files_are_told_and_a_soft_limit_is_lifted(
+    repository: Repository, limit: str, *, starts: bool
+) -> None:
+    repository.add("double")
+    script = f'{limit} && exec "$0" "$@"'
+    command = [sys.executable, "-m", "bertriton_server", *FREE_PORTS, "--model-repository", repository.path]
+    with subprocess.Popen(
+        ["bash", "-c", script, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        if starts:
+            assert process.stdout.readline() == "ready, Ctrl-C stops\n"
+            url = process.stdout.readline().split()[1]
+            with ExitStack() as connections:
+                for _ in range(100):  # more than the soft limit
+                    host, port = url.split(":")
+                    connections.enter_context(socket.create_connection((host, int(port))))
+                with triton.InferenceServerClient(url) as client:
+                    assert client.is_model_ready("double", client_timeout=DEADLINE_S)
+            process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == (0 if starts else 1)
+    if not starts:
+        error = stderr.splitlines()[-1]
+        assert error.startswith(f"Error: only {limit.rsplit(maxsplit=1)[-1]} files may be open here")
+        assert "tritonserver needs 256" in error
+
+
+def test_a_key_of_another_certificate_is_one_line_that_names_both(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.add("double")
+    authority = trustme.CA()
+    for name in ("one", "other"):
+        issued = authority.issue_cert(name)
+        issued.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
+        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
+
+    result = run(
+        "--model-repository",
+        str(repository.path),
+        *FREE_PORTS,
+        f"--tls-cert={tmp_path / 'one.pem'}",
+        f"--tls-key={tmp_path / 'other.key'}",
+    )
+
+    assert result.exit_code == 1
+    assert f"other.key is not the private key of tls_cert {tmp_path / 'one.pem'}" in result.stderr

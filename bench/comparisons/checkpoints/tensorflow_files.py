@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import google_crc32c
 import numpy as np
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ SPARK_CLASS = "com.johnsnowlabs.nlp.annotators.classifier.dl.BertForSequenceClas
 MODEL_FILE = "bert_classification_tensorflow"
 INDEX_MAGIC = 0xDB4775248B80FB57
 FLOAT, STRING = 1, 7  # tensorflow/core/framework/types.proto
-CRC32C_POLYNOMIAL = 0x82F63B78  # Castagnoli, bits reversed
 CRC_MASK_DELTA = 0xA282EAD8
 NETWORK = "tf_bert_for_sequence_classification"
 TORCH_TO_KERAS = (
@@ -61,12 +61,14 @@ def write_variables(weights: Weights, folder: Path) -> None:
         for index, (name, array) in enumerate(keras_variables(weights).items()):
             key = f"variables/{index:04}/.ATTRIBUTES/VARIABLE_VALUE".encode()
             nodes.append(_trackable_object(name, key))
-            entries[key] = _bundle_entry(FLOAT, array.shape, data.tell(), array.nbytes)
+            entries[key] = _bundle_entry(FLOAT, array.shape, data.tell(), array.tobytes())
             data.write(array.tobytes())
         graph = b"".join(_field(1, node) for node in nodes)  # TrackableObjectGraph
-        content = _varint(len(graph)) + bytes(4) + graph
-        entries[b"_CHECKPOINTABLE_OBJECT_GRAPH"] = _bundle_entry(STRING, (), data.tell(), len(content))
-        data.write(content)
+        length = struct.pack("<I", len(graph))  # which checksums are taken of, however it is stored
+        content = struct.pack("<I", _masked_crc32c(length)) + graph
+        entry = _bundle_entry(STRING, (), data.tell(), _varint(len(graph)) + content, summed=length + content)
+        entries[b"_CHECKPOINTABLE_OBJECT_GRAPH"] = entry
+        data.write(_varint(len(graph)) + content)
     (folder / "variables.index").write_bytes(_table(entries))
 
 
@@ -92,10 +94,14 @@ def _trackable_object(name: str, key: bytes) -> bytes:
     return _field(2, _field(1, b"VARIABLE_VALUE") + _field(2, name.encode()) + _field(3, key))
 
 
-def _bundle_entry(dtype: int, shape: tuple[int, ...], offset: int, size: int) -> bytes:
-    """A BundleEntryProto."""
+def _bundle_entry(
+    dtype: int, shape: tuple[int, ...], offset: int, content: bytes, summed: bytes | None = None
+) -> bytes:
+    """A BundleEntryProto; the checksum is of what is stored, where it is not said otherwise."""
     dimensions = b"".join(_field(2, _field(1, length)) for length in shape)
-    return _field(1, dtype) + _field(2, dimensions) + _field(4, offset) + _field(5, size)
+    checksum = struct.pack("<I", _masked_crc32c(content if summed is None else summed))
+    place = _field(4, offset) + _field(5, len(content))
+    return _field(1, dtype) + _field(2, dimensions) + place + _varint(6 << 3 | 5) + checksum
 
 
 def _graph_def(heads: int) -> bytes:
@@ -144,10 +150,5 @@ def _block(entries: dict[bytes, bytes]) -> bytes:
 
 
 def _masked_crc32c(content: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in content:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (CRC32C_POLYNOMIAL if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
+    crc: int = google_crc32c.value(content)
     return ((crc >> 15 | crc << 17) + CRC_MASK_DELTA) & 0xFFFFFFFF

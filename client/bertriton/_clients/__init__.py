@@ -6,6 +6,26 @@ that do no waiting; `Client` and `AsyncClient` carry out the steps that these yi
 
 from bertriton._clients.async_client import AsyncClient
 from bertriton._clients.client import Client
-from bertriton._clients.options import SERVER_PARAMETERS, CallOptions, ClientChanges
+from bertriton._clients.options import (
+    SERVER_PARAMETERS,
+    ZERO_SHOT_OPTIONS,
+    CallOptions,
+    ClientChanges,
+    RequestOptions,
+    answered_info,
+)
+from bertriton._clients.sources import Unpaused
+from bertriton._clients.tasks import DEFAULT_HYPOTHESIS_TEMPLATE
 
-__all__ = ["SERVER_PARAMETERS", "AsyncClient", "CallOptions", "Client", "ClientChanges"]
+__all__ = [
+    "DEFAULT_HYPOTHESIS_TEMPLATE",
+    "SERVER_PARAMETERS",
+    "ZERO_SHOT_OPTIONS",
+    "AsyncClient",
+    "CallOptions",
+    "Client",
+    "ClientChanges",
+    "RequestOptions",
+    "Unpaused",
+    "answered_info",
+]

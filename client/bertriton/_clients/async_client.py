@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from bertriton._clients.base import BaseClient
+from bertriton._clients.options import valid_top_k
+from bertriton._clients.sources import (
+    DirectSource,
+    LoopSignal,
+    TaskReader,
+    ThreadReader,
+    read_directly,
+)
+from bertriton._clients.tasks import ranked
 from bertriton._errors import BertritonError
-from bertriton._wire import END, AsyncConnection, Call, Emit, Failed, Pull, Run, Sleep, Start, Wait
+from bertriton._wire import AskHttp, AsyncConnection, Await, Call, Emit, Failed, Run, Sleep, Start, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
 
-    from bertriton._clients.options import CallOptions
-    from bertriton._types import Classification, ServedClassifier, Text
+    from bertriton._clients.options import CallOptions, RequestOptions
+    from bertriton._clients.sources import Source
+    from bertriton._types import Classification, RankedDocument, ServedClassifier, Text
     from bertriton._wire import Endpoint, Flow, Step
     from bertriton.contract import ClassifierInfo
 
@@ -104,17 +115,54 @@ class AsyncClient(BaseClient):
         return_exceptions: bool = False,
         **options: Unpack[CallOptions],
     ) -> AsyncGenerator[Any, None]:
-        """Classify texts as they come and give the results as they are there, in the same order.
+        """Classify texts as they come and give each result as soon as it is there, in the same order.
 
-        Memory stays bounded: no more of the input is read than `RequestLimits.in_flight` requests hold.
-        Leaving the loop early, or `aclose()` on what is returned, cancels what is under way. A
-        synchronous iterable is read in the event loop: it must not block.
+        When the input pauses, what it has given is sent. Memory stays bounded: no more of the input is read
+        than `RequestLimits.in_flight` requests hold. An asynchronous iterable is read in a task of its own.
+        Of the others, lists and other collections in memory are read where they are; the rest may block, and
+        is read in a thread of its own with the caller's context variables.
+
+        `aclose()` on what is returned cancels what is under way, the wait for the next text included, and is
+        to come before the iterable itself is closed; what was read ahead is lost.
 
         Example:
             >>> async for answer in client.classify_iter(reviews):
             ...     print(answer.label)
         """
-        return self._results(self._stream_flow(texts, options, keep_errors=return_exceptions))
+        source = _source(texts)
+        return self._results(self._stream_flow(source, options, keep_errors=return_exceptions), source)
+
+    async def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_k: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> list[RankedDocument]:
+        """Sort documents by how well they answer a query, best first.
+
+        The model is a reranker, which gives a pair of texts one logit. Query and documents are sent as pairs,
+        in requests of the server's size; `score` is the sigmoid of the logit.
+
+        Args:
+            query: what is looked for.
+            documents: what it is looked for in.
+            top_k: documents given back; left out: all.
+            options: see `RequestOptions`; `timeout` bounds the whole call, the client's own each request.
+
+        Raises:
+            InvalidTextError: an input is not text, not UTF-8 or too long; `index` says which document.
+            InvalidOptionError: `top_k` is below 1, or the model has more than one logit.
+            ServiceError: no answer, see the tree of `bertriton` errors.
+
+        Example:
+            >>> await client.rerank("capital of France", ["Berlin is in Germany.", "Paris it is."], top_k=1)
+            [RankedDocument(1, 0.9731, 'Paris it is.')]
+        """
+        best = valid_top_k(top_k)
+        answers = [one async for one in self._results(self._rerank_flow(query, documents, options))]
+        return ranked(documents, answers)[:best]
 
     @property
     def info(self) -> Awaitable[ClassifierInfo]:
@@ -131,7 +179,10 @@ class AsyncClient(BaseClient):
         return await self._outcome(self._models_flow())
 
     async def is_ready(self) -> bool:
-        """Whether the classifier answers now; False also when the server cannot be reached."""
+        """Whether the classifier answers now, a tiny text within the timeout and 5 s at most.
+
+        False also when the server cannot be reached, or is too busy to answer in time.
+        """
         return await self._outcome(self._readiness_flow())
 
     async def close(self) -> None:
@@ -153,7 +204,7 @@ class AsyncClient(BaseClient):
             step = run.next(await self._perform(step))
         return run.result
 
-    async def _results(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
+    async def _results(self, flow: Flow[None], source: Source | None = None) -> AsyncGenerator[Any, None]:
         run = Run(flow)
         try:
             step = run.next()
@@ -164,6 +215,8 @@ class AsyncClient(BaseClient):
                 step = run.next(await self._perform(step))
         finally:
             run.close()
+            if isinstance(source, ThreadReader | TaskReader):
+                await source.wait_closed()
 
     async def _perform(self, step: Step) -> object:
         """The outcome of a step: what it gives, or `Failed`."""
@@ -171,22 +224,23 @@ class AsyncClient(BaseClient):
             match step:
                 case Call():
                     return await self._connection.call(step)
+                case AskHttp():
+                    return await self._connection.speaks_http(step)
                 case Start():
                     return await self._connection.start(step)
                 case Wait():
                     return await self._connection.wait(step)
                 case Sleep():
                     await asyncio.sleep(step.seconds)
-                case Pull():
-                    return await _next_item(step.source)
+                case Await():
+                    if step.reader.must_wait(step.wanted, step.handle):
+                        await step.reader.signal.wait(step.timeout_s)
         except BertritonError as error:
             return Failed(error)
         return None
 
 
-async def _next_item(source: AsyncIterator[object]) -> object:
-    """The next item, `END`, or the failure of the caller's iterator."""
-    try:
-        return await anext(source, END)
-    except Exception as error:  # noqa: BLE001
-        return Failed(error)
+def _source(texts: Iterable[object] | AsyncIterable[object]) -> Source:
+    if isinstance(texts, AsyncIterable):
+        return TaskReader(texts)
+    return DirectSource(texts) if read_directly(texts) else ThreadReader(texts, LoopSignal)

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from tritonclient.grpc import service_pb2
 
 from bertriton._clients.cache import AnswerCache
 from bertriton._clients.call import ClassifyCall, Collaborators
 from bertriton._clients.directory import Directory
-from bertriton._clients.options import CallOptions, CheckedOptions, ClientChanges, valid_version
+from bertriton._clients.options import (
+    CallOptions,
+    CheckedOptions,
+    ClientChanges,
+    RequestOptions,
+    valid_version,
+)
+from bertriton._clients.sources import DirectSource
+from bertriton._clients.tasks import Rerank
 from bertriton._config import (
     API_KEY_HEADER,
     CACHE_MAX_AGE_S,
     DEFAULT_TIMEOUT_S,
     DEFAULT_URL,
+    PROBE_TEXT,
     READY_TIMEOUT_S,
     Keepalive,
     RequestLimits,
     RetryPolicy,
+    valid_count,
     valid_timeout_s,
 )
 from bertriton._errors import (
@@ -32,13 +39,15 @@ from bertriton._errors import (
     ServiceError,
     WrongProcessError,
 )
-from bertriton._wire import Attempts, Endpoint, Sender, encoded_text
+from bertriton._wire import Attempts, Endpoint, Sender, encoded_text, infer_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Self, Unpack
 
+    from bertriton._clients.sources import Source
+    from bertriton._clients.tasks import Task
     from bertriton._config import Tls
     from bertriton._types import ServedClassifier
     from bertriton._wire import Flow
@@ -99,19 +108,6 @@ class BaseClient:
         cache_size: int = 0,
     ) -> None:
         self._url = url
-        self._settings = _Settings(
-            model=model,
-            version=valid_version(version),
-            timeout_s=valid_timeout_s(timeout),
-            limits=limits or RequestLimits(),
-            sender=Sender(retry or RetryPolicy(), url),
-        )
-        self._probe = Sender(_PROBE_RETRIES, url)
-        self._directory = Directory()
-        if cache_size < 0:
-            raise InvalidOptionError(f"cache_size: expected 0 or more, found {cache_size}")
-        self._cache = AnswerCache(cache_size, CACHE_MAX_AGE_S)
-        self._process_id = os.getpid()
         self._endpoint = Endpoint(
             url,
             tls,
@@ -119,6 +115,17 @@ class BaseClient:
             keepalive or Keepalive(),
             channel_args or {},
         )
+        self._settings = _Settings(
+            model=model,
+            version=valid_version(version),
+            timeout_s=valid_timeout_s(timeout),
+            limits=limits or RequestLimits(),
+            sender=Sender(retry or RetryPolicy(), self._endpoint),
+        )
+        self._probe = Sender(_PROBE_RETRIES, self._endpoint)
+        self._directory = Directory()
+        self._cache = AnswerCache(valid_count("cache_size", cache_size, 0), CACHE_MAX_AGE_S)
+        self._process_id = os.getpid()
         self._connection = self._connect(self._endpoint)
 
     def _connect(self, endpoint: Endpoint) -> Any:  # noqa: ANN401, ARG002  # each client has a type of its own
@@ -146,7 +153,7 @@ class BaseClient:
             version=valid_version(changes.get("version", old.version)),
             timeout_s=valid_timeout_s(changes.get("timeout", old.timeout_s)),
             limits=changes.get("limits", old.limits),
-            sender=Sender(changes["retry"], self._url) if "retry" in changes else old.sender,
+            sender=Sender(changes["retry"], self._endpoint) if "retry" in changes else old.sender,
         )
         return changed
 
@@ -157,14 +164,16 @@ class BaseClient:
                 "make one after the fork"
             )
 
-    def _checked(self, options: CallOptions) -> CheckedOptions:
-        unknown = options.keys() - CallOptions.__annotations__.keys()
+    def _checked(self, options: RequestOptions, allowed: type[RequestOptions]) -> CheckedOptions:
+        unknown = options.keys() - allowed.__annotations__.keys()
         if unknown:
             raise TypeError(f"unexpected option {', '.join(sorted(unknown))}")
         values: dict[str, Any] = {"model": self._settings.model, "version": self._settings.version, **options}
         return CheckedOptions(**values)
 
-    def _call(self, options: CheckedOptions, *, keep_errors: bool, whole: bool) -> ClassifyCall:
+    def _call(
+        self, options: CheckedOptions, task: Task | None = None, *, keep_errors: bool, whole: bool
+    ) -> ClassifyCall:
         """A call whose timeout bounds it as a whole, or else each of its requests."""
         self._check_process()
         timeout_s = options.timeout or self._settings.timeout_s
@@ -172,21 +181,35 @@ class BaseClient:
             self._settings.sender, self._directory, self._cache, self._settings.limits, timeout_s
         )
         bound_s = timeout_s if whole and options.timeout else float("inf")
-        return ClassifyCall(collaborators, options, keep_errors=keep_errors, call_timeout_s=bound_s)
+        return ClassifyCall(
+            collaborators,
+            options,
+            task or options.task(),
+            keep_errors=keep_errors,
+            call_timeout_s=bound_s,
+        )
 
     def _classify_flow(self, text: object, options: CallOptions, *, keep_errors: bool) -> Flow[None]:
         texts = self._list_of(text, keep_errors=keep_errors)
         if not texts:
             return _empty_flow()
-        return self._call(self._checked(options), keep_errors=keep_errors, whole=True).results(iter(texts))
+        call = self._call(self._checked(options, CallOptions), keep_errors=keep_errors, whole=True)
+        return call.results(DirectSource(texts))
 
-    def _stream_flow(
-        self, texts: Iterable[object] | AsyncIterable[object], options: CallOptions, *, keep_errors: bool
-    ) -> Flow[None]:
-        if isinstance(texts, (str, bytes, tuple)):
-            raise InvalidTextError(f"text 0: expected an iterable of texts, found {type(texts).__name__}")
-        source = aiter(texts) if isinstance(texts, AsyncIterable) else iter(texts)
-        return self._call(self._checked(options), keep_errors=keep_errors, whole=False).results(source)
+    def _rerank_flow(self, query: str, documents: Sequence[str], options: RequestOptions) -> Flow[None]:
+        if not isinstance(query, str):
+            raise InvalidTextError(f"query: expected a string, found {type(query).__name__}")
+        if isinstance(documents, (str, bytes)):
+            raise InvalidTextError(f"documents: expected a list of strings, found {type(documents).__name__}")
+        pairs = [(query, document) for document in documents]
+        checked = self._checked(options, RequestOptions)
+        if not self._list_of(pairs, keep_errors=False):
+            return _empty_flow()
+        return self._call(checked, Rerank(), keep_errors=False, whole=True).results(DirectSource(pairs))
+
+    def _stream_flow(self, source: Source, options: CallOptions, *, keep_errors: bool) -> Flow[None]:
+        call = self._call(self._checked(options, CallOptions), keep_errors=keep_errors, whole=False)
+        return call.results(source)
 
     def _list_of(self, text: object, *, keep_errors: bool) -> list[object]:
         if isinstance(text, (str, tuple)):
@@ -218,21 +241,23 @@ class BaseClient:
         return (yield from self._directory.list(self._settings.sender, self._settings.timeout_s))
 
     def _readiness_flow(self) -> Flow[bool]:
-        """Whether the model answers; without a model, whether the server's only classifier does."""
+        """Whether the model classifies a tiny text; without a model, whether the server's only one does."""
         self._check_process()
         timeout_s = min(self._settings.timeout_s, READY_TIMEOUT_S)
         try:
             info = yield from self._directory.find(
                 self._probe, self._settings.model, self._settings.version, timeout_s
             )
-            question = service_pb2.ModelReadyRequest(name=info.name, version=self._settings.version)
+            # Triton's own word for it is not asked: 2.51 calls a model ready whose process is dead.
             attempts = Attempts(info.name, self._settings.version, "", timeout_s)
-            answer = yield from self._probe.ask(attempts, "ModelReady", question)
+            text = encoded_text(PROBE_TEXT, 0, self._settings.limits.text_bytes)
+            request = infer_request(info.name, self._settings.version, [text], "")
+            yield from self._probe.ask(attempts, "ModelInfer", request)
         except AccessDeniedError:
             raise
         except ServiceError:
             return False
-        return bool(answer.ready)
+        return True
 
 
 def _empty_flow() -> Flow[None]:

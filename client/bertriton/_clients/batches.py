@@ -53,17 +53,29 @@ class BatchBuilder:
         max_text_bytes: int,
         known_answer: Callable[[EncodedText], Classification | None],
         keep_errors: bool,
+        rows_per_text: int = 1,
     ) -> None:
         self._max_rows = max_rows
         self._max_request_bytes = max_request_bytes
         self._max_text_bytes = max_text_bytes
         self._known_answer = known_answer
         self._keep_errors = keep_errors
+        self._rows_per_text = rows_per_text  # of the input, whose texts errors count
         self._batch = Batch(first_index=0)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the open batch holds no text."""
+        return not self._batch.results
+
+    @property
+    def free_rows(self) -> int:
+        """Texts that complete the open batch, if they are no longer than the request may be."""
+        return self._max_rows - len(self._batch.rows)
 
     def add(self, text: object) -> Batch | None:
         """Take a text; give the batch that is complete by that, if one is."""
-        index = self._batch.first_index + len(self._batch.results)
+        index = (self._batch.first_index + len(self._batch.results)) // self._rows_per_text
         try:
             encoded = encoded_text(text, index, self._max_text_bytes)
         except InvalidTextError as error:

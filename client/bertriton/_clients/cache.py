@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 class AnswerCache:
     """The answers used last, at most `max_entries` of them and none older than `max_age_s`.
 
+    A call keeps answers under their fingerprint and looks under that of the last answer that its client got
+    from the server. So nothing of an old model comes back once one answer of the new model has; until then,
+    and nothing but a request that is sent can tell, a kept answer is of the model that answered last.
+    Where two models answer in turn, as in a roll-out or an A/B trial, a kept answer is of either.
+
     Safe to share between threads. `max_entries` 0 keeps nothing.
     """
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bertriton._clients.batches import Batch, BatchBuilder, Row, halves
+from bertriton._clients.expanded import ExpandedSource
+from bertriton._clients.intake import Intake
 from bertriton._errors import (
     InvalidOptionError,
     InvalidTextError,
@@ -17,15 +19,26 @@ from bertriton._errors import (
     UnexpectedAnswerError,
 )
 from bertriton._types import Classification
-from bertriton._wire import END, Attempts, Emit, Flow, Pull, best_labels, classifications, infer_request
+from bertriton._wire import (
+    Attempts,
+    Await,
+    Emit,
+    Flow,
+    answered_fingerprint,
+    best_labels,
+    classifications,
+    infer_request,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Sequence
 
     from bertriton._clients.batches import Outcome
     from bertriton._clients.cache import AnswerCache
     from bertriton._clients.directory import Directory
     from bertriton._clients.options import CheckedOptions
+    from bertriton._clients.sources import Source
+    from bertriton._clients.tasks import Task
     from bertriton._config import RequestLimits
     from bertriton._wire import EncodedText, Sender
     from bertriton.contract import ClassifierInfo
@@ -59,46 +72,67 @@ class ClassifyCall:
         self,
         client: Collaborators,
         options: CheckedOptions,
+        task: Task,
         *,
         keep_errors: bool,
         call_timeout_s: float = float("inf"),
     ) -> None:
         self._client = client
         self._options = options
+        self._task = task
+        self._unjoined: list[Outcome] = []  # of the rows of a text that has not all of them yet
         self._keep_errors = keep_errors
         self._deadline_s = time.monotonic() + call_timeout_s
         self._request_id = options.request_id or secrets.token_hex(8)
         self._request_count = 0
+        self._done_count = 0
         self._version = str(options.version)
         self._info: ClassifierInfo
 
-    def results(self, source: Iterator[object] | AsyncIterator[object]) -> Flow[None]:
+    def results(self, source: Source) -> Flow[None]:
         """Emit the results of one batch after the other; requests ahead of it are under way meanwhile."""
         client = self._client
         self._info = yield from client.directory.find(
             client.sender, self._options.model, self._version, self._timeout_s()
         )
-        builder = self._batch_builder()
+        self._task.require(self._info)
+        if self._task.expands:
+            source = ExpandedSource(source, self._task)
+        intake = Intake(source, self._batch_builder())
+        source.bound(
+            self._max_rows() * client.limits.in_flight, client.limits.request_bytes * client.limits.in_flight
+        )
         window: deque[_Sent] = deque()
-        ending: _End | None = None
-        done = 0
         try:
-            while window or ending is None:
-                while ending is None and len(window) < client.limits.in_flight:
-                    batch, ending = yield from _next_batch(source, builder)
-                    alone = ending is not None and not window
+            while window or not intake.has_ended:
+                while len(window) < client.limits.in_flight and (batch := intake.batch(idle=not window)):
+                    alone = intake.has_ended and not window
                     window.append((yield from self._sent(batch, alone=alone)))
-                batch = yield from self._received(window.popleft())
-                yield Emit(self._presented(batch))
-                done += len(batch.results)
-                if self._options.progress is not None:
-                    self._options.progress(done)
+                if window and (intake.has_ended or self._is_next(window)):
+                    yield from self._emitted((yield from self._received(window.popleft())), source)
+                elif not intake.has_ended:
+                    handle = window[0].handle if window else None
+                    yield Await(source, intake.wanted, handle, intake.wait_s(idle=not window))
         finally:
+            source.close()
             for sent in window:
                 if sent.handle is not None:
                     sent.handle.cancel()
-        if ending is not None and ending.error is not None:
-            raise ending.error
+        if intake.error is not None:
+            raise intake.error
+
+    def _is_next(self, window: deque[_Sent]) -> bool:
+        """Whether nothing can be done before the oldest answer is received."""
+        handle = window[0].handle
+        return len(window) >= self._client.limits.in_flight or handle is None or handle.done()
+
+    def _emitted(self, batch: Batch, source: Source) -> Flow[None]:
+        results = self._joined(batch)
+        yield Emit(self._presented(results))
+        source.release(len(batch.results))
+        self._done_count += len(results)
+        if results and self._options.progress is not None:
+            self._options.progress(self._done_count)
 
     def _batch_builder(self) -> BatchBuilder:
         limits, info, max_length = self._client.limits, self._info, self._options.max_length
@@ -107,12 +141,16 @@ class ClassifyCall:
                 f"max_length: model {info.name!r} reads at most {info.max_length} tokens, found {max_length}"
             )
         return BatchBuilder(
-            max_rows=min(limits.rows or info.max_batch_size, info.max_batch_size),
+            max_rows=self._max_rows(),
             max_request_bytes=limits.request_bytes,
             max_text_bytes=limits.text_bytes,
             known_answer=self._cached if self._client.cache.enabled else _nothing_known,
             keep_errors=self._keep_errors,
+            rows_per_text=self._task.rows_per_text,
         )
+
+    def _max_rows(self) -> int:
+        return min(self._client.limits.rows or self._info.max_batch_size, self._info.max_batch_size)
 
     def _timeout_s(self) -> float:
         return min(self._client.request_timeout_s, self._deadline_s - time.monotonic())
@@ -162,18 +200,19 @@ class ClassifyCall:
             sent.batch.settle(rows, answers)
             if self._client.cache.enabled:
                 for row, answer in zip(rows, answers, strict=True):
-                    self._client.cache.put(self._cache_key(row.text), answer)
+                    self._client.cache.put(self._cache_key(row.text, answer.fingerprint), answer)
 
     def _answers(self, sent: _Sent, row_count: int) -> Flow[list[Classification]]:
         client = self._client
-        response = yield from client.sender.infer(sent.attempts, sent.request, sent.handle)
-        self._info = yield from client.directory.find_answered(
-            client.sender, self._info, response.model_version, self._timeout_s()
-        )
-        try:
-            return classifications(response, self._info, row_count)
-        except UnexpectedAnswerError as error:
-            raise sent.attempts.stamped(error) from None
+
+        def read(response: Any) -> Flow[list[Classification]]:  # noqa: ANN401
+            fingerprint = answered_fingerprint(response, row_count)
+            info = yield from client.directory.find_answered(
+                client.sender, self._info.name, self._version, fingerprint, sent.attempts.remaining_s()
+            )
+            return classifications(response, info, row_count)
+
+        return (yield from client.sender.infer(sent.attempts, sent.request, sent.handle, read))
 
     def _settle_refused(self, batch: Batch, rows: Sequence[Row], error: InvalidTextError) -> Flow[None]:
         """The server refuses a request for one of its texts: find it, so that the others are answered."""
@@ -182,53 +221,42 @@ class ClassifyCall:
                 attempts = self._new_attempts()
                 yield from self._settle(_Sent(batch, attempts, self._request(half, attempts)), half)
             return
-        error.index = batch.first_index + rows[0].place
+        error.index = (batch.first_index + rows[0].place) // self._task.rows_per_text
         if not self._keep_errors:
             raise error
         batch.settle(rows, [error])
 
-    def _presented(self, batch: Batch) -> list[Outcome | None]:
+    def _joined(self, batch: Batch) -> list[Outcome]:
+        """The outcomes of texts, of which a batch may end one and begin another."""
+        rows = self._unjoined + [result for result in batch.results if result is not None]
+        size = self._task.rows_per_text
+        whole = len(rows) - len(rows) % size
+        self._unjoined = rows[whole:]
+        return [self._task_answer(rows[start : start + size]) for start in range(0, whole, size)]
+
+    def _task_answer(self, outcomes: Sequence[Outcome]) -> Outcome:
+        try:
+            return self._task.answer(outcomes)
+        except ServiceError as error:
+            if not self._keep_errors:
+                raise
+            return error
+
+    def _presented(self, results: list[Outcome]) -> list[Outcome]:
         top_k = self._options.top_k
         if top_k is None:
-            return batch.results
+            return results
         return [
-            best_labels(result, top_k) if isinstance(result, Classification) else result
-            for result in batch.results
+            best_labels(result, top_k) if isinstance(result, Classification) else result for result in results
         ]
 
     def _cached(self, text: EncodedText) -> Classification | None:
-        return self._client.cache.get(self._cache_key(text))
+        last = self._client.directory.answered_fingerprint(self._info.name, self._version)
+        return self._client.cache.get(self._cache_key(text, last))
 
-    def _cache_key(self, text: EncodedText) -> Hashable:
-        model = self._info.name
-        version = self._version or self._client.directory.answered_version(model)
-        return (model, version, tuple(self._options.parameters.items()), text)
+    def _cache_key(self, text: EncodedText, fingerprint: str) -> Hashable:
+        return (self._info.name, fingerprint, tuple(self._options.parameters.items()), text)
 
 
 def _nothing_known(_: EncodedText) -> None:
     """What a client without a cache remembers of a text."""
-
-
-@dataclass(frozen=True)
-class _End:
-    """The end of the input, with the error that ended it early."""
-
-    error: Exception | None = None
-
-
-def _next_batch(source: Any, builder: BatchBuilder) -> Flow[tuple[Batch, _End | None]]:  # noqa: ANN401
-    """The next batch, and the end of the input if that is reached.
-
-    An error of the input, or an invalid text, ends it: what came before is answered first.
-    """
-    asynchronous = hasattr(source, "__anext__")
-    try:
-        while True:
-            text = (yield Pull(source)) if asynchronous else next(source, END)
-            if text is END:
-                return builder.close(), _End()
-            batch = builder.add(text)
-            if batch is not None:
-                return batch, None
-    except Exception as error:  # noqa: BLE001  # whatever the caller's iterator raises is passed on in its place
-        return builder.close(), _End(error)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from bertriton._clients.base import BaseClient
+from bertriton._clients.options import valid_top_k
+from bertriton._clients.sources import DirectSource, ThreadReader, ThreadSignal, read_directly
+from bertriton._clients.tasks import ranked
 from bertriton._errors import BertritonError, InvalidTextError
-from bertriton._wire import Call, Emit, Failed, Pull, Run, Sleep, Start, SyncConnection, Wait
+from bertriton._wire import AskHttp, Await, Call, Emit, Failed, Run, Sleep, Start, SyncConnection, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
 
-    from bertriton._clients.options import CallOptions
-    from bertriton._types import Classification, ServedClassifier, Text
+    from bertriton._clients.options import CallOptions, RequestOptions
+    from bertriton._clients.sources import Source
+    from bertriton._types import Classification, RankedDocument, ServedClassifier, Text
     from bertriton._wire import Endpoint, Flow, Step
     from bertriton.contract import ClassifierInfo
 
@@ -88,16 +93,54 @@ class Client(BaseClient):
     def classify_iter(
         self, texts: Iterable[Text], *, return_exceptions: bool = False, **options: Unpack[CallOptions]
     ) -> Generator[Any, None, None]:
-        """Classify texts as they come and give the results as they are there, in the same order.
+        """Classify texts as they come and give each result as soon as it is there, in the same order.
 
-        Memory stays bounded: no more of the input is read than `RequestLimits.in_flight` requests hold.
-        Leaving the loop early, or `close()` on what is returned, cancels what is under way.
+        When the input pauses, what it has given is sent. Memory stays bounded: no more of the input is read
+        than `RequestLimits.in_flight` requests hold. Lists and other collections in memory are read where
+        they are; any other iterable may block, and is read in a thread of its own with the caller's context
+        variables. What must stay in its thread, as a cursor of sqlite3, is to be handed over in lists.
+
+        Leaving the loop early, or `close()` on what is returned, cancels what is under way and ends the
+        thread; if the iterable blocks, at its next text, which is lost like those read ahead.
 
         Example:
             >>> for answer in client.classify_iter(open("reviews.txt")):
             ...     print(answer.label)
         """
-        return self._results(self._stream_flow(texts, options, keep_errors=return_exceptions))
+        source = _source(texts)
+        return self._results(self._stream_flow(source, options, keep_errors=return_exceptions), source)
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_k: int | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> list[RankedDocument]:
+        """Sort documents by how well they answer a query, best first.
+
+        The model is a reranker, which gives a pair of texts one logit. Query and documents are sent as pairs,
+        in requests of the server's size; `score` is the sigmoid of the logit.
+
+        Args:
+            query: what is looked for.
+            documents: what it is looked for in.
+            top_k: documents given back; left out: all.
+            options: see `RequestOptions`; `timeout` bounds the whole call, the client's own each request.
+
+        Raises:
+            InvalidTextError: an input is not text, not UTF-8 or too long; `index` says which document.
+            InvalidOptionError: `top_k` is below 1, or the model has more than one logit.
+            ServiceError: no answer, see the tree of `bertriton` errors.
+
+        Example:
+            >>> client.rerank("capital of France", ["Berlin is in Germany.", "Paris it is."], top_k=1)
+            [RankedDocument(1, 0.9731, 'Paris it is.')]
+        """
+        best = valid_top_k(top_k)
+        answers = list(self._results(self._rerank_flow(query, documents, options)))
+        return ranked(documents, answers)[:best]
 
     @property
     def info(self) -> ClassifierInfo:
@@ -114,7 +157,10 @@ class Client(BaseClient):
         return self._outcome(self._models_flow())
 
     def is_ready(self) -> bool:
-        """Whether the classifier answers now; False also when the server cannot be reached."""
+        """Whether the classifier answers now, a tiny text within the timeout and 5 s at most.
+
+        False also when the server cannot be reached, or is too busy to answer in time.
+        """
         return self._outcome(self._readiness_flow())
 
     def close(self) -> None:
@@ -136,7 +182,7 @@ class Client(BaseClient):
             step = run.next(self._perform(step))
         return run.result
 
-    def _results(self, flow: Flow[None]) -> Generator[Any, None, None]:
+    def _results(self, flow: Flow[None], source: Source | None = None) -> Generator[Any, None, None]:
         run = Run(flow)
         try:
             step = run.next()
@@ -146,6 +192,8 @@ class Client(BaseClient):
                 step = run.next(self._perform(step))
         finally:
             run.close()
+            if isinstance(source, ThreadReader):
+                source.join()
 
     def _perform(self, step: Step) -> object:
         """The outcome of a step: what it gives, or `Failed`."""
@@ -153,14 +201,23 @@ class Client(BaseClient):
             match step:
                 case Call():
                     return self._connection.call(step)
+                case AskHttp():
+                    return self._connection.speaks_http(step)
                 case Start():
                     return self._connection.start(step)
                 case Wait():
                     return self._connection.wait(step)
                 case Sleep():
                     time.sleep(step.seconds)
-                case Pull():
-                    raise InvalidTextError("an asynchronous iterable needs an AsyncClient")
+                case Await():
+                    if step.reader.must_wait(step.wanted, step.handle):
+                        step.reader.signal.wait(step.timeout_s)
         except BertritonError as error:
             return Failed(error)
         return None
+
+
+def _source(texts: Iterable[object]) -> Source:
+    if isinstance(texts, AsyncIterable):
+        raise InvalidTextError("an asynchronous iterable needs an AsyncClient")
+    return DirectSource(texts) if read_directly(texts) else ThreadReader(texts, ThreadSignal)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from tritonclient.grpc import service_pb2
 
-from bertriton._errors import ModelNotFoundError, ModelNotReadyError
+from bertriton._errors import ModelNotFoundError, ModelNotReadyError, UnexpectedAnswerError
 from bertriton._types import ServedClassifier
 from bertriton._wire import Attempts, candidate_names, classifier_info, part_names
 
@@ -14,17 +15,25 @@ if TYPE_CHECKING:
     from bertriton._wire import Flow, Sender
     from bertriton.contract import ClassifierInfo
 
+DESCRIPTION_ATTEMPTS: Final = 8  # questions for the config that belongs to one answer
+MAX_DESCRIPTIONS: Final = 64  # remembered, the oldest goes; a roll-out needs two
+
 _READY: Final = "READY"  # Triton's word for a version that answers
 
 
 class Directory:
-    """The classifiers seen so far, shared by a client and its copies."""
+    """The classifiers seen so far, shared by a client and its copies.
+
+    What a server says of a classifier counts for answers of the same fingerprint and for no others: the
+    replica that is asked may be another than the one that answered, and either may have been replaced since.
+    """
 
     def __init__(self) -> None:
-        self._infos: dict[
-            tuple[str, str], ClassifierInfo
-        ] = {}  # by model and version; "" is the server's choice
-        self._answered_versions: dict[str, str] = {}  # by model, the version of its last answer
+        # By model and version asked for, "" being the server's choice: as of the last answer, before the
+        # first as of the config.
+        self._latest: dict[tuple[str, str], ClassifierInfo] = {}
+        self._answered: dict[tuple[str, str], str] = {}  # likewise, the fingerprint of the last answer
+        self._described: dict[tuple[str, str], ClassifierInfo] = {}  # by model and fingerprint
         self._only_model: str | None = None
 
     def find(self, sender: Sender, model: str | None, version: str, timeout_s: float) -> Flow[ClassifierInfo]:
@@ -37,34 +46,63 @@ class Directory:
         if name is None:
             name = yield from self._only_classifier(sender, timeout_s)
             self._only_model = name
-        info = self._infos.get((name, version))
+        info = self._latest.get((name, version))
         if info is None:
             info = yield from _required_info(sender, name, version, timeout_s)
-            self._infos[name, version] = info
+            self._remember(info)
+            self._latest[name, version] = info
         return info
 
     def find_answered(
-        self, sender: Sender, info: ClassifierInfo, answered_version: str, timeout_s: float
+        self, sender: Sender, name: str, version: str, fingerprint: str, timeout_s: float
     ) -> Flow[ClassifierInfo]:
-        """The classifier as of the version that answered: a reloaded model may have other labels."""
-        name = info.name
-        known = self._infos.get((name, answered_version))
-        if known is None:
-            reloaded = name in self._answered_versions
-            known = (yield from _required_info(sender, name, "", timeout_s)) if reloaded else info
-            self._infos[name, answered_version] = known
-            self._infos[name, ""] = known
-        self._answered_versions[name] = answered_version
-        return known
+        """The classifier whose fingerprint an answer carries; this counts as its last answer.
 
-    def answered_version(self, model: str) -> str:
-        """The version that answered last, empty before the first answer."""
-        return self._answered_versions.get(model, "")
+        Raises:
+            ModelNotReadyError: no server that was asked is of that fingerprint.
+        """
+        if (name, fingerprint) not in self._described:
+            yield from self._ask_until_described(sender, name, version, fingerprint, timeout_s)
+        info = self._described.get((name, fingerprint))
+        if info is None:
+            raise ModelNotReadyError(
+                f"model {name!r} is being replaced: an answer was made by the export {fingerprint}, and no "
+                "config tells its labels; if it stays so, load all three models again, or export them again",
+                model=name,
+            )
+        self._latest[name, version] = info
+        self._answered[name, version] = fingerprint
+        return info
+
+    def _ask_until_described(
+        self, sender: Sender, name: str, version: str, fingerprint: str, timeout_s: float
+    ) -> Flow[None]:
+        """Ask several times: of the replicas behind one address each gets a share of the questions."""
+        ends_s = time.monotonic() + timeout_s
+        for _ in range(DESCRIPTION_ATTEMPTS):
+            try:
+                info = yield from _info(sender, name, version, ends_s - time.monotonic())
+            except (ModelNotFoundError, UnexpectedAnswerError):
+                continue  # a replica that has not got the model yet, or has it from an older export
+            if info is not None:
+                self._remember(info)
+            if (name, fingerprint) in self._described:
+                return
+
+    def _remember(self, info: ClassifierInfo) -> None:
+        self._described[info.name, info.fingerprint] = info
+        while len(self._described) > MAX_DESCRIPTIONS:
+            self._described.pop(next(iter(self._described)), None)
+
+    def answered_fingerprint(self, model: str, version: str) -> str:
+        """The fingerprint of the last answer, empty before the first."""
+        return self._answered.get((model, version), "")
 
     def forget(self, model: str) -> None:
         """Ask again at the next call: what is remembered has turned out wrong."""
-        self._infos = {key: info for key, info in self._infos.items() if key[0] != model}
-        self._answered_versions.pop(model, None)
+        self._latest = {key: info for key, info in self._latest.items() if key[0] != model}
+        self._answered = {key: value for key, value in self._answered.items() if key[0] != model}
+        self._described = {key: info for key, info in self._described.items() if key[0] != model}
         self._only_model = None
 
     def list(self, sender: Sender, timeout_s: float) -> Flow[list[ServedClassifier]]:

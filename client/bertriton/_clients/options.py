@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypedDict, get_args
 
-from bertriton._config import valid_timeout_s
+from bertriton._clients.tasks import DEFAULT_HYPOTHESIS_TEMPLATE, Task, ZeroShot
+from bertriton._config import valid_count, valid_timeout_s
 from bertriton._errors import InvalidOptionError
 from bertriton._types import Aggregation, Truncation
+from bertriton.contract import MULTI_LABEL, SINGLE_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bertriton._config import RequestLimits, RetryPolicy
+    from bertriton.contract import ClassifierInfo
 
 _TRUNCATIONS: Final = get_args(Truncation)
 _AGGREGATIONS: Final = get_args(Aggregation)
+# What makes classification zero-shot.
+ZERO_SHOT_OPTIONS: Final = ("candidate_labels", "hypothesis_template", "multi_label")
 SERVER_PARAMETERS: Final = ("truncation", "max_length", "stride", "aggregation")
 _MIN_MAX_LENGTH: Final = 3  # one token between the two that stand around every text
 
 
-class CallOptions(TypedDict, total=False):
-    """Options of one `classify` or `classify_iter`; what is left out is the client's."""
+class RequestOptions(TypedDict, total=False):
+    """Options of every call; what is left out is the client's."""
 
     model: str  # classifier to ask
     version: int | str  # its version; the server's default policy is the newest
     timeout: float  # seconds for the whole call; of classify_iter for each request
     request_id: str  # for the server's log; the requests of a list add "-0", "-1", ...
-    top_k: int  # labels kept in `scores`, best first; left out: all, in the model's order
-    truncation: Truncation  # what is kept of a text over the limit; left out: "head"
+    truncation: Truncation  # what is kept of a text over the limit; left out: the model's default
     max_length: int  # tokens read of a text, at most the model's own limit, which it is if left out
-    stride: int  # tokens that a window shares with the one before, for truncation "windows"; left out: none
-    aggregation: Aggregation  # of the scores of windows; left out: "mean"
+    stride: (
+        int  # tokens that a window shares with the one before, for truncation "windows"; left out: likewise
+    )
+    aggregation: Aggregation  # of the scores of windows; left out: likewise
     progress: Callable[[int], None]  # called with the number of texts done so far
+
+
+class CallOptions(RequestOptions, total=False):
+    """Options of one `classify` or `classify_iter`.
+
+    With `candidate_labels` the model is asked whether each text entails a hypothesis about each candidate,
+    and the answer's labels are the candidates: zero-shot classification.
+    """
+
+    top_k: int  # labels kept in `scores`, best first; left out: all, in the model's order
+    candidate_labels: Sequence[str]  # asks a model of natural language inference about these
+    hypothesis_template: str  # what it is asked, a candidate in place of {}; left out: "This example is {}."
+    multi_label: bool  # whether each candidate has a probability by itself; left out: they add up to 1
 
 
 class ClientChanges(TypedDict, total=False):
@@ -58,26 +77,65 @@ class CheckedOptions:
     max_length: int | None = None
     stride: int | None = None
     aggregation: Aggregation | None = None
+    candidate_labels: Sequence[str] | None = None
+    hypothesis_template: str | None = None
+    multi_label: bool | None = None
     progress: Callable[[int], None] | None = None
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
             valid_timeout_s(self.timeout)
         valid_version(self.version)
-        if self.top_k is not None:
-            _at_least("top_k", self.top_k, 1)
+        valid_top_k(self.top_k)
         if self.max_length is not None:
-            _at_least("max_length", self.max_length, _MIN_MAX_LENGTH)
+            valid_count("max_length", self.max_length, _MIN_MAX_LENGTH)
         if self.stride is not None:
-            _at_least("stride", self.stride, 0)
+            valid_count("stride", self.stride, 0)
         _one_of("truncation", self.truncation, _TRUNCATIONS)
         _one_of("aggregation", self.aggregation, _AGGREGATIONS)
+
+        self.task()
+
+    def task(self) -> Task:
+        """What becomes of each text.
+
+        Raises:
+            InvalidOptionError: candidate labels or template are none, or one stands without the other.
+        """
+        if self.candidate_labels is None:
+            for name in ZERO_SHOT_OPTIONS:
+                if getattr(self, name) is not None:
+                    raise InvalidOptionError(f"{name}: expected candidate_labels with it")
+            return Task()
+        if isinstance(self.candidate_labels, (str, bytes)):
+            raise InvalidOptionError(
+                f"candidate_labels: expected a list of texts, found {self.candidate_labels!r}"
+            )
+        template = self.hypothesis_template
+        return ZeroShot(
+            tuple(self.candidate_labels),
+            DEFAULT_HYPOTHESIS_TEMPLATE if template is None else template,
+            bool(self.multi_label),
+        )
 
     @property
     def parameters(self) -> dict[str, int | str]:
         """What the server is told of how to cut texts."""
         values = {name: getattr(self, name) for name in SERVER_PARAMETERS}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def answered_info(info: ClassifierInfo, options: CallOptions) -> ClassifierInfo:
+    """What the answers of a call look like: of a zero-shot call, its candidates are their labels."""
+    if "candidate_labels" not in options:
+        return info
+    problem_type = MULTI_LABEL if options.get("multi_label") else SINGLE_LABEL
+    return replace(info, labels=tuple(options["candidate_labels"]), problem_type=problem_type)
+
+
+def valid_top_k(top_k: int | None) -> int | None:
+    """How many are to be given back, at least one; None stands for all."""
+    return None if top_k is None else valid_count("top_k", top_k, 1)
 
 
 def valid_version(version: int | str) -> str:
@@ -91,8 +149,3 @@ def valid_version(version: int | str) -> str:
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value is not None and value not in choices:
         raise InvalidOptionError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")
-
-
-def _at_least(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidOptionError(f"{name}: expected a whole number of at least {least}, found {value!r}")

@@ -4,6 +4,8 @@ In: what a shell hands over. Out: answers on stdout, and an error as one line.
 """
 
 from bertriton._commands.options import (
+    access_options,
+    access_settings,
     call_options,
     connected,
     connection_options,
@@ -13,6 +15,8 @@ from bertriton._commands.options import (
 )
 
 __all__ = [
+    "access_options",
+    "access_settings",
     "call_options",
     "connected",
     "connection_options",

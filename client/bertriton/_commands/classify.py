@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import tee
+from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from bertriton import RequestLimits
-from bertriton._commands.options import call_options, connected, connection_options, option, reading_options
+from bertriton._clients import DEFAULT_HYPOTHESIS_TEMPLATE, answered_info
+from bertriton._commands.options import (
+    TextList,
+    call_options,
+    connected,
+    connection_options,
+    option,
+    reading_options,
+    zero_shot_options,
+)
+from bertriton._commands.standard_input import standard_input_lines
 from bertriton._files import LINE_COLUMN, FileJob, file_progress, run
+from bertriton.contract import MULTI_LABEL, SINGLE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bertriton import CallOptions, Classification, Client
+    from bertriton import CallOptions, Classification, ClassifierInfo, Client
+    from bertriton._files import Progress
 
+_NO_LABEL: Final = "(none)"  # of a multi-label answer without a label at or over the threshold
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -39,6 +52,21 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @option("--prefix", default="predicted_", show_default=True, help="Begins the names of the columns added.")
 @option("--all-scores", is_flag=True, help="Add a column for the probability of every label.")
 @option("--overwrite", is_flag=True, help="Throw away the output and the progress of an earlier run.")
+@option(
+    "--candidate-label",
+    "candidate_labels",
+    type=TextList(),
+    multiple=True,
+    metavar="TEXT",
+    help="Zero-shot: ask a model of natural language inference about this label; may be repeated, and stands "
+    "between commas in the variable.",
+)
+@option(
+    "--hypothesis-template",
+    metavar="TEXT",
+    help=f"What it is asked, a candidate label in place of {{}} [default: {DEFAULT_HYPOTHESIS_TEMPLATE}].",
+)
+@option("--multi-label", is_flag=True, help="Give each candidate label a probability by itself.")
 @reading_options
 @option("--rows", type=click.IntRange(min=1), help="Texts per request [default: the server's limit].")
 @connection_options
@@ -62,42 +90,83 @@ def classify_command(  # one parameter per option
         raise click.UsageError("--input and --output belong together")
     if input_path is not None and texts:
         raise click.UsageError("give either TEXT or --input")
-    options = call_options(others)
+    options = zero_shot_options(others) | call_options(others)
     with connected(limits=RequestLimits(rows=rows), **others) as client:
         if input_path is not None and output_path is not None:
             _classify_file(FileJob(input_path, output_path, overwrite=overwrite, **columns), client, options)
         else:
-            _print_answers(texts or _lines(sys.stdin.buffer), client, options, as_json=as_json)
+            source = texts or standard_input_lines("TEXT or --input")
+            _print_answers(source, client, options, as_json=as_json)
 
 
 def _classify_file(job: FileJob, client: Client, options: CallOptions) -> None:
+    progress = None
     try:
         with file_progress() as report:
-            progress = run(job, client, options, report)
+
+            def remember(now: Progress) -> None:
+                nonlocal progress
+                progress = now
+                report(now)
+
+            progress = run(job, client, options, remember)
     except ModuleNotFoundError as exc:
         raise click.ClickException(f"{exc.name} is not installed: pip install 'bertriton[files]'") from exc
-    failed = f", {progress.failed_rows:,} of them not, see the error column" if progress.failed_rows else ""
-    click.echo(f"{progress.done_rows:,} rows classified into {job.output}{failed}", err=True)
+    else:
+        failed = progress.failed_rows
+        told = f", {failed:,} of them not, see the error column" if failed else ""
+        click.echo(f"{progress.done_rows:,} rows classified into {job.output}{told}", err=True)
+    finally:
+        # Also of a run that was interrupted.
+        if progress is not None:
+            for line in progress.failures.lines():
+                click.echo(line, err=True)
+    if progress.all_failed:
+        raise click.ClickException(f"none of the {progress.done_rows:,} rows could be classified")
 
 
 def _print_answers(source: Iterable[str], client: Client, options: CallOptions, *, as_json: bool) -> None:
-    to_classify, to_print = tee(source)
-    label_width = max(map(len, client.labels))
-    answers = client.classify_iter(to_classify, **options)
-    for text, answer in zip(to_print, answers, strict=True):
-        click.echo(_as_json(text, answer) if as_json else _as_columns(text, answer, label_width))
+    if sys.stdout is None:  # as Python says of one that is closed
+        raise click.UsageError("standard output is closed: give --input and --output")
+    shown = _as_json if as_json else AnswerLine(answered_info(client.info, options))
+    # Not itertools.tee: the client reads its texts in another thread.
+    unanswered: deque[str] = deque()
+    answers = client.classify_iter(_remembered(source, unanswered), **options)
+    for answer in answers:
+        click.echo(shown(unanswered.popleft(), answer))
 
 
-def _lines(stream: Iterable[bytes]) -> Iterator[str]:
-    """Lines as text; bytes that are no UTF-8 become surrogates, which the client refuses by line."""
-    for line in stream:
-        yield line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+def _remembered(texts: Iterable[str], memory: deque[str]) -> Iterator[str]:
+    for text in texts:
+        memory.append(text)
+        yield text
 
 
 def _as_json(text: str, answer: Classification) -> str:
     return json.dumps({"text": text, **answer.to_dict()}, ensure_ascii=False)
 
 
-def _as_columns(text: str, answer: Classification, label_width: int) -> str:
-    label = click.style(f"{answer.label:<{label_width}}", bold=True)
-    return f"{label}  {answer.score:.4f}  {' '.join(text.split())}"
+class AnswerLine:
+    """An answer on one line, what the model says in front of the text."""
+
+    def __init__(self, info: ClassifierInfo) -> None:
+        self._problem_type = info.problem_type
+        self._label_width = max(map(len, info.labels))
+
+    def __call__(self, text: str, answer: Classification) -> str:
+        return f"{self._said(answer)}  {' '.join(text.split())}"
+
+    def _said(self, answer: Classification) -> str:
+        if answer.value is not None:
+            return _bold(f"{answer.value:.4f}")
+        if self._problem_type == SINGLE_LABEL:
+            return f"{_bold(answer.label.ljust(self._label_width))}  {answer.score:.4f}"
+        # Of a regression model with several outputs all of them count.
+        names = answer.labels if self._problem_type == MULTI_LABEL else tuple(answer.scores)
+        if not names:
+            return _bold(_NO_LABEL)
+        return ", ".join(f"{_bold(name)} {answer.scores[name]:.4f}" for name in names)
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True)

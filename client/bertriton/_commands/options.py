@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 import click
 
 from bertriton import BertritonError, Client, Tls
-from bertriton._clients import SERVER_PARAMETERS
+from bertriton._clients import SERVER_PARAMETERS, ZERO_SHOT_OPTIONS
 from bertriton._config import DEFAULT_TIMEOUT_S, DEFAULT_URL
 from bertriton._types import Aggregation, Truncation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from bertriton._clients import CallOptions
+    from bertriton._clients import CallOptions, RequestOptions
 
 CommandT = TypeVar("CommandT", bound="Callable[..., Any]")
 
@@ -35,7 +35,7 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], Comma
     return click.option(name, *more, **{"envvar": variable, "show_envvar": True, **settings})
 
 
-_CONNECTION_OPTIONS: Final = (
+_ADDRESS_OPTIONS: Final = (
     option(
         "--url",
         default=DEFAULT_URL,
@@ -50,10 +50,23 @@ _CONNECTION_OPTIONS: Final = (
         show_default=True,
         help="Seconds that a request may take, retries included.",
     ),
+)
+_ACCESS_OPTIONS: Final = (
     option("--tls", is_flag=True, help="Encrypt the connection."),
     option("--tls-ca", type=_PEM_FILE, help="Authorities to trust (PEM) [default: the well-known ones]."),
-    option("--tls-cert", type=_PEM_FILE, help="The client's certificate (PEM), for mutual TLS."),
-    option("--tls-key", type=_PEM_FILE, help="The client's private key (PEM)."),
+    # Without CLIENT these are the server's own, of `bertriton serve`.
+    option(
+        "--tls-cert",
+        envvar="BERTRITON_CLIENT_TLS_CERT",
+        type=_PEM_FILE,
+        help="The client's certificate (PEM), for mutual TLS.",
+    ),
+    option(
+        "--tls-key",
+        envvar="BERTRITON_CLIENT_TLS_KEY",
+        type=_PEM_FILE,
+        help="The client's private key (PEM).",
+    ),
     option("--token", help="Bearer token, for a proxy in front of Triton."),
     option("--api-key", help="The key that `bertriton serve --api-key` asks for."),
     option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Further gRPC metadata."),
@@ -64,7 +77,7 @@ _READING_OPTIONS: Final = (
     option(
         "--truncation",
         type=click.Choice(get_args(Truncation)),
-        help="What is kept of a long text [default: head].",
+        help="What is kept of a long text [default: the model's way, mostly head].",
     ),
     option(
         "--max-length", type=click.IntRange(min=3), help="Tokens read of a text [default: the model's limit]."
@@ -72,12 +85,12 @@ _READING_OPTIONS: Final = (
     option(
         "--stride",
         type=click.IntRange(min=0),
-        help="Tokens that a window shares with the one before [default: none].",
+        help="Tokens that a window shares with the one before [default: the model's, mostly none].",
     ),
     option(
         "--aggregation",
         type=click.Choice(get_args(Aggregation)),
-        help="How scores of windows are joined [default: mean].",
+        help="How scores of windows are joined [default: the model's way, mostly mean].",
     ),
 )
 
@@ -91,33 +104,67 @@ def reading_options(command: CommandT) -> CommandT:
 
 def call_options(settings: dict[str, Any]) -> CallOptions:
     """Take out of a command's settings what belongs to each call, without what was not given."""
+    return cast("CallOptions", request_options(settings))
+
+
+def request_options(settings: dict[str, Any]) -> RequestOptions:
+    """The same for a call that classifies nothing."""
     values = {name: settings.pop(name) for name in SERVER_PARAMETERS}
-    return cast("CallOptions", {name: value for name, value in values.items() if value is not None})
+    return cast("RequestOptions", {name: value for name, value in values.items() if value is not None})
+
+
+class TextList(click.types.StringParamType):
+    """Texts of an option that may be repeated, which may hold spaces: a variable has commas between them."""
+
+    envvar_list_splitter = ","
+
+
+def zero_shot_options(settings: dict[str, Any]) -> CallOptions:
+    """Take out of a command's settings what makes classification zero-shot, without what was not given."""
+    values = {name: settings.pop(name) for name in ZERO_SHOT_OPTIONS}
+    return cast(
+        "CallOptions", {name: value for name, value in values.items() if value not in (None, (), False)}
+    )
 
 
 def connection_options(command: CommandT) -> CommandT:
     """Add the options that `connected` takes."""
-    for add in reversed(_CONNECTION_OPTIONS):
+    for add in reversed(_ADDRESS_OPTIONS + _ACCESS_OPTIONS):
         command = add(command)
     return command
 
 
-@contextmanager
-def connected(  # one parameter per option
+def access_options(command: CommandT) -> CommandT:
+    """Add the options of what a server asks for, which `access_settings` takes."""
+    for add in reversed(_ACCESS_OPTIONS):
+        command = add(command)
+    return command
+
+
+def access_settings(
     *,
     tls: bool,
     tls_ca: str | None,
     tls_cert: str | None,
     tls_key: str | None,
     headers: Sequence[str],
-    **settings: Any,  # noqa: ANN401  # those that are the client's own
-) -> Iterator[Client]:
-    """A client with the options given; its errors end the command with one line."""
+    **others: Any,  # noqa: ANN401  # those that are the client's own
+) -> dict[str, Any]:
+    """The client's settings that the options given stand for.
+
+    Raises:
+        InvalidOptionError: they contradict each other.
+    """
     encrypted = tls or tls_ca or tls_cert or tls_key
-    with errors_in_one_line():
-        encryption = Tls(tls_ca, tls_cert, tls_key) if encrypted else None
-        with Client(tls=encryption, headers=dict(map(_name_and_value, headers)), **settings) as client:
-            yield client
+    encryption = Tls(tls_ca, tls_cert, tls_key) if encrypted else None
+    return {"tls": encryption, "headers": dict(map(_name_and_value, headers)), **others}
+
+
+@contextmanager
+def connected(**options: Any) -> Iterator[Client]:  # noqa: ANN401  # as click collects them
+    """A client with the options given; its errors end the command with one line."""
+    with errors_in_one_line(), Client(**access_settings(**options)) as client:
+        yield client
 
 
 @contextmanager

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from bertriton import BertritonError, RetryPolicy
 from bertriton._commands.options import connected, connection_options, option
+from bertriton._config import PROBE_TEXT, READY_TIMEOUT_S
+from bertriton.contract import FINGERPRINT_BYTES
 
 if TYPE_CHECKING:
-    from bertriton import ServedClassifier
+    from bertriton import Client, ServedClassifier
+
+_COLUMNS: Final = (
+    *("model", "versions", "labels", "problem", "max tokens", "max rows"),
+    Column("fingerprint", min_width=2 * FINGERPRINT_BYTES),  # half of one tells nothing
+    "checkpoint",
+)
 
 
 @click.command(name="models")
@@ -21,12 +30,13 @@ if TYPE_CHECKING:
 @connection_options
 def models_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401  # click's own
     """List the classifiers of a server with labels, limits and versions."""
-    served = _served(connection)
+    with connected(**connection) as client:
+        served = _served(client, connection)
     if as_json:
         for classifier in served:
             click.echo(json.dumps(asdict(classifier), ensure_ascii=False))
         return
-    table = Table("model", "versions", "labels", "problem", "max tokens", "max rows", "checkpoint", box=None)
+    table = Table(*_COLUMNS, box=None)
     for classifier in served:
         table.add_row(*_cells(classifier))
     Console().print(table)
@@ -36,21 +46,34 @@ def models_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401
 @option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @connection_options
 def health_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401
-    """Say whether a server's classifiers answer; exit with 1 if one does not."""
-    served = _served(connection)
-    if not served:
-        raise click.ClickException(f"no classifier at {connection['url']}")
-    for classifier in served:
-        state = {"model": classifier.name, "ready": classifier.ready, "reason": classifier.reason}
-        words = "ready" if classifier.ready else f"not ready: {classifier.reason or 'loading'}"
-        click.echo(json.dumps(state) if as_json else f"{classifier.name}  {words}")
-    if not all(classifier.ready for classifier in served):
+    """Have each classifier of a server classify a tiny text; exit with 1 if one does not within 5 seconds."""
+    connection["timeout"] = min(connection["timeout"], READY_TIMEOUT_S)
+    with connected(**connection, retry=RetryPolicy(max_attempts=1)) as client:
+        served = _served(client, connection)
+        if not served:
+            raise click.ClickException(f"no classifier at {connection['url']}")
+        problems = {classifier.name: _problem(client, classifier) for classifier in served}
+    for name, problem in problems.items():
+        state = {"model": name, "ready": not problem, "reason": problem}
+        words = f"not ready: {problem}" if problem else "ready"
+        click.echo(json.dumps(state) if as_json else f"{name}  {words}")
+    if any(problems.values()):
         click.get_current_context().exit(1)
 
 
-def _served(connection: dict[str, Any]) -> list[ServedClassifier]:
-    with connected(**connection) as client:
-        served = client.models()
+def _problem(client: Client, classifier: ServedClassifier) -> str:
+    """Why a classifier does not answer; empty when it does."""
+    if not classifier.ready:
+        return classifier.reason or "loading"
+    try:
+        client.classify(PROBE_TEXT, model=classifier.name)
+    except BertritonError as exc:
+        return exc.message
+    return ""
+
+
+def _served(client: Client, connection: dict[str, Any]) -> list[ServedClassifier]:
+    served = client.models()
     wanted = connection["model"]
     if wanted is None:
         return served
@@ -71,5 +94,6 @@ def _cells(classifier: ServedClassifier) -> tuple[str, ...]:
         info.problem_type,
         str(info.max_length),
         str(info.max_batch_size),
+        info.fingerprint,
         info.checkpoint_sha256[:12],
     )

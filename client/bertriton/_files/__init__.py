@@ -4,10 +4,10 @@ In: csv, tsv, jsonl, parquet or txt. Out: the same rows with columns of answers 
 """
 
 from bertriton._files.errors import FileFormatError
+from bertriton._files.formats import LINE_COLUMN, SUFFIX_TO_READER, Reader, Rows, column, opened
 from bertriton._files.job import FileJob, Progress, description, run
 from bertriton._files.parts import parts_folder
 from bertriton._files.progress import file_progress
-from bertriton._files.readers import LINE_COLUMN, SUFFIX_TO_READER, Reader, Rows, column, opened
 
 __all__ = [
     "LINE_COLUMN",

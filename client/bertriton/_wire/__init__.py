@@ -8,6 +8,7 @@ from bertriton._wire.connection import AsyncConnection, SyncConnection
 from bertriton._wire.endpoint import Endpoint
 from bertriton._wire.protocol import (
     EncodedText,
+    answered_fingerprint,
     best_labels,
     candidate_names,
     classifications,
@@ -17,19 +18,20 @@ from bertriton._wire.protocol import (
     part_names,
 )
 from bertriton._wire.retry import Attempts, Sender
-from bertriton._wire.steps import END, Call, Emit, Failed, Flow, Pull, Run, Sleep, Start, Step, Wait
+from bertriton._wire.steps import END, AskHttp, Await, Call, Emit, Failed, Flow, Run, Sleep, Start, Step, Wait
 
 __all__ = [
     "END",
+    "AskHttp",
     "AsyncConnection",
     "Attempts",
+    "Await",
     "Call",
     "Emit",
     "EncodedText",
     "Endpoint",
     "Failed",
     "Flow",
-    "Pull",
     "Run",
     "Sender",
     "Sleep",
@@ -37,6 +39,7 @@ __all__ = [
     "Step",
     "SyncConnection",
     "Wait",
+    "answered_fingerprint",
     "best_labels",
     "candidate_names",
     "classifications",

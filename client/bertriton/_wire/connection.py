@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tritonclient.grpc import service_pb2_grpc
 
@@ -13,7 +14,24 @@ from bertriton._errors import ClientClosedError, WrongEventLoopError, grpc_error
 
 if TYPE_CHECKING:
     from bertriton._wire.endpoint import Endpoint
-    from bertriton._wire.steps import Call, Start, Wait
+    from bertriton._wire.steps import AskHttp, Call, Start, Wait
+
+
+_HTTP_QUESTION: Final = b"GET / HTTP/1.0\r\n\r\n"
+_HTTP_ANSWER_BYTES: Final = 64
+
+
+def _is_http(answer: bytes) -> bool:
+    return answer.startswith(b"HTTP/1")
+
+
+async def _asked_http(step: AskHttp) -> bool:
+    reader, writer = await asyncio.open_connection(step.host, step.port)
+    try:
+        writer.write(_HTTP_QUESTION)
+        return _is_http(await reader.read(_HTTP_ANSWER_BYTES))
+    finally:
+        writer.close()
 
 
 class SyncConnection:
@@ -40,6 +58,15 @@ class SyncConnection:
         """Wait for what was started."""
         with grpc_errors_translated():
             return step.handle.result()
+
+    def speaks_http(self, step: AskHttp) -> bool:
+        """Whether an address answers HTTP/1 with HTTP/1."""
+        try:
+            with socket.create_connection((step.host, step.port), step.timeout_s) as connection:
+                connection.sendall(_HTTP_QUESTION)
+                return _is_http(connection.recv(_HTTP_ANSWER_BYTES))
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Close the channel and cancel what is under way; a second time does nothing."""
@@ -78,6 +105,13 @@ class AsyncConnection:
     async def wait(self, step: Wait) -> Any:  # noqa: ANN401
         """Wait for what was started."""
         return await self._response(step.handle)
+
+    async def speaks_http(self, step: AskHttp) -> bool:
+        """Whether an address answers HTTP/1 with HTTP/1."""
+        try:
+            return await asyncio.wait_for(_asked_http(step), step.timeout_s)
+        except (OSError, asyncio.TimeoutError):
+            return False
 
     async def close(self) -> None:
         """Close the channel and cancel what is under way; a second time does nothing."""

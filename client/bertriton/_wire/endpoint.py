@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,9 +18,12 @@ from bertriton._config import (
     Tls,
 )
 from bertriton._errors import InvalidOptionError
+from bertriton._wire.address import address_of, proxy_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from bertriton._wire.address import Address, Proxy
 
 # Target schemes of gRPC's own name resolvers; anything else before "://" is a mistake.
 _RESOLVERS: Final = ("dns", "unix", "unix-abstract", "ipv4", "ipv6", "vsock", "xds", "passthrough")
@@ -43,6 +47,30 @@ class Endpoint:
                 f"url: expected host:port of Triton's gRPC endpoint or a gRPC target, found {self.url!r}"
             )
 
+    @property
+    def address(self) -> Address | None:
+        """Host and port, None where the target has none."""
+        return address_of(self.url)
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The proxy that gRPC takes by the environment."""
+        arguments = dict(self.arguments())
+        if self.address is None or arguments.get("grpc.enable_http_proxy") == 0:
+            return None
+        return proxy_to(self.address)
+
+    @property
+    def route(self) -> str:
+        """The address for an error's message, with the proxy if there is one."""
+        proxy = self.proxy
+        if proxy is None or self.address is None:
+            return self.url
+        return (
+            f"{self.url} through the proxy {proxy.address}, which {proxy.variable} of the environment names "
+            f"(no_proxy={self.address.host} goes without it)"
+        )
+
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The headers as gRPC wants them: names in lower case."""
         return tuple((name.lower(), value) for name, value in self.headers.items())
@@ -63,6 +91,9 @@ class Endpoint:
             # One address makes this the same as gRPC's default; several are replicas.
             "grpc.lb_policy_name": "round_robin",
         }
+        # No proxy leads to this machine itself.
+        if self.address is not None and self.address.is_loopback:
+            defaults["grpc.enable_http_proxy"] = 0
         if self.tls is not None and self.tls.server_name is not None:
             defaults["grpc.ssl_target_name_override"] = self.tls.server_name
         return list((defaults | dict(self.channel_args)).items())
@@ -81,11 +112,30 @@ class Endpoint:
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    if tls.certificate is not None and tls.private_key is not None:
+        _require_pair(tls.certificate, tls.private_key)
     return grpc.ssl_channel_credentials(
         root_certificates=_pem(tls.authority, "Tls.authority"),
         private_key=_pem(tls.private_key, "Tls.private_key"),
         certificate_chain=_pem(tls.certificate, "Tls.certificate"),
     )
+
+
+def _require_pair(certificate: Path | str, key: Path | str) -> None:
+    """See that a key is that of a certificate; gRPC tells no more than that the handshake failed."""
+    for path, name in ((certificate, "Tls.certificate"), (key, "Tls.private_key")):
+        _pem(path, name)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=_no_passphrase)
+    except ssl.SSLError as exc:
+        problem = f"cannot be read with Tls.certificate {certificate}: {exc.reason or exc}"
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            problem = f"is not the private key of Tls.certificate {certificate}"
+        raise InvalidOptionError(f"Tls.private_key: {key} {problem}") from exc
+
+
+def _no_passphrase() -> str:
+    raise InvalidOptionError("Tls.private_key: it has a passphrase, which gRPC cannot be told: remove that")
 
 
 def _pem(path: Path | str | None, option: str) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from bertriton import contract
-from bertriton._errors import InvalidTextError, UnexpectedAnswerError
+from bertriton._errors import InvalidTextError, ModelNotReadyError, UnexpectedAnswerError
 from bertriton._types import Classification
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _OUTPUT_DTYPES: Final = {
     contract.TOKEN_COUNT: ("INT32", np.dtype("<i4")),
     contract.TRUNCATED: ("BOOL", np.dtype("?")),
     contract.WINDOWS: ("INT32", np.dtype("<i4")),
+    contract.FINGERPRINT: ("INT32", np.dtype("<i4")),
+    contract.TOKENIZER_FINGERPRINT: ("INT32", np.dtype("<i4")),
 }
 _REQUESTED_OUTPUTS: Final = tuple(
     service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in _OUTPUT_DTYPES
@@ -105,8 +108,30 @@ def _bytes_tensor(rows: Sequence[EncodedText]) -> bytes:
     return b"".join([_LENGTH_PREFIX.pack(len(text)) + text for row in rows for text in row])
 
 
+def answered_fingerprint(response: Any, row_count: int) -> str:  # noqa: ANN401
+    """The fingerprint of the export that a `ModelInferResponse` was made by.
+
+    Raises:
+        ModelNotReadyError: parts of several exports made it, as they do while one replaces the other.
+        UnexpectedAnswerError: an output is missing or has another type or shape than the contract says.
+    """
+    rows = (
+        tuple(words)
+        for output in (contract.FINGERPRINT, contract.TOKENIZER_FINGERPRINT)
+        for words in _rows_of(response, output, row_count, contract.FINGERPRINT_WORDS)
+    )
+    found = sorted(map(contract.fingerprint_of, set(rows)))
+    if len(found) > 1:
+        raise ModelNotReadyError(
+            f"model {response.model_name!r} is being replaced: one answer was made by parts of the exports "
+            f"{' and '.join(found)}; if it stays so, load all three models again, or export them again",
+            model=response.model_name,
+        )
+    return found[0]
+
+
 def classifications(response: Any, info: ClassifierInfo, row_count: int) -> list[Classification]:  # noqa: ANN401
-    """One `Classification` for each row of a `ModelInferResponse`.
+    """One `Classification` for each row of a `ModelInferResponse` that carries the info's fingerprint.
 
     Raises:
         UnexpectedAnswerError: an output is missing or has another type or shape than the contract says.
@@ -114,6 +139,7 @@ def classifications(response: Any, info: ClassifierInfo, row_count: int) -> list
     label_count = len(info.labels)
     probabilities = _rows_of(response, contract.PROBABILITIES, row_count, label_count)
     logits = _rows_of(response, contract.LOGITS, row_count, label_count)
+    _require_scores(response, probabilities)
     token_counts = _rows_of(response, contract.TOKEN_COUNT, row_count, 1)
     truncated = _rows_of(response, contract.TRUNCATED, row_count, 1)
     windows = _rows_of(response, contract.WINDOWS, row_count, 1)
@@ -122,6 +148,21 @@ def classifications(response: Any, info: ClassifierInfo, row_count: int) -> list
         for (count,), (is_cut,), (parts,) in zip(token_counts, truncated, windows, strict=True)
     ]
     return [_classification(info, *row) for row in zip(probabilities, logits, reports, strict=True)]
+
+
+def _require_scores(response: Any, rows: list[list[float]]) -> None:  # noqa: ANN401
+    """Refuse NaN, by which the network says that it does not take what it got for a row.
+
+    Of what the tokenizer makes it takes all. But Triton's own ONNX Runtime backend hands over nothing of the
+    requests that it has put behind one with an empty input, so another try may help.
+    """
+    for index, row in enumerate(rows):
+        if any(math.isnan(score) for score in row):
+            raise ModelNotReadyError(
+                f"output {contract.PROBABILITIES!r}: row {index} is NaN, for the network did not get the "
+                "tokens of its text; if it stays so, export the model again",
+                model=response.model_name,
+            )
 
 
 def _classification(
@@ -140,6 +181,7 @@ def _classification(
         logits=tuple(logits),
         labels=_counting_labels(info, label, scores),
         value=score if info.problem_type == contract.REGRESSION and len(scores) == 1 else None,
+        fingerprint=info.fingerprint,
         **report,
     )
 
@@ -203,7 +245,11 @@ def part_names(name: str) -> set[str]:
 
 
 def candidate_names(index: Any) -> list[str]:  # noqa: ANN401
-    """Models of a `RepositoryIndexResponse` that may be classifiers: all but the parts of others, sorted."""
+    """Models of a `RepositoryIndexResponse` that may be classifiers: all but the parts of others, sorted.
+
+    A name alone makes no part: `x_bert` beside a model `x` that has no tokenizer is a model of its own.
+    """
     names = {model.name for model in index.models}
-    parts = {part for name in names for part in part_names(name)}
-    return sorted(names - parts)
+    whole = {name for name in names if part_names(name) <= names}
+    parts = {part for name in whole for part in part_names(name)}
+    return sorted(names - (parts - whole))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tritonclient.grpc import service_pb2
 
-from bertriton._config import DIAGNOSIS_TIMEOUT_S, QUEUE_SHARE_OF_DEADLINE
+from bertriton._config import DEFAULT_URL, DIAGNOSIS_TIMEOUT_S, QUEUE_SHARE_OF_DEADLINE
 from bertriton._errors import (
     BertritonError,
     ConnectionFailedError,
@@ -20,15 +20,20 @@ from bertriton._errors import (
     UnavailableError,
 )
 from bertriton._wire.protocol import set_queue_timeout
-from bertriton._wire.steps import Call, Flow, Sleep, Start, Wait
+from bertriton._wire.steps import AskHttp, Call, Flow, Sleep, Start, Wait
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bertriton._config import RetryPolicy
+    from bertriton._wire.endpoint import Endpoint
 
 ErrorT = TypeVar("ErrorT", bound=BertritonError)
+T = TypeVar("T")
 
 # A diagnosis may take this share of the call's time beyond its deadline, and no more.
 _DIAGNOSIS_SHARE = 0.05
+_GRPC_PORT = DEFAULT_URL.rpartition(":")[2]
 
 
 class Attempts:
@@ -97,25 +102,45 @@ class RetryBudget:
 class Sender:
     """Sends requests by one retry policy; copies of a client that share the policy share the sender."""
 
-    def __init__(self, policy: RetryPolicy, url: str) -> None:
+    def __init__(self, policy: RetryPolicy, endpoint: Endpoint) -> None:
         self._policy = policy
         self._budget = RetryBudget(policy)
-        self._url = url
+        self._endpoint = endpoint
         self._address_has_answered = False
 
     def start(self, attempts: Attempts, request: Any) -> Flow[Any]:  # noqa: ANN401
         """Send a `ModelInferRequest` and give its handle; `infer` takes it from there."""
         return (yield Start("ModelInfer", request, _infer_timeout_s(attempts, request)))
 
-    def infer(self, attempts: Attempts, request: Any, handle: Any = None) -> Flow[Any]:  # noqa: ANN401
-        """The response to a `ModelInferRequest`; `handle` is its first try, if that is under way."""
-        return (yield from self._answer(attempts, "ModelInfer", request, handle))
+    def infer(
+        self,
+        attempts: Attempts,
+        request: Any,  # noqa: ANN401
+        handle: Any,  # noqa: ANN401
+        read: Callable[[Any], Flow[T]],
+    ) -> Flow[T]:
+        """What `read` makes of the response to a `ModelInferRequest`.
+
+        Args:
+            attempts: the tries so far.
+            request: what is sent.
+            handle: of the first try, if that is under way.
+            read: may raise an `UnavailableError` for a response that is no answer; then it is asked again.
+        """
+        return (yield from self._answer(attempts, "ModelInfer", request, handle, read))
 
     def ask(self, attempts: Attempts, method: str, request: Any) -> Flow[Any]:  # noqa: ANN401
         """The response to any other request."""
-        return (yield from self._answer(attempts, method, request, None))
+        return (yield from self._answer(attempts, method, request, None, _as_it_is))
 
-    def _answer(self, attempts: Attempts, method: str, request: Any, handle: Any) -> Flow[Any]:  # noqa: ANN401
+    def _answer(
+        self,
+        attempts: Attempts,
+        method: str,
+        request: Any,  # noqa: ANN401
+        handle: Any,  # noqa: ANN401
+        read: Callable[[Any], Flow[T]],
+    ) -> Flow[T]:
         while True:
             attempts.count += 1
             try:
@@ -123,15 +148,16 @@ class Sender:
                     response = yield Wait(handle)
                 else:
                     response = yield Call(method, request, _timeout_s(attempts, method, request))
+                self._address_has_answered = True
+                answer = yield from read(response)
             except UnavailableError as error:
                 handle = None
                 yield from self._wait_for_next_try(error, attempts)
             except BertritonError as error:
-                raise attempts.stamped(_located(error, self._url, attempts)) from error.__cause__
+                raise attempts.stamped(_located(error, self._endpoint, attempts)) from error.__cause__
             else:
-                self._address_has_answered = True
                 self._budget.answered()
-                return response
+                return answer
 
     def _wait_for_next_try(self, error: UnavailableError, attempts: Attempts) -> Flow[None]:
         """Sleep before another try, or raise if there is none."""
@@ -163,12 +189,31 @@ class Sender:
         try:
             answer = yield Call("ModelReady", question, min(DIAGNOSIS_TIMEOUT_S, spare_s))
         except (UnavailableError, DeadlineError):
-            return ConnectionFailedError(f"cannot reach Triton at {self._url}: {error.message}")
+            hint = yield from self._http_hint(min(DIAGNOSIS_TIMEOUT_S, spare_s))
+            return ConnectionFailedError(
+                f"cannot reach Triton at {self._endpoint.route}: {hint}{error.message}"
+            )
         except ServiceError:
             return ModelNotReadyError(f"model {attempts.model!r} is not ready: {error.message}")
         if attempts.model and not answer.ready:
             return ModelNotReadyError(f"model {attempts.model!r} is not ready: {error.message}")
-        return OverloadedError(f"Triton at {self._url} refused the request: {error.message}")
+        return OverloadedError(f"Triton at {self._endpoint.url} refused the request: {error.message}")
+
+    def _http_hint(self, timeout_s: float) -> Flow[str]:
+        """Triton's ports look alike, and gRPC says of the wrong one no more than "Socket closed"."""
+        address = self._endpoint.address
+        if address is None or self._endpoint.proxy is not None:
+            return ""
+        speaks_http = yield AskHttp(address.host, address.port, timeout_s)
+        if not speaks_http:
+            return ""
+        return f"port {address.port} speaks HTTP, and this client gRPC, by default at port {_GRPC_PORT}: "
+
+
+def _as_it_is(response: Any) -> Flow[Any]:  # noqa: ANN401
+    """The response itself."""
+    yield from ()
+    return response
 
 
 def _timeout_s(attempts: Attempts, method: str, request: Any) -> float:  # noqa: ANN401
@@ -183,8 +228,10 @@ def _infer_timeout_s(attempts: Attempts, request: Any) -> float:  # noqa: ANN401
     return remaining_s
 
 
-def _located(error: BertritonError, url: str, attempts: Attempts) -> BertritonError:
+def _located(error: BertritonError, endpoint: Endpoint, attempts: Attempts) -> BertritonError:
     if not isinstance(error, DeadlineError):
         return error
-    what = f"model {attempts.model!r} at {url}" if attempts.model else f"Triton at {url}"
+    what = (
+        f"model {attempts.model!r} at {endpoint.route}" if attempts.model else f"Triton at {endpoint.route}"
+    )
     return DeadlineError(f"no answer from {what} within {attempts.asked_timeout_s:g} s")

@@ -21,6 +21,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class AskHttp:
+    """Say whether HTTP/1 is spoken at an address, which gRPC does not tell."""
+
+    host: str
+    port: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Send a request and give a handle to wait for."""
 
@@ -44,10 +53,13 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
-class Pull:
-    """Give the next item of an asynchronous iterator, or `END`."""
+class Await:
+    """Wait until a reader has items, a request is done, or time is up; which, the flow sees by itself."""
 
-    source: Any
+    reader: Any
+    wanted: int  # items
+    handle: Any  # of the request; None: there is none
+    timeout_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +82,7 @@ class End:
 
 END = End()
 
-Step: TypeAlias = Call | Start | Wait | Sleep | Pull | Emit
+Step: TypeAlias = Call | AskHttp | Start | Wait | Sleep | Await | Emit
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Step, Any, T]
 

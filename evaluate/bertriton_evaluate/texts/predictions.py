@@ -55,8 +55,10 @@ def require_no_predictions(file: Path) -> None:
         FileFormatError: it has, or cannot be read.
     """
     reader = opened(file)
-    reader.close()
-    taken = [name for name in reader.columns if name.startswith(PREFIX)]
+    try:
+        taken = [name for name in reader.columns if name.startswith(PREFIX)]
+    finally:
+        reader.close()
     if taken:
         raise FileFormatError(
             f"{file} holds predictions already (column {taken[0]!r}): pass the file that they were made from"

@@ -7,34 +7,81 @@ once, so that no room behind this one meets a missing or misshapen tensor.
 from bertriton_export.checkpoint.architectures import (
     ARCHITECTURES,
     IGNORED_TENSORS,
+    OTHER_TASKS,
+    Architecture,
     architecture_of,
     read_bert_config,
 )
 from bertriton_export.checkpoint.checkpoint import Checkpoint
-from bertriton_export.checkpoint.dimensions import BertConfig, tensor_shapes
+from bertriton_export.checkpoint.deberta import CONTENT_TO_POSITION, POSITION_TO_CONTENT, DebertaConfig
+from bertriton_export.checkpoint.dimensions import BertConfig, of_family, tensor_shapes
 from bertriton_export.checkpoint.heads import HEADS, default_problem_type, with_head
-from bertriton_export.checkpoint.json_file import read_json
+from bertriton_export.checkpoint.json_file import parse_json, read_json
+from bertriton_export.checkpoint.length import longest_text
+from bertriton_export.checkpoint.modernbert import ModernBertConfig
+from bertriton_export.checkpoint.relatives import ErnieConfig, MPNetConfig, XLMRobertaXLConfig
+from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
-from bertriton_export.checkpoint.tokenizer import read_tokenizer, reads_token_types, wordpiece_tokenizer
-from bertriton_export.checkpoint.weights import LazyTensor, Weights
+from bertriton_export.checkpoint.small_file import refuse_lfs_pointer
+from bertriton_export.checkpoint.tokenizer import (
+    FOLLOWED,
+    MODEL_TYPE_TO_CLASS,
+    REFUSED_TOKENIZERS,
+    TOKENIZER_FILES,
+    TOKENIZERS,
+    Sources,
+    TokenizerReader,
+    wordpiece_tokenizer,
+)
+from bertriton_export.checkpoint.truncation import (
+    TruncationDefaults,
+    read_truncation,
+    with_truncation,
+)
+from bertriton_export.checkpoint.weights import FLOAT_DTYPES, LazyTensor, Weights
 
 __all__ = [
     "ARCHITECTURES",
+    "CONTENT_TO_POSITION",
+    "FLOAT_DTYPES",
+    "FOLLOWED",
     "HEADS",
     "IGNORED_TENSORS",
+    "MODEL_TYPE_TO_CLASS",
+    "OTHER_TASKS",
+    "POSITION_TO_CONTENT",
+    "REFUSED_TOKENIZERS",
+    "TOKENIZERS",
+    "TOKENIZER_FILES",
+    "Architecture",
     "BertConfig",
     "Checkpoint",
+    "DebertaConfig",
+    "ErnieConfig",
     "GraphFacts",
     "LazyTensor",
+    "MPNetConfig",
+    "ModernBertConfig",
+    "Settings",
+    "Sources",
+    "TokenizerReader",
+    "TruncationDefaults",
     "Weights",
+    "XLMRobertaXLConfig",
     "architecture_of",
     "config_from_shapes",
     "default_problem_type",
+    "is_text",
+    "longest_text",
+    "of_family",
+    "parse_json",
     "read_bert_config",
     "read_json",
-    "read_tokenizer",
-    "reads_token_types",
+    "read_truncation",
+    "refuse_lfs_pointer",
+    "short",
     "tensor_shapes",
     "with_head",
+    "with_truncation",
     "wordpiece_tokenizer",
 ]

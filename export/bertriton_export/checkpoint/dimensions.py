@@ -6,10 +6,14 @@ Names follow Hugging Face's `BertForSequenceClassification`; every reader and ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from bertriton_export.checkpoint.settings import Settings
+    from bertriton_export.checkpoint.weights import LazyTensor
 
 # `hidden_act` in config.json -> the name this package uses for the function.
 HIDDEN_ACT_TO_ACTIVATION: Final = {
@@ -20,6 +24,9 @@ HIDDEN_ACT_TO_ACTIVATION: Final = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
 }
+
+
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
@@ -57,18 +64,55 @@ class BertConfig:
         """Tokens that there are positions for, special tokens included."""
         return self.max_position_embeddings - (0 if self.padding_id is None else self.padding_id + 1)
 
+    @property
+    def stored_layers(self) -> tuple[int, ...]:
+        """Of each layer of the network, which one of the checkpoint's it is; several may be the same."""
+        return tuple(range(self.num_hidden_layers))
+
+    @property
+    def num_stored_layers(self) -> int:
+        """Layers that the checkpoint has tensors of."""
+        return self.num_hidden_layers
+
+    @classmethod
+    def own_fields(cls, settings: Settings) -> dict[str, Any]:
+        """What a config.json tells of the fields that BERT has not or reads otherwise, name -> value.
+
+        Raises:
+            CheckpointError, UnsupportedModelError: such a value cannot be served.
+        """
+        del settings
+        return {}
+
+    def taken_apart(self, tensors: Mapping[str, LazyTensor], source: Path) -> Mapping[str, LazyTensor]:
+        """The tensors of a checkpoint, each of one linear layer; `source` is named where one is missing."""
+        del source
+        return tensors
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor that a checkpoint must hold, name -> shape."""
+        hidden = self.hidden_size
+        shapes = _embeddings(self)
+        for index in range(self.num_stored_layers):
+            shapes |= dict(_layer(f"bert.encoder.layer.{index}", self))
+        return (
+            shapes
+            | linear_shapes("bert.pooler.dense", hidden, hidden)
+            | linear_shapes("classifier", hidden, self.num_labels)
+        )
+
+
+def of_family(config: BertConfig, kind_to_entry: Mapping[type[BertConfig], Entry]) -> Entry:
+    """The entry of a table of families that dimensions are of.
+
+    A kind of configuration without an entry has that of the one it is a kind of, and so mostly BERT's.
+    """
+    return next(kind_to_entry[kind] for kind in type(config).__mro__ if kind in kind_to_entry)
+
 
 def tensor_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor that a checkpoint of these dimensions must hold, name -> shape."""
-    hidden = config.hidden_size
-    shapes = _embeddings(config)
-    for index in range(config.num_hidden_layers):
-        shapes |= dict(_layer(f"bert.encoder.layer.{index}", config))
-    return (
-        shapes
-        | _linear("bert.pooler.dense", hidden, hidden)
-        | _linear("classifier", hidden, config.num_labels)
-    )
+    return config.tensor_shapes()
 
 
 def _embeddings(config: BertConfig) -> dict[str, tuple[int, ...]]:
@@ -79,26 +123,32 @@ def _embeddings(config: BertConfig) -> dict[str, tuple[int, ...]]:
     }
     if config.type_vocab_size:
         shapes["bert.embeddings.token_type_embeddings.weight"] = (config.type_vocab_size, size)
-    shapes |= _layer_norm("bert.embeddings.LayerNorm", size)
+    shapes |= norm_shapes("bert.embeddings.LayerNorm", size)
     if config.embedding_size:
-        shapes |= _linear("bert.embeddings_project", size, config.hidden_size)
+        shapes |= linear_shapes("bert.embeddings_project", size, config.hidden_size)
     return shapes
 
 
 def _layer(name: str, config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     hidden = config.hidden_size
     for projection in ("query", "key", "value"):
-        yield from _linear(f"{name}.attention.self.{projection}", hidden, hidden).items()
-    yield from _linear(f"{name}.attention.output.dense", hidden, hidden).items()
-    yield from _layer_norm(f"{name}.attention.output.LayerNorm", hidden).items()
-    yield from _linear(f"{name}.intermediate.dense", hidden, config.intermediate_size).items()
-    yield from _linear(f"{name}.output.dense", config.intermediate_size, hidden).items()
-    yield from _layer_norm(f"{name}.output.LayerNorm", hidden).items()
+        yield from linear_shapes(f"{name}.attention.self.{projection}", hidden, hidden).items()
+    yield from linear_shapes(f"{name}.attention.output.dense", hidden, hidden).items()
+    yield from norm_shapes(f"{name}.attention.output.LayerNorm", hidden).items()
+    yield from linear_shapes(f"{name}.intermediate.dense", hidden, config.intermediate_size).items()
+    yield from linear_shapes(f"{name}.output.dense", config.intermediate_size, hidden).items()
+    yield from norm_shapes(f"{name}.output.LayerNorm", hidden).items()
 
 
-def _linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+def linear_shapes(
+    name: str, inputs: int, outputs: int, *, has_bias: bool = True
+) -> dict[str, tuple[int, ...]]:
+    """The tensors of a linear layer, name -> shape."""
+    shapes: dict[str, tuple[int, ...]] = {f"{name}.weight": (outputs, inputs)}
+    return shapes | ({f"{name}.bias": (outputs,)} if has_bias else {})
 
 
-def _layer_norm(name: str, size: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+def norm_shapes(name: str, size: int, *, has_bias: bool = True) -> dict[str, tuple[int, ...]]:
+    """The tensors of a LayerNorm, name -> shape."""
+    parts = ("weight", "bias") if has_bias else ("weight",)
+    return {f"{name}.{part}": (size,) for part in parts}

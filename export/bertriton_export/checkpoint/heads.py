@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bertriton import contract
+from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import OptionError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def with_head(
     error = OptionError if problem_type else UnsupportedModelError
     if served.problem_type not in HEADS:
         raise error(
-            f"{checkpoint.path}: problem_type {served.problem_type!r}, expected one of {', '.join(HEADS)}"
+            f"{checkpoint.path}: problem_type {short(served.problem_type)}, "
+            f"expected one of {', '.join(HEADS)}"
         )
     if served.problem_type == contract.SINGLE_LABEL and len(served.labels) == 1:
         raise error(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from bertriton_export.checkpoint.dimensions import BertConfig
+from bertriton_export.checkpoint.settings import require_epsilon
 from bertriton_export.errors import CheckpointError, TensorError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from bertriton_export.checkpoint.weights import LazyTensor
 
-_LAYER: Final = re.compile(r"bert\.encoder\.layer\.(\d+)\.")
+_LAYER: Final = re.compile(r"bert\.encoder\.layer\.([0-9]{1,6})\.")
 _MATRIX_RANK: Final = 2
 
 
@@ -60,7 +61,9 @@ def config_from_shapes(tensors: Mapping[str, LazyTensor], facts: GraphFacts, fil
         max_position_embeddings=matrix("bert.embeddings.position_embeddings.weight")[0],
         type_vocab_size=matrix("bert.embeddings.token_type_embeddings.weight")[0],
         # Graphs hold it in single precision, configurations in decimal.
-        layer_norm_eps=float(str(np.float32(facts.layer_norm_eps))),
+        layer_norm_eps=require_epsilon(
+            file, "the epsilon of its LayerNorm", float(str(np.float32(facts.layer_norm_eps)))
+        ),
         activation=facts.activation,
         num_labels=matrix("classifier.weight")[0],
     )

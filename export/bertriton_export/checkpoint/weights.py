@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from bertriton_export.checkpoint.dimensions import BertConfig
 
+# In the names of tensors that change what the others mean (peft, adapters).
+_ADAPTER_PARTS: Final = ("lora_", ".base_layer.", "adapter")
 FLOAT_DTYPES: Final = frozenset({"F16", "BF16", "F32", "F64"})  # as safetensors calls them
 
 
@@ -43,8 +45,11 @@ class Weights:
         source: the file to name when a tensor is missing altogether.
         own_name: gives the checkpoint's name of a tensor, where that is not BERT's.
 
+    Attributes:
+        unused: names of tensors that no classifier of these dimensions has, as Transformers ignores them.
+
     Raises:
-        TensorError: a tensor is missing, unknown, or has another shape or type.
+        TensorError: a tensor is missing, has another shape or type, or is an adapter's.
         CheckpointError: the configuration tells of more layers than there are tensors.
     """
 
@@ -55,10 +60,11 @@ class Weights:
         source: Path,
         own_name: Callable[[str], str] = str,
     ) -> None:
-        if config.num_hidden_layers > len(tensors):  # before a name is made for each of their tensors
+        if config.num_stored_layers > len(tensors):  # before a name is made for each of their tensors
             raise CheckpointError(
-                source, f"{len(tensors)} tensors cannot be those of {config.num_hidden_layers} layers"
+                source, f"{len(tensors)} tensors cannot be those of {config.num_stored_layers} layers"
             )
+        tensors = config.taken_apart(tensors, source)
         name_to_own = {name: own_name(name) for name in tensor_shapes(config)}
         expected = {name_to_own[name]: shape for name, shape in tensor_shapes(config).items()}
         for name, shape in expected.items():
@@ -78,13 +84,15 @@ class Weights:
                     expected=f"one of {sorted(FLOAT_DTYPES)}",
                     found=tensors[name].dtype,
                 )
-        for name in tensors.keys() - expected.keys():
-            raise TensorError(
-                tensors[name].file,
-                name,
-                expected="only a classifier's tensors",
-                found="an extra tensor",
-            )
+        self.unused = tuple(sorted(tensors.keys() - expected.keys()))
+        for name in self.unused:
+            if any(part in name for part in _ADAPTER_PARTS):
+                raise TensorError(
+                    tensors[name].file,
+                    name,
+                    expected="only a classifier's tensors",
+                    found="an adapter's tensor, without which the model would answer otherwise",
+                )
         self._tensors = {name: tensors[own] for name, own in name_to_own.items()}
         self._name_to_own = name_to_own
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from bertriton import contract
 from bertriton_export.errors import Int8GateError
-from bertriton_export.network import encoder_linears
+from bertriton_export.network import encoder_layers, encoder_linears, linears_within
 from bertriton_export.verification import GraphSession
 
 if TYPE_CHECKING:
@@ -153,10 +153,9 @@ def _layers_to_blame(
     """The layers that move probabilities most when each alone is int8, worst first."""
     linears = frozenset(encoder_linears(checkpoint.config))
     layer_to_difference = {}
-    for index in range(checkpoint.config.num_hidden_layers):
-        layer = f"encoder.layer.{index}"
+    for layer in encoder_layers(checkpoint.config):
         on_stage(f"looking for the layers to blame: {layer}")
-        alone = frozenset(name for name in linears if name.startswith(f"bert.{layer}."))
+        alone = frozenset(linears_within(checkpoint.config, layer))
         only_this = replace(options, keep_fp32=options.keep_fp32 | (linears - alone))
         int8 = _written(checkpoint, encodings, only_this, write)
         layer_to_difference[layer] = _compare(checkpoint, int8, fp32).mean_difference

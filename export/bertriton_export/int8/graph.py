@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bertriton import contract
 from bertriton_export.errors import OptionError
 from bertriton_export.int8.gate import Int8Comparison, closest_to_fp32, require_int8_close_to_fp32
 from bertriton_export.int8.smoothing import STATIC_STRENGTHS, STRENGTH, input_maxima, smoothing_factors
@@ -15,8 +16,10 @@ from bertriton_export.network import (
     REDUCED_WEIGHT_LEVELS,
     GraphOptions,
     Int8Options,
+    encoder_layers,
     encoder_linears,
     is_after_activation,
+    linears_within,
     write_bert_graph,
 )
 from bertriton_export.verification import Verification, encode, verify
@@ -52,17 +55,21 @@ class Int8Request:
 
 @dataclass(frozen=True)
 class Int8Kind:
-    """How an int8 graph is written, which differs from target to target."""
+    """How an int8 graph is written, which differs from target to target, and the fingerprint it gets."""
 
     write: GraphWriter = write_bert_graph
     # Ends of the names of linear layers whose input has one scale for all tokens.
     static_linears: tuple[str, ...] = CPU_STATIC_LINEARS
     # Seen on fewer tokens, the largest value says too little, and all layers have a scale per token.
     min_static_tokens: int = CPU_MIN_STATIC_TOKENS
+    fingerprint: str = contract.NO_FINGERPRINT
 
 
 def write_fp32_graph(
-    checkpoint: Checkpoint, folder: Path, on_stage: Callable[[str], object]
+    checkpoint: Checkpoint,
+    folder: Path,
+    on_stage: Callable[[str], object],
+    fingerprint: str = contract.NO_FINGERPRINT,
 ) -> tuple[Path, Verification]:
     """Write the fp32 graph and hold it to the reference.
 
@@ -70,7 +77,7 @@ def write_fp32_graph(
         VerificationError: it is too far off.
     """
     on_stage("building the graph")
-    file = write_bert_graph(checkpoint, folder, GraphOptions())
+    file = write_bert_graph(checkpoint, folder, GraphOptions(fingerprint=fingerprint))
     on_stage("verifying it against the float64 reference")
     return file, verify(checkpoint, file)
 
@@ -103,7 +110,11 @@ def write_int8_graph(
         is_enough = sum(len(encoding.ids) for encoding in observed) >= kind.min_static_tokens
         static_linears = kind.static_linears if is_enough else ()
         candidates = [
-            GraphOptions(_int8_options(checkpoint, maxima, levels, static_linears, strength), kept)
+            GraphOptions(
+                _int8_options(checkpoint, maxima, levels, static_linears, strength),
+                kept,
+                fingerprint=kind.fingerprint,
+            )
             for strength in (STATIC_STRENGTHS if static_linears else (STRENGTH,))
         ]
         options = closest_to_fp32(checkpoint, observed, fp32_file, candidates, write=kind.write)
@@ -138,12 +149,11 @@ def _linears_of(checkpoint: Checkpoint, layers: Sequence[str]) -> frozenset[str]
     """The linear layers in encoder layers, or one by its whole name."""
     found: set[str] = set()
     for layer in layers:
-        prefix = f"bert.{layer.removeprefix('bert.')}."
-        linears = [name for name in encoder_linears(checkpoint.config) if f"{name}.".startswith(prefix)]
+        linears = linears_within(checkpoint.config, layer)
         if not linears:
+            examples = (encoder_layers(checkpoint.config)[0], encoder_linears(checkpoint.config)[-1])
             raise OptionError(
-                f"keep_fp32 {layer!r}: no such layer; expected one like encoder.layer.0 or "
-                "encoder.layer.0.output.dense"
+                f"keep_fp32 {layer!r}: no such layer; expected one like {' or '.join(examples)}"
             )
         found.update(linears)
     return frozenset(found)

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from bertriton_export.network import readers_of_one_input
 from bertriton_export.verification import open_session, packed_inputs
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def input_maxima(
     alone, but keys and values of all: those count for queries too, since int8 may quantise for all at once.
     """
     model = onnx.load(fp32_file, load_external_data=False)
-    name_to_input = _inputs_of(model, set(linears))
-    outputs = {hidden: f"{hidden}/maximum" for hidden in name_to_input.values()}
+    name_to_inputs = _inputs_of(model, set(linears))
+    outputs = {hidden: f"{hidden}/maximum" for inputs in name_to_inputs.values() for hidden in inputs}
     for hidden, output in outputs.items():
         model.graph.node.append(helper.make_node("Abs", [hidden], [f"{output}/abs"]))
         model.graph.node.append(
@@ -55,8 +56,11 @@ def input_maxima(
     onnx.save_model(model, observed)
     maxima = open_session(observed).run(list(outputs.values()), packed_inputs(encodings))
     hidden_to_maxima = dict(zip(outputs, maxima, strict=True))
-    found = {name: np.asarray(hidden_to_maxima[hidden]) for name, hidden in name_to_input.items()}
-    return {name: np.max([found[other] for other in _readers_of_the_same(name)], axis=0) for name in found}
+    found = {
+        name: np.max([hidden_to_maxima[hidden] for hidden in inputs], axis=0)
+        for name, inputs in name_to_inputs.items()
+    }
+    return {name: np.max([found[other] for other in readers_of_one_input(name)], axis=0) for name in found}
 
 
 def smoothing_factors(
@@ -66,25 +70,21 @@ def smoothing_factors(
     factors = {}
     for name, maximum in maxima.items():
         weight_maximum = np.max(
-            [_largest_weights(weights, other) for other in _readers_of_the_same(name)], axis=0
+            [_largest_weights(weights, other) for other in readers_of_one_input(name)], axis=0
         )
         factor = maximum**strength / np.maximum(weight_maximum, SMALLEST_FACTOR) ** (1 - strength)
         factors[name] = np.maximum(factor, SMALLEST_FACTOR).astype(np.float32)
     return factors
 
 
-def _inputs_of(model: onnx.ModelProto, linears: set[str]) -> dict[str, str]:
-    name_to_input = {}
+def _inputs_of(model: onnx.ModelProto, linears: set[str]) -> dict[str, list[str]]:
+    """What each linear layer reads; several things where layers of the network share it."""
+    name_to_inputs: dict[str, list[str]] = {}
     for node in model.graph.node:
         name = node.input[1].removesuffix(".weight") if len(node.input) > 1 else ""
         if name in linears:
-            name_to_input[name] = node.input[0]
-    return name_to_input
-
-
-def _readers_of_the_same(name: str) -> list[str]:
-    attention, separator, _ = name.partition(".self.")
-    return [f"{attention}.self.{part}" for part in ("query", "key", "value")] if separator else [name]
+            name_to_inputs.setdefault(name, []).append(node.input[0])
+    return name_to_inputs
 
 
 def _largest_weights(weights: Weights, name: str) -> NDArray[np.float32]:

@@ -1,17 +1,24 @@
 """The network as an ONNX graph: a builder, blocks, and one readable file a model family.
 
-In: a `Checkpoint` and `GraphOptions`. Out: `model.onnx`, and `model.onnx.data` with the weights.
+In: a `Checkpoint` and `GraphOptions`. Out: `model.onnx`, and a file beside it with the weights.
 """
 
 from bertriton_export.network.attention import LoopAttention, PackedAttention
 from bertriton_export.network.bert import (
-    ONNX_FILE,
-    WEIGHTS_FILE,
     GraphOptions,
     GraphWriter,
-    encoder_linears,
     is_after_activation,
+    output_fingerprint,
     position_table,
+)
+from bertriton_export.network.disentangled import columns, distance_table
+from bertriton_export.network.families import (
+    ONNX_FILE,
+    encoder_layers,
+    encoder_linears,
+    linears_within,
+    readers_of_one_input,
+    takes_attention,
     write_bert_graph,
 )
 from bertriton_export.network.graph_builder import OPSET, GraphBuilder, WeightFile
@@ -23,6 +30,7 @@ from bertriton_export.network.int8_linear import (
     quantise_weight,
 )
 from bertriton_export.network.linear import Float, FloatLinear, to_float
+from bertriton_export.network.mpnet import relative_bias
 
 __all__ = [
     "FULL_WEIGHT_LEVELS",
@@ -30,7 +38,6 @@ __all__ = [
     "OPSET",
     "REDUCED_WEIGHT_LEVELS",
     "SIGNED_LEVELS",
-    "WEIGHTS_FILE",
     "Float",
     "FloatLinear",
     "GraphBuilder",
@@ -40,10 +47,18 @@ __all__ = [
     "LoopAttention",
     "PackedAttention",
     "WeightFile",
+    "columns",
+    "distance_table",
+    "encoder_layers",
     "encoder_linears",
     "is_after_activation",
+    "linears_within",
+    "output_fingerprint",
     "position_table",
     "quantise_weight",
+    "readers_of_one_input",
+    "relative_bias",
+    "takes_attention",
     "to_float",
     "write_bert_graph",
 ]

@@ -5,39 +5,36 @@ so that every linear layer, LayerNorm and GELU runs on real tokens alone; attent
 Mostly a text is one window; where a long one is several (W windows in all), its row is their mean or maximum.
 
     input_ids [T] ──┐
-    token_type_ids ─┼─ embeddings ─ layer 0 … layer N-1 ─ pooler ─ classifier ─ logits, probabilities [R, C]
-    position_ids  ──┘                  a window's tokens attend to each other
+    token_type_ids ─┼─ rows ─ embeddings ─ layer 0 … layer N-1 ─ pooler ─ classifier ─ logits, probabilities
+    position_ids  ──┘                         a window's tokens attend to each other    [R, C]
 
 The classifier reads the first token of each window, so the last layer computes no other.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
-import onnx
 from onnx import ModelProto, TensorProto
 
 from bertriton import contract
-from bertriton_export.checkpoint import HEADS
+from bertriton_export.checkpoint import HEADS, ErnieConfig
 from bertriton_export.network.attention import Attention, LoopAttention
-from bertriton_export.network.graph_builder import GraphBuilder, WeightFile
 from bertriton_export.network.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options
 from bertriton_export.network.linear import Float, FloatLinear, Linear, to_float
-from bertriton_export.network.windows import Windows, find_windows, join_windows
+from bertriton_export.network.rows import read_rows, row_metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from bertriton_export.checkpoint import BertConfig, Checkpoint, Weights
-
-ONNX_FILE: Final = "model.onnx"
-WEIGHTS_FILE: Final = "model.onnx.data"
+    from bertriton_export.network.graph_builder import GraphBuilder
+    from bertriton_export.network.windows import Windows
 
 _LINEARS_OF_A_LAYER: Final = (
     "attention.self.query",
@@ -50,7 +47,7 @@ _LINEARS_OF_A_LAYER: Final = (
 
 _LINEARS_OF_THE_HEAD: Final = ("bert.pooler.dense", "classifier")
 
-_ACTIVATION_TO_OP: Final = {"gelu": "Gelu", "gelu_tanh": "FastGelu", "relu": "Relu", "tanh": "Tanh"}
+ACTIVATION_TO_OP: Final = {"gelu": "Gelu", "gelu_tanh": "FastGelu", "relu": "Relu", "tanh": "Tanh"}
 # With the bias among their inputs.
 _ACTIVATION_TO_FUSED_OP: Final = {"gelu": "BiasGelu", "gelu_tanh": "FastGelu"}
 
@@ -72,6 +69,16 @@ class GraphOptions:
     # Whether sums are parts of the LayerNorm or GELU behind them: one pass less on a GPU, but ONNX Runtime's
     # CPU kernels for that take several times as long as the two operators by themselves.
     is_fused: bool = False
+    fingerprint: str = contract.NO_FINGERPRINT  # what every answer carries
+
+    @property
+    def weights_file(self) -> str:
+        """Name of the file of weights, which is told in the graph.
+
+        Each export has one of its own: a server that reads a graph while another takes its place finds no
+        weights rather than the other's.
+        """
+        return f"model.{self.fingerprint}.onnx.data"
 
 
 class GraphWriter(Protocol):
@@ -81,34 +88,41 @@ class GraphWriter(Protocol):
         """Write it as `options` say."""
 
 
-def write_bert_graph(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
-    """Write the graph and its weights into a folder and return the graph's file."""
-    file = folder / ONNX_FILE
-    with closing(WeightFile(folder / WEIGHTS_FILE)) as weight_file:
-        graph = _BertGraph(checkpoint, GraphBuilder(weight_file), options).build()
-    onnx.save_model(graph, file)
-    onnx.checker.check_model(file)
-    return file
-
-
-def encoder_linears(config: BertConfig) -> list[str]:
+def bert_linears(config: BertConfig) -> list[str]:
     """Names of the linear layers that int8 applies to, in the order of computation."""
-    layers = range(config.num_hidden_layers)
+    layers = range(config.num_stored_layers)
     return [f"bert.encoder.layer.{index}.{part}" for index in layers for part in _LINEARS_OF_A_LAYER]
 
 
 def position_table(config: BertConfig, weights: Weights) -> NDArray[np.float32]:
     """The position embeddings [positions, H].
 
-    Where all tokens are of the first kind, that kind's embedding is part of every position's.
+    Where all tokens are of the first kind, that kind's embedding is part of every position's, and so is the
+    first task's.
     """
     table = weights["bert.embeddings.position_embeddings.weight"]
     if config.type_vocab_size and not config.has_segments:
         table = table + weights["bert.embeddings.token_type_embeddings.weight"][0]
+    if isinstance(config, ErnieConfig) and config.task_type_vocab_size:
+        table = table + weights["bert.embeddings.task_type_embeddings.weight"][0]
     return table
 
 
-class _BertGraph:
+def output_fingerprint(g: GraphBuilder, fingerprint: str, logits: str, rows: str) -> None:
+    """Make the fingerprint an output, once for each row of the logits; `rows` names their dimension."""
+    with g.scope("fingerprint"):
+        words = g.constant([list(contract.fingerprint_words(fingerprint))], np.int32)  # (1, 2)
+        # A dimension of 1 takes the words': (R, 1) becomes (R, 2).
+        one_a_row = g.op("Concat", _row_count(g, logits), g.constant([1]), axis=0)
+        value = g.op("Expand", words, one_a_row)
+    g.output(contract.FINGERPRINT, value, TensorProto.INT32, [rows, contract.FINGERPRINT_WORDS])
+
+
+def _row_count(g: GraphBuilder, logits: str) -> str:
+    return g.op("Slice", g.op("Shape", logits), g.constant([0]), g.constant([1]))
+
+
+class BertGraph:
     """One method a block, named as in the checkpoint, in the order of computation."""
 
     def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:
@@ -122,43 +136,40 @@ class _BertGraph:
         self._name_to_linear: dict[str, Linear] = dict.fromkeys(_LINEARS_OF_THE_HEAD, head)
         if options.int8:
             minimum = ACTIVATION_TO_MINIMUM[self._config.activation]
-            after_activation = [name for name in encoder_linears(self._config) if is_after_activation(name)]
+            after_activation = [name for name in bert_linears(self._config) if is_after_activation(name)]
             int8 = Int8Linear(g, checkpoint.weights, options.int8, dict.fromkeys(after_activation, minimum))
-            quantised = set(encoder_linears(self._config)) - options.keep_fp32
+            quantised = set(bert_linears(self._config)) - options.keep_fp32
             self._name_to_linear |= dict.fromkeys(quantised, int8)
 
     def build(self) -> ModelProto:
+        """Emit the whole graph."""
         g, config = self._g, self._config
-        ids, types, marked_positions = self._real_tokens()  # (T) each
-        windows = find_windows(g, marked_positions)
-        attention = self._options.attention(g, config, windows, self._options.dtype)
-        hidden = self._embeddings(ids, types, marked_positions)  # (T, H)
-        last = config.num_hidden_layers - 1
-        for index in range(last):
+        rows = read_rows(g, config)
+        windows = rows.windows
+        attentions = self._attentions(windows)
+        hidden = self._embeddings(rows.ids, rows.types, rows.marked_positions)  # (T, H)
+        *names, last = (f"bert.encoder.layer.{stored}" for stored in config.stored_layers)
+        for index, name in enumerate(names):
             with g.scope(f"layer.{index}"):
-                hidden = self._layer(f"bert.encoder.layer.{index}", hidden, attention)  # (T, H)
-        with g.scope(f"layer.{last}"):
-            firsts = self._last_layer(f"bert.encoder.layer.{last}", hidden, attention, windows)  # (W, H)
+                hidden = self._layer(name, hidden, attentions[index])  # (T, H)
+        with g.scope(f"layer.{len(names)}"):
+            firsts = self._last_layer(last, hidden, attentions[-1], windows)  # (W, H)
         pooled = self._pooler(firsts)  # (W, H)
         with g.scope("classifier"):
             logits = self._linear("classifier", pooled)  # (W, C)
             probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (W, C)
         with g.scope("texts"):
-            labels = config.num_labels
-            logits, probabilities = join_windows(g, logits, probabilities, windows, labels=labels)  # (R, C)
+            logits, probabilities = rows.scores(g, logits, probabilities, labels=config.num_labels)  # (R, C)
         g.output(contract.LOGITS, logits, TensorProto.FLOAT, ["texts", config.num_labels])
         g.output(contract.PROBABILITIES, probabilities, TensorProto.FLOAT, ["texts", config.num_labels])
-        return g.build("bert")
+        output_fingerprint(g, self._options.fingerprint, logits, rows="texts")
+        return g.build("bert", row_metadata(config))
 
-    def _real_tokens(self) -> list[str]:
-        """The inputs without the padding that a request of several texts brings along."""
-        g = self._g
-        names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
-        inputs = [g.input(name, TensorProto.INT32, ["tokens"]) for name in names]
-        with g.scope("real_tokens"):
-            is_padding = g.op("Equal", inputs[-1], g.constant(contract.PADDING_POSITION, np.int32))
-            is_real = g.op("Not", is_padding)
-            return [g.op("Compress", value, is_real, axis=0) for value in inputs]
+    def _attentions(self, windows: Windows) -> Sequence[Attention]:
+        """One a layer."""
+        config = self._config
+        shared = self._options.attention(self._g, config, windows, self._options.dtype)
+        return [shared] * config.num_hidden_layers
 
     def _embeddings(self, ids: str, types: str, marked_positions: str) -> str:
         g = self._g
@@ -169,8 +180,12 @@ class _BertGraph:
             if config.has_segments:
                 table = self._weight("bert.embeddings.token_type_embeddings.weight")
                 added = g.op("Add", g.op("Gather", table, types, axis=0), added)
-            hidden = self._add_and_norm("bert.embeddings.LayerNorm", words, added)
+            hidden = self._embedded(words, added)
             return self._linear("bert.embeddings_project", hidden) if config.embedding_size else hidden
+
+    def _embedded(self, words: str, added: str) -> str:
+        """What stands for a token before any projection, from its word and from all else."""
+        return self._add_and_norm("bert.embeddings.LayerNorm", words, added)
 
     def _position_table(self) -> str:
         table = position_table(self._config, self._weights)
@@ -238,7 +253,7 @@ class _BertGraph:
         if self._options.is_fused and activation in _ACTIVATION_TO_FUSED_OP:
             fused, product = _ACTIVATION_TO_FUSED_OP[activation], self._product(dense, hidden)
             return self._g.op(fused, product, self._weight(f"{dense}.bias"))
-        return self._g.op(_ACTIVATION_TO_OP[activation], self._linear(dense, hidden))
+        return self._g.op(ACTIVATION_TO_OP[activation], self._linear(dense, hidden))
 
     def _pooler(self, firsts: str) -> str:
         g = self._g
@@ -258,18 +273,16 @@ class _BertGraph:
         return self._add_and_norm(f"{name}.LayerNorm", branch, skip, bias_value)
 
     def _add_and_norm(self, name: str, branch: str, skip: str, *bias: str) -> str:
-        epsilon = self._config.layer_norm_eps
         if self._options.is_fused:
             norm = (self._weight(f"{name}.weight"), self._weight(f"{name}.bias"))
+            epsilon = self._config.layer_norm_eps
             return self._g.op("SkipLayerNormalization", branch, skip, *norm, *bias, epsilon=epsilon)
-        return self._g.op(
-            "LayerNormalization",
-            self._g.op("Add", branch, skip),
-            self._weight(f"{name}.weight"),
-            self._weight(f"{name}.bias"),
-            axis=-1,
-            epsilon=epsilon,
-        )
+        return self._norm(name, self._g.op("Add", branch, skip))
+
+    def _norm(self, name: str, hidden: str) -> str:
+        norm = (self._weight(f"{name}.weight"), self._weight(f"{name}.bias"))
+        epsilon = self._config.layer_norm_eps
+        return self._g.op("LayerNormalization", hidden, *norm, axis=-1, epsilon=epsilon)
 
     def _linear(self, name: str, hidden: str, bias: NDArray[np.float32] | None = None) -> str:
         linear = self._name_to_linear.get(name, self._float)

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,6 +34,7 @@ CONTRIB_OPS: Final = frozenset(
         "MatMulIntegerToFloat",
         "MultiHeadAttention",
         "PackedMultiHeadAttention",
+        "RotaryEmbedding",
         "SkipLayerNormalization",
     }
 )
@@ -88,6 +89,7 @@ class GraphBuilder:
         self._domains = {""}
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[TensorProto] = []
+        self._name_to_weight: dict[str, TensorProto] = {}
         self._constants: dict[tuple[Any, ...], str] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
@@ -115,11 +117,28 @@ class GraphBuilder:
         return names
 
     def weight(self, name: str, array: NDArray[Any]) -> str:
-        """Add a weight, stored beside the graph."""
-        self._initializers.append(self._weights.append(name, array))
+        """Add a weight, stored beside the graph; one of a name that is there already is that one."""
+        if name not in self._name_to_weight:
+            self._name_to_weight[name] = self._weights.append(name, array)
+            self._initializers.append(self._name_to_weight[name])
         return name
 
-    def constant(self, values: float | list[int], dtype: type[np.generic] = np.int64) -> str:
+    def weight_for_one(self, name: str, array: NDArray[Any]) -> str:
+        """Add a weight for one node; another that takes the same gets it by another name, stored once.
+
+        ONNX Runtime changes weights of some operators as it loads them, and fails where two have the same.
+        """
+        if name not in self._name_to_weight:
+            return self.weight(name, array)
+        again = TensorProto()
+        again.CopyFrom(self._name_to_weight[name])
+        again.name = self._unique(f"{name}/again")
+        self._initializers.append(again)
+        return again.name
+
+    def constant(
+        self, values: float | list[int] | list[list[int]], dtype: type[np.generic] = np.int64
+    ) -> str:
         """Add a small constant, stored in the graph, each value once."""
         array = np.asarray(values, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
@@ -217,16 +236,18 @@ class GraphBuilder:
         self._nodes.append(helper.make_node("Identity", [value], [name], name=f"/{name}"))
         self._outputs.append(helper.make_tensor_value_info(name, dtype, dims))
 
-    def build(self, name: str) -> onnx.ModelProto:
-        """Put the collected nodes together into a model."""
+    def build(self, name: str, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
+        """Put the collected nodes together into a model, with metadata that ONNX Runtime hands on."""
         graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)
         opsets = [helper.make_opsetid(name, 1 if name else self._opset) for name in sorted(self._domains)]
-        return helper.make_model(
+        model = helper.make_model(
             graph,
             opset_imports=opsets,
             ir_version=OPSET_TO_IR_VERSION[self._opset],
             producer_name="bertriton",
         )
+        helper.set_model_props(model, dict(metadata or {}))
+        return model
 
     def _unique(self, name: str) -> str:
         count = self._name_count.get(name, 0)

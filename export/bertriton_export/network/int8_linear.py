@@ -127,11 +127,11 @@ class Int8Linear:
         return g.op(
             "MatMulIntegerToFloat",
             tokens.values,
-            g.weight(f"{name}.weight.int8", weight.values),
+            g.weight_for_one(f"{name}.weight.int8", weight.values),
             g.constant(tokens.scale, np.float32),
             g.weight(f"{name}.weight.scale", weight.scales),
             g.constant(tokens.zero_point, np.uint8),
-            g.weight(f"{name}.weight.zero_point", np.zeros(len(weight.scales), np.int8)),
+            g.weight_for_one(f"{name}.weight.zero_point", np.zeros(len(weight.scales), np.int8)),
             *bias,
         )
 

@@ -57,6 +57,8 @@ def to_float(name: str, array: NDArray[np.float32], dtype: Float) -> NDArray[np.
     Raises:
         UnsupportedModelError: it holds a value that fp16 has no number for.
     """
+    if dtype is np.float32:
+        return array.astype(dtype, copy=False)
     largest, limit = float(np.abs(array).max()), float(np.finfo(dtype).max)
     if largest > limit:
         raise UnsupportedModelError(

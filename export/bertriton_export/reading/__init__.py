@@ -5,5 +5,6 @@ file.
 """
 
 from bertriton_export.reading.formats import READERS, default_name, read_checkpoint
+from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
 
-__all__ = ["READERS", "default_name", "read_checkpoint"]
+__all__ = ["READERS", "WEIGHT_FORMATS", "default_name", "read_checkpoint"]

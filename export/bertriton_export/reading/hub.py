@@ -16,7 +16,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from bertriton_export.checkpoint import TOKENIZER_FILES
 from bertriton_export.errors import CheckpointError
+from bertriton_export.reading.adapter import ADAPTER_FILE, ADAPTER_WEIGHTS
 from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
 
 if TYPE_CHECKING:
@@ -26,21 +28,29 @@ _HUB_ID: Final = re.compile(
     r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?"
 )
 DEFAULT_REVISION: Final = "main"
+# Classifiers that the hub once had without an organisation, and where they are now.
+_MOVED: Final = {
+    name: f"{organisation}/{name}"
+    for organisation, name in (
+        ("distilbert", "distilbert-base-uncased-finetuned-sst-2-english"),
+        ("FacebookAI", "roberta-large-mnli"),
+        ("google-bert", "bert-base-cased-finetuned-mrpc"),
+        ("openai-community", "roberta-base-openai-detector"),
+        ("openai-community", "roberta-large-openai-detector"),
+    )
+}
 # Everything but weights that a reader may look at.
-SMALL_FILES: Final = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-)
+SMALL_FILES: Final = ("config.json", ADAPTER_FILE, *TOKENIZER_FILES)
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name has the form `org/name` or `org/name@revision`."""
-    return _HUB_ID.fullmatch(name) is not None
+    """Whether a name has the form `org/name` or `org/name@revision`, or is that of one of the hub's first."""
+    return _HUB_ID.fullmatch(_with_organisation(name)) is not None
+
+
+def _with_organisation(name: str) -> str:
+    model, at, revision = name.partition("@")
+    return _MOVED.get(model, model) + at + revision
 
 
 def hub_model_name(hub_id: str) -> str:
@@ -66,7 +76,7 @@ def download_checkpoint(hub_id: str) -> Path:
         CheckpointError: there is no such repository or revision, it is not open to this account, or the hub
             cannot be reached and the cache does not hold it.
     """
-    found = _HUB_ID.fullmatch(hub_id)
+    found = _HUB_ID.fullmatch(_with_organisation(hub_id))
     if found is None:
         raise CheckpointError(Path(hub_id), "not a hub id: expected org/name or org/name@revision")
     repository, revision = found["repository"], found["revision"] or DEFAULT_REVISION
@@ -83,6 +93,8 @@ def download_checkpoint(hub_id: str) -> Path:
         ) from exc
     except Exception as exc:  # each version of the library has the errors of another HTTP client
         reason = str(exc).partition("\n")[0]
+        if isinstance(exc, RuntimeError) and "home directory" in reason:  # pathlib's words
+            reason = "this user has no home directory: set HF_HOME to a folder that can be written to"
         raise CheckpointError(Path(hub_id), f"cannot be downloaded from the hub: {reason}") from exc
 
 
@@ -96,24 +108,29 @@ def _download(repository: str, revision: str) -> Path:
     names = {file.rfilename for file in siblings}
     for weight_format in WEIGHT_FORMATS:
         if names & {weight_format.file, weight_format.shard_index}:
-            patterns = [*SMALL_FILES, *_patterns(weight_format)]
+            patterns = [*SMALL_FILES, *ADAPTER_WEIGHTS, *_patterns(weight_format)]
             return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    if ADAPTER_FILE in names:
+        patterns = [*SMALL_FILES, *ADAPTER_WEIGHTS]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     raise CheckpointError(
         Path(repository), f"the hub's model has no weights in a known format, only {', '.join(sorted(names))}"
     )
 
 
 def _cached(repository: str, revision: str, unreachable: Exception) -> Path:
-    for weight_format in WEIGHT_FORMATS:
-        # The library calls a snapshot incomplete that lacks a file of these patterns.
-        patterns = [*SMALL_FILES, *_patterns(weight_format)]
+    own_files = [[weight_format.file, weight_format.shard_index] for weight_format in WEIGHT_FORMATS]
+    patterns = [_patterns(weight_format) for weight_format in WEIGHT_FORMATS]
+    for wanted, names in zip([*patterns, []], [*own_files, [ADAPTER_FILE]], strict=True):
         with suppress(LocalEntryNotFoundError):
+            # The library calls a snapshot incomplete that lacks a file of these patterns.
+            allowed = [*SMALL_FILES, *ADAPTER_WEIGHTS, *wanted]
             folder = Path(
                 snapshot_download(
-                    repository, revision=revision, allow_patterns=patterns, local_files_only=True
+                    repository, revision=revision, allow_patterns=allowed, local_files_only=True
                 )
             )
-            if any((folder / name).exists() for name in (weight_format.file, weight_format.shard_index)):
+            if any((folder / name).exists() for name in names):
                 return folder
     reason = str(unreachable).partition("\n")[0]
     raise CheckpointError(

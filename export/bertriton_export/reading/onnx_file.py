@@ -6,6 +6,7 @@ weight into an unnamed constant: the weight is what the MatMul before the Add of
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from bertriton_export.checkpoint import GraphFacts, LazyTensor
+from bertriton_export.checkpoint import GraphFacts, LazyTensor, short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 from bertriton_export.reading.files import (
     Folder,
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
     from bertriton_export.reading.files import FileTree
 
 _TYPE_TO_DTYPE: Final = {1: "F32", 10: "F16", 11: "F64", 16: "BF16"}
-_PARAMETERS: Final = ("bert.", "classifier.")
+_PARAMETER: Final = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(weight|bias)")  # others are the exporter's own
 _FIRST_QUERY_BIAS: Final = "bert.encoder.layer.0.attention.self.query.bias"
 # Operators after which weights are no longer what was trained, or no longer apart from each other.
 _QUANTISED: Final = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul"})
 _PLAIN_DOMAINS: Final = frozenset({"", "ai.onnx"})
+_MAX_COUNT_DIGITS: Final = 19  # of 64 bits
 # What a graph raises that lacks inputs, or has names that are no text.
-_STRUCTURE_ERRORS: Final = (IndexError, TypeError, ValueError, KeyError, AttributeError)
+_STRUCTURE_ERRORS: Final = (IndexError, TypeError, ValueError, KeyError, AttributeError, OverflowError)
 
 
 @contextmanager
@@ -119,17 +121,13 @@ class OnnxClassifier:
         """Every weight under its Hugging Face name."""
         with _whole(self._file):
             named = {
-                name: self._lazy(name, name)
-                for name in self._name_to_tensor
-                if name.startswith(_PARAMETERS) and name.endswith((".weight", ".bias"))
+                name: self._lazy(name, name) for name in self._name_to_tensor if _PARAMETER.fullmatch(name)
             }
             additions = [node for node in self._nodes if node.op_type == "Add"]
             return named | dict(pair for node in additions for pair in self._weight_before(node))
 
     def _weight_before(self, add: Any) -> Iterator[tuple[str, LazyTensor]]:  # noqa: ANN401 (a NodeProto)
-        bias = next(
-            (name for name in add.input if name.startswith(_PARAMETERS) and name.endswith(".bias")), ""
-        )
+        bias = next((name for name in add.input if _PARAMETER.fullmatch(name) and name.endswith(".bias")), "")
         for name in add.input:
             product = self._name_to_node.get(name)
             if bias and product is not None and product.op_type == "MatMul":
@@ -154,10 +152,15 @@ class OnnxClassifier:
         # The location is part of the download: it must not lead anywhere else.
         if self._beside is None or "/" in location or location not in self._beside.names():
             raise CheckpointError(
-                self._file, f"tensor {name!r} is kept in {location!r}, which is no file of the folder"
+                self._file, f"tensor {name!r} is kept in {short(location)}, which is no file of the folder"
             )
-        if not offset.isdecimal() or dtype not in _TYPE_TO_DTYPE.values():
-            raise TensorError(self._file, name, expected="an offset and a type", found=f"{offset!r}, {dtype}")
+        if not _is_count(offset) or dtype not in _TYPE_TO_DTYPE.values():
+            found = f"{short(offset)}, {dtype}"
+            raise TensorError(self._file, name, expected="an offset and a type", found=found)
+        length = entries.get("length", str(byte_size(dtype, shape)))
+        if length != str(byte_size(dtype, shape)):
+            expected = f"a length of {byte_size(dtype, shape)} bytes for shape {list(shape)}"
+            raise TensorError(self._file, name, expected=expected, found=short(length))
         data = self._beside.read(location)[int(offset) :][: byte_size(dtype, shape)]
         require_whole(data, dtype, shape, listed_in=self._file, name=name, where=f"in {location}")
         return lazy_tensor(self._beside.path / location, data, dtype, shape)
@@ -214,10 +217,16 @@ class OnnxClassifier:
         return _load(self._file, name, self._name_to_tensor[name])
 
 
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_COUNT_DIGITS
+
+
 def _load(file: Path, name: str, tensor: Any) -> NDArray[Any]:  # noqa: ANN401 (a TensorProto)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:  # which the library would look for by itself
+        raise TensorError(file, name, expected="its values in the graph", found="a reference to another file")
     try:
         array: NDArray[Any] = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, KeyError) as exc:
+    except _STRUCTURE_ERRORS as exc:
         raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc
     if not array.size:
         raise TensorError(file, name, expected="values", found="none")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export.checkpoint import read_json
-from bertriton_export.errors import CheckpointError
-from bertriton_export.hashing import sha256_of
+from bertriton_export.checkpoint import read_json, refuse_lfs_pointer, short
+from bertriton_export.errors import CheckpointError, TensorError
+from bertriton_export.reading.files import map_file, sha256_of_checkpoint
 from bertriton_export.reading.onnx_file import onnx_tensors
 from bertriton_export.reading.pytorch import torch_tensors
 from bertriton_export.reading.safetensors_file import safetensors_tensors
@@ -73,13 +73,25 @@ def read_weights(folder: Path) -> FolderWeights:
     """
     for weight_format in WEIGHT_FORMATS:
         if files := _files(folder, weight_format):
-            tensors = {name: tensor for file in files for name, tensor in weight_format.tensors(file)}
+            tensors = _of_all(files, weight_format)
             data = (
                 sorted(files[0].parent.glob(weight_format.data_pattern)) if weight_format.data_pattern else []
             )
-            return FolderWeights(weight_format.name, files[0], tensors, sha256_of([*files, *data]))
+            return FolderWeights(weight_format.name, files[0], tensors, sha256_of_checkpoint([*files, *data]))
     names = [name for weights in WEIGHT_FORMATS for name in (weights.file, weights.shard_index)]
     raise CheckpointError(folder, f"holds no weights: none of {', '.join(names)}")
+
+
+def _of_all(files: list[Path], weight_format: WeightFormat) -> dict[str, LazyTensor]:
+    tensors: dict[str, LazyTensor] = {}
+    for file in files:
+        refuse_lfs_pointer(file, map_file(file))
+        of_file = dict(weight_format.tensors(file))
+        for name in sorted(of_file.keys() & tensors.keys()):
+            found = f"one in {tensors[name].file.name} as well"
+            raise TensorError(file, name, expected="each tensor in one shard", found=found)
+        tensors |= of_file
+    return tensors
 
 
 def _files(folder: Path, weight_format: WeightFormat) -> list[Path]:
@@ -91,8 +103,9 @@ def _files(folder: Path, weight_format: WeightFormat) -> list[Path]:
     weight_map = read_json(index_file).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(index_file, "its weight_map is empty")
+    # The index is part of the download: it must not lead anywhere else, and no path is made of its names.
+    names = {file.name for file in folder.iterdir() if file.is_file()}
     for name in weight_map.values():
-        # The index is part of the download: it must not lead anywhere else.
-        if not isinstance(name, str) or "/" in name or "\\" in name or not (folder / name).is_file():
-            raise CheckpointError(index_file, f"names a shard {name!r} that is not a file of the folder")
+        if not isinstance(name, str) or name not in names:
+            raise CheckpointError(index_file, f"names a shard {short(name)} that is not a file of the folder")
     return [folder / name for name in sorted(set(weight_map.values()))]

@@ -5,8 +5,19 @@ together or not at all.
 """
 
 from bertriton_export.repository.card import CARD_FILE
+from bertriton_export.repository.fingerprint import fingerprint_for
 from bertriton_export.repository.models import checked_name, write_models, write_records
+from bertriton_export.repository.ownership import require_own
 from bertriton_export.repository.report import ExportReport
 from bertriton_export.repository.staging import staged_repository
 
-__all__ = ["CARD_FILE", "ExportReport", "checked_name", "staged_repository", "write_models", "write_records"]
+__all__ = [
+    "CARD_FILE",
+    "ExportReport",
+    "checked_name",
+    "fingerprint_for",
+    "require_own",
+    "staged_repository",
+    "write_models",
+    "write_records",
+]

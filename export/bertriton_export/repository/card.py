@@ -24,6 +24,13 @@ CARD_FILE: Final = "MODEL_CARD.md"
 
 _MEGA: Final = 1e6
 _NAMED_LABELS: Final = 100  # more are in the config alone
+_TRUNCATION_TO_WORDS: Final = {
+    "head": "the start is read",
+    "tail": "the end is read",
+    "head_tail": "the start and the end are read",
+    "error": "nothing is read: it is refused",
+    contract.IN_WINDOWS: "all is read, in windows",
+}
 _PROBLEM_TO_ANSWER: Final = {
     contract.SINGLE_LABEL: "one label a text; probabilities add up to 1",
     contract.MULTI_LABEL: "any number of labels a text; each has a probability by itself",
@@ -63,6 +70,7 @@ def _facts(report: ExportReport, checkpoint: Checkpoint) -> dict[str, str]:
     return {
         "source": f"`{checkpoint.path.name}`",
         **{f"source's {name}": f"`{value}`" for name, value in checkpoint.source.items()},
+        "fingerprint of the export": f"`{info.fingerprint}`",
         "sha256 of its weights": f"`{info.checkpoint_sha256}`",
         "network": f"{config.num_hidden_layers} layers of {config.hidden_size}, "
         f"{config.num_attention_heads} heads, {parameters / _MEGA:.1f} million parameters",
@@ -75,8 +83,10 @@ def _facts(report: ExportReport, checkpoint: Checkpoint) -> dict[str, str]:
 
 def _limits(report: ExportReport) -> Iterator[str]:
     info = report.classifier
-    yield f"- It reads {info.max_length} tokens of a text. A longer one is cut: its answer says `truncated`."
-    yield '  The request parameter `truncation` chooses which part is read; with `"windows"` it is all of it.'
+    cut = _TRUNCATION_TO_WORDS[info.truncation]
+    yield f"- It reads {info.max_length} tokens of a text. Of a longer one {cut} (`{info.truncation}`),"
+    yield "  unless a request chooses otherwise with the parameter `truncation`."
+    yield '  An answer to a part of a text says `truncated`; with `"windows"` all of it is read.'
     yield f"- A request holds {info.max_batch_size} texts at most."
     yield "- Languages: unknown. The checkpoint does not say what it was trained on."
 

@@ -15,35 +15,47 @@ from bertriton import contract
 from bertriton_export.targets import KIND_CPU
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping
 
     from bertriton.contract import ClassifierInfo
     from bertriton_export.targets import NetworkConfig, WarmUp
 
 # No request waits for company: while a batch is running, the next one gathers by itself.
 QUEUE_DELAY_US: Final = 0
-# Requests that may wait for a step, and how long. Beyond either Triton refuses, so that overload is told in
-# milliseconds and nobody's answer is computed after they left; a request may bring a shorter time of its own.
-MAX_QUEUE_SIZE: Final = 512
-QUEUE_TIMEOUT_US: Final = 30_000_000
 WARMUP_FOLDER: Final = "warmup"
 
 LABELS_FILE: Final = "labels.txt"
 TOKENIZER_FILE: Final = "tokenizer.json"
 
+# A row that leads with a dimension of 1. Of a request without rows, as [0, 132], Triton hands over what is
+# left of its shape, [132]: 132 rows, more than a batch may have, for which all its requests failed. This way
+# it is one row, [1, 132], which can be told from others and refused by itself.
+_ROW_OF_ANY_LENGTH: Final = (1, -1)
+
 _TOKEN_INPUTS: Final = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
-_TOKEN_REPORT: Final = (contract.TOKEN_COUNT, contract.TRUNCATED, contract.WINDOWS)
 _SCORES: Final = (contract.PROBABILITIES, contract.LOGITS)
+# By row, besides the scores: what the tokenizer tells and what the network tells, name -> (type, values).
+_INT32, _BOOL = model_config_pb2.TYPE_INT32, model_config_pb2.TYPE_BOOL
+_TOKEN_REPORT: Final = {
+    contract.TOKEN_COUNT: (_INT32, 1),
+    contract.TRUNCATED: (_BOOL, 1),
+    contract.WINDOWS: (_INT32, 1),
+    contract.TOKENIZER_FINGERPRINT: (_INT32, contract.FINGERPRINT_WORDS),
+}
+_NETWORK_REPORT: Final = {contract.FINGERPRINT: (_INT32, contract.FINGERPRINT_WORDS)}
 
 
-def model_configs(info: ClassifierInfo, network: NetworkConfig) -> dict[str, ModelConfig]:
+def model_configs(
+    info: ClassifierInfo, network: NetworkConfig, tokenizer_sha256: str
+) -> dict[str, ModelConfig]:
     """The configs of one classifier, model name -> config.
 
     Args:
         info: what the ensemble tells clients.
         network: how the network is served.
+        tokenizer_sha256: of the file that the tokenizer reads, which refuses any other.
     """
-    configs = (_ensemble(info), _tokenizer(info, network), _bert(info, network))
+    configs = (_ensemble(info), _tokenizer(info, network, tokenizer_sha256), _bert(info, network))
     return {config.name: config for config in configs}
 
 
@@ -56,7 +68,7 @@ def _ensemble(info: ClassifierInfo) -> ModelConfig:
     config = ModelConfig(name=info.name, platform="ensemble", max_batch_size=info.max_batch_size)
     _add_text_input(config)
     _add_scores(config, info)
-    _add_token_report(config)
+    _add_reports(config, _TOKEN_REPORT | _NETWORK_REPORT)
     tokenize = config.ensemble_scheduling.step.add(
         model_name=info.name + contract.TOKENIZER_SUFFIX, model_version=-1
     )
@@ -66,26 +78,33 @@ def _ensemble(info: ClassifierInfo) -> ModelConfig:
     _pass_through(tokenize.input_map, (contract.TEXT,))
     _pass_through(tokenize.output_map, (*_TOKEN_INPUTS, *_TOKEN_REPORT))
     _pass_through(classify.input_map, _TOKEN_INPUTS)
-    _pass_through(classify.output_map, _SCORES)
+    _pass_through(classify.output_map, (*_SCORES, *_NETWORK_REPORT))
     for key, value in info.to_parameters().items():
         config.parameters[key].string_value = value
     return config
 
 
-def _tokenizer(info: ClassifierInfo, network: NetworkConfig) -> ModelConfig:
+def _tokenizer(info: ClassifierInfo, network: NetworkConfig, tokenizer_sha256: str) -> ModelConfig:
     config = ModelConfig(
         name=info.name + contract.TOKENIZER_SUFFIX, backend="python", max_batch_size=info.max_batch_size
     )
     _add_text_input(config)
-    # Texts of one request may be one or two strings a row: let unequal requests share a batch.
-    config.input[0].allow_ragged_batch = True
+    config.input[0].reshape.shape.extend(_ROW_OF_ANY_LENGTH)
     for name in _TOKEN_INPUTS:
         config.output.add(name=name, data_type=model_config_pb2.TYPE_INT32, dims=[-1])
-    _add_token_report(config)
+    _add_reports(config, _TOKEN_REPORT)
     config.instance_group.add(count=1, kind=KIND_CPU)
-    # No limits: those of the network's queue do, and any could cost 500 ms, see _add_queue.
-    config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
+    # No batching: it takes requests one by one as they come, and makes batches of them itself.
+    config.parameters[contract.PART_OF].string_value = info.name
+    config.parameters["network"].string_value = info.name + contract.BERT_SUFFIX
     config.parameters["max_length"].string_value = str(info.max_length)
+    # What holds where a request has no such parameter of its own.
+    config.parameters["truncation"].string_value = info.truncation
+    config.parameters["stride"].string_value = str(info.stride)
+    config.parameters["aggregation"].string_value = info.aggregation
+    config.parameters["max_request_tokens"].string_value = str(network.max_request_tokens)
+    config.parameters["fingerprint"].string_value = info.fingerprint
+    config.parameters["tokenizer_sha256"].string_value = tokenizer_sha256
     if network.padded_lengths:
         config.parameters["padded_lengths"].string_value = ",".join(map(str, network.padded_lengths))
     return config
@@ -102,11 +121,18 @@ def _bert(info: ClassifierInfo, network: NetworkConfig) -> ModelConfig:
         tokens = config.input.add(name=name, data_type=model_config_pb2.TYPE_INT32, dims=[-1])
         # Ragged: Triton hands over the tokens of all requests of a batch as one row without padding.
         tokens.allow_ragged_batch = not network.padded_lengths
+        if tokens.allow_ragged_batch:
+            tokens.reshape.shape.extend(_ROW_OF_ANY_LENGTH)
+            _add_shapes(config, name)
     _add_scores(config, info)
     for output in config.output:
         output.label_filename = LABELS_FILE
+    _add_reports(config, _NETWORK_REPORT)
+    config.parameters[contract.PART_OF].string_value = info.name
     config.instance_group.add(count=1, kind=network.kind, profile=network.profiles)
-    _add_queue(config)
+    # Its queue has no limit: with any, Triton (2.51, and its sources of June 2026) has a request that finds
+    # the instance busy wait until another comes, or 500 ms. The tokenizer keeps back what is too much.
+    config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
     config.dynamic_batching.preferred_batch_size.extend(network.merged_rows)
     for key, value in network.parameters.items():
         config.parameters[key].string_value = value
@@ -128,17 +154,14 @@ def _add_warmup(config: ModelConfig, warmup: WarmUp) -> None:
     sample.inputs[contract.POSITION_IDS].input_data_file = warmup.file
 
 
-def _add_queue(config: ModelConfig) -> None:
-    """Limit the queue in length and time.
-
-    With any limit, Triton (2.51, and its sources of June 2026) has a request that finds the instance busy
-    wait until another comes or 500 ms are over. The pip-only server takes requests off before that matters.
-    """
-    batching = config.dynamic_batching
-    batching.max_queue_delay_microseconds = QUEUE_DELAY_US
-    batching.default_queue_policy.max_queue_size = MAX_QUEUE_SIZE
-    batching.default_queue_policy.default_timeout_microseconds = QUEUE_TIMEOUT_US
-    batching.default_queue_policy.allow_timeout_override = True
+def _add_shapes(config: ModelConfig, name: str) -> None:
+    """Have Triton tell the shape of every row of an input."""
+    config.batch_input.add(
+        kind=model_config_pb2.BatchInput.BATCH_ITEM_SHAPE_FLATTEN,
+        target_name=[name + contract.SHAPES_SUFFIX],
+        data_type=model_config_pb2.TYPE_INT32,
+        source_input=[name],
+    )
 
 
 def _add_text_input(config: ModelConfig) -> None:
@@ -150,10 +173,9 @@ def _add_scores(config: ModelConfig, info: ClassifierInfo) -> None:
         config.output.add(name=name, data_type=model_config_pb2.TYPE_FP32, dims=[len(info.labels)])
 
 
-def _add_token_report(config: ModelConfig) -> None:
-    config.output.add(name=contract.TOKEN_COUNT, data_type=model_config_pb2.TYPE_INT32, dims=[1])
-    config.output.add(name=contract.TRUNCATED, data_type=model_config_pb2.TYPE_BOOL, dims=[1])
-    config.output.add(name=contract.WINDOWS, data_type=model_config_pb2.TYPE_INT32, dims=[1])
+def _add_reports(config: ModelConfig, reports: Mapping[str, tuple[int, int]]) -> None:
+    for name, (data_type, values) in reports.items():
+        config.output.add(name=name, data_type=data_type, dims=[values])
 
 
 def _pass_through(tensor_map: MutableMapping[str, str], names: Iterable[str]) -> None:

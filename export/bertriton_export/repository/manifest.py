@@ -46,6 +46,7 @@ def _facts(report: ExportReport, checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "classifier": asdict(report.classifier),
         "source": dict(checkpoint.source),
+        "unused_tensors": list(checkpoint.weights.unused),
         "bert": asdict(checkpoint.config),
         "precision": report.precision,
         "verification": asdict(report.verification),

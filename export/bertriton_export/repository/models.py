@@ -19,11 +19,14 @@ from bertriton_export.repository.configs import (
     model_configs,
     to_pbtxt,
 )
+from bertriton_export.repository.fingerprint import sha256_of_text
 from bertriton_export.repository.manifest import MANIFEST_FILE, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
 
     from bertriton.contract import ClassifierInfo
     from bertriton_export.checkpoint import Checkpoint
@@ -31,8 +34,17 @@ if TYPE_CHECKING:
     from bertriton_export.targets import NetworkConfig
 
 VERSION_FOLDER: Final = "1"
-TOKENIZER_MODEL_FILES: Final = ("model.py", "rows.py")
+TOKENIZER_MODEL_FILES: Final = (
+    "flow_control.py",
+    "model.py",
+    "pending.py",
+    "request.py",
+    "rows.py",
+    "sending.py",
+    "waiting.py",
+)
 
+MAX_NAME_CHARACTERS: Final = 200  # a file's name has 255 bytes at most, and a part's has a suffix
 # Names are folders, URL parts and config values at once.
 _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -48,6 +60,10 @@ def checked_name(name: str) -> str:
             f"{name!r} cannot name a model: "
             "use letters, digits, '_', '-' and '.', beginning with a letter or digit"
         )
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise RepositoryError(
+            f"a name of {len(name)} characters is too long for a model: use at most {MAX_NAME_CHARACTERS}"
+        )
     return name
 
 
@@ -62,7 +78,8 @@ def write_models(
         checkpoint: whose tokenizer is served.
         network: how the network is served.
     """
-    _write_configs(repository, info, network)
+    configs = model_configs(info, network, sha256_of_text(checkpoint.tokenizer_json))
+    _write_configs(repository, info, configs, network)
     _write_tokenizer(repository / (info.name + contract.TOKENIZER_SUFFIX) / VERSION_FOLDER, checkpoint)
     return repository / (info.name + contract.BERT_SUFFIX) / VERSION_FOLDER
 
@@ -84,8 +101,10 @@ def write_records(
     write_model_card(folder, report, checkpoint)
 
 
-def _write_configs(repository: Path, info: ClassifierInfo, network: NetworkConfig) -> None:
-    for name, config in model_configs(info, network).items():
+def _write_configs(
+    repository: Path, info: ClassifierInfo, configs: Mapping[str, ModelConfig], network: NetworkConfig
+) -> None:
+    for name, config in configs.items():
         (repository / name / VERSION_FOLDER).mkdir(parents=True)  # Triton wants one even where it is empty
         (repository / name / "config.pbtxt").write_text(to_pbtxt(config), encoding="utf-8")
     bert = repository / (info.name + contract.BERT_SUFFIX)

@@ -1,7 +1,8 @@
 """Write a classifier's three models into a model repository: all of them, or nothing.
 
-Everything is written into a staging folder inside the repository and moved into place at the end by
-renames, so that a reader sees the old models or the new ones, and a failure leaves the old.
+Everything is written into a staging folder and moved into place at the end by renames, so that a reader sees
+the old models or the new ones, and a failure leaves the old. The staging folder lies beside the repository:
+inside, a server with `--model-control-mode=poll` would take it for a model and log an error at every look.
 """
 
 from __future__ import annotations
@@ -15,21 +16,25 @@ from typing import TYPE_CHECKING, Final
 from bertriton_export.errors import RepositoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 STAGING_PREFIX: Final = ".bertriton-staging-"
 
 
 @contextmanager
-def staged_repository(repository: Path) -> Iterator[Path]:
+def staged_repository(repository: Path, on_stage: Callable[[str], object] = str) -> Iterator[Path]:
     """A folder to write models into, which replace those of the same names when the block ends well.
+
+    Args:
+        repository: the model repository, made if need be.
+        on_stage: told where the folder has to lie inside the repository, and why.
 
     Raises:
         RepositoryError: the repository cannot be written to.
     """
     try:
         repository.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=repository))
+        staging = _staging_folder(repository, on_stage)
     except OSError as exc:
         raise RepositoryError(f"{repository}: cannot write there: {exc}") from exc
     try:
@@ -41,6 +46,35 @@ def staged_repository(repository: Path) -> Iterator[Path]:
         raise RepositoryError(f"{repository}: cannot write there: {exc}") from exc
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _staging_folder(repository: Path, on_stage: Callable[[str], object]) -> Path:
+    """A new folder beside the repository or, where nothing can be moved in from there, inside it."""
+    try:
+        beside = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=repository.resolve().parent))
+    except OSError as exc:
+        reason = exc.strerror
+    else:
+        try:
+            _require_movable(beside, repository)
+        except OSError as exc:
+            reason = exc.strerror
+            beside.rmdir()
+        else:
+            return beside
+    inside = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=repository))
+    on_stage(
+        f"staging inside {repository}, for from beside it nothing can be moved there ({reason}): "
+        "a server that polls it will log errors about the staging folder until the export is done"
+    )
+    return inside
+
+
+def _require_movable(staging: Path, repository: Path) -> None:
+    """Move a file, which no server takes for a model: neither device numbers nor permissions tell it all."""
+    with tempfile.NamedTemporaryFile(prefix=STAGING_PREFIX, dir=staging) as probe:
+        moved = Path(probe.name).rename(repository / Path(probe.name).name)
+        moved.rename(probe.name)  # where it is removed
 
 
 def _swap(repository: Path, staging: Path) -> None:

@@ -7,7 +7,7 @@ tells how Triton serves it. `TARGETS` has them all.
 from bertriton_export.targets.cuda import PRECISION_TO_TOLERANCE
 from bertriton_export.targets.graph_request import GraphRequest
 from bertriton_export.targets.network_config import KIND_CPU, MAX_BATCH_SIZE, NetworkConfig, WarmUp
-from bertriton_export.targets.table import ALL_PRECISIONS, DEFAULT_TARGET, TARGETS, checked_target
+from bertriton_export.targets.table import ALL_PRECISIONS, DEFAULT_TARGET, TARGETS, Target, checked_target
 
 __all__ = [
     "ALL_PRECISIONS",
@@ -18,6 +18,7 @@ __all__ = [
     "TARGETS",
     "GraphRequest",
     "NetworkConfig",
+    "Target",
     "WarmUp",
     "checked_target",
 ]

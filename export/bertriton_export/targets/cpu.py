@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export.int8 import write_fp32_graph, write_int8_graph
+from bertriton_export.int8 import Int8Kind, write_fp32_graph, write_int8_graph
 from bertriton_export.targets.graph_request import WrittenGraph
 from bertriton_export.targets.network_config import KIND_CPU, NetworkConfig, WarmUp
 
@@ -24,7 +24,12 @@ MERGED_ROWS: Final = 16
 # The pip-only server runs no more tokens than this at once on a core, enough for full speed; larger requests
 # run in pieces.
 MICRO_BATCH_TOKENS: Final = 512
+# What a request may have in Triton's own backend, which runs it in one go while all others wait: 0.4 s for
+# MiniLM on two cores, 2 s for the BERT-base shape.
+MAX_UNCUT_TOKENS: Final = 2**13
 SHORT_WARMUP_TOKENS: Final = 16
+# Texts of a model that reads more may be longer: a warm-up of all it reads would take a minute or more.
+LONG_WARMUP_TOKENS: Final = 512
 LONG_WARMUP_TEXTS: Final = 8  # at once, so that several cores have had their longest run before any request
 
 
@@ -37,9 +42,11 @@ def write_cpu_graph(
         OptionError, VerificationError, Int8GateError: as `int8` does.
     """
     if request.int8:
-        verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage)
+        kind = Int8Kind(fingerprint=request.fingerprint)
+        verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage, kind)
         return WrittenGraph(verification, "fp32 logits", comparison)
-    return WrittenGraph(write_fp32_graph(checkpoint, folder, on_stage)[1], "fp32 logits")
+    _, verification = write_fp32_graph(checkpoint, folder, on_stage, fingerprint=request.fingerprint)
+    return WrittenGraph(verification, "fp32 logits")
 
 
 def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
@@ -52,15 +59,17 @@ def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
     if request.int8 and request.int8.vnni:
         # For the pip-only server, which warns where a CPU has none.
         parameters["cpu_feature"] = "vnni"
+    short, long = (min(tokens, info.max_length) for tokens in (SHORT_WARMUP_TOKENS, LONG_WARMUP_TOKENS))
     return NetworkConfig(
         backend="onnxruntime",
         kind=KIND_CPU,
         merged_rows=(MERGED_ROWS,),
         warmups=(
-            WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length)),
-            WarmUp(info.max_length),
-            WarmUp(info.max_length, min(LONG_WARMUP_TEXTS, info.max_batch_size)),
-            WarmUp(min(SHORT_WARMUP_TOKENS, info.max_length), info.max_batch_size),
+            WarmUp(short),
+            WarmUp(long),
+            WarmUp(long, min(LONG_WARMUP_TEXTS, info.max_batch_size)),
+            WarmUp(short, info.max_batch_size),
         ),
         parameters=parameters,
+        max_request_tokens=MAX_UNCUT_TOKENS,
     )

@@ -17,9 +17,22 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from bertriton_export.network import GraphOptions, LoopAttention, PackedAttention, write_bert_graph
+from bertriton_export.network import (
+    GraphOptions,
+    LoopAttention,
+    PackedAttention,
+    takes_attention,
+    write_bert_graph,
+)
+from bertriton_export.targets.gpu_memory import network_bytes
 from bertriton_export.targets.graph_request import WrittenGraph
-from bertriton_export.targets.network_config import KIND_GPU, MAX_BATCH_SIZE, NetworkConfig, WarmUp
+from bertriton_export.targets.network_config import (
+    KIND_GPU,
+    MAX_BATCH_SIZE,
+    MAX_REQUEST_TOKENS,
+    NetworkConfig,
+    WarmUp,
+)
 from bertriton_export.verification import FP32_TOLERANCE, verify
 
 if TYPE_CHECKING:
@@ -39,9 +52,7 @@ PRECISION_TO_TOLERANCE: Final = {"fp16": FP16_TOLERANCE, "fp32": FP32_TOLERANCE}
 MERGED_ROWS: Final = MAX_BATCH_SIZE
 SHORT_WARMUP_TOKENS: Final = 16
 
-# What one instance may take of the GPU, not measured: by the sizes of its weights and activations BERT-large
-# needs about 6 GiB in fp16 for a request of 262,144 tokens, the largest that the tokenizer lets through.
-PRECISION_TO_GPU_MEMORY_BYTES: Final = {"fp16": 8 * 2**30, "fp32": 16 * 2**30}
+PRECISION_TO_VALUE_BYTES: Final = {"fp16": 2, "fp32": 4}
 _SAME_AS_REQUESTED: Final = "1"
 # Options of ONNX Runtime's CUDA provider,
 # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#configuration-options
@@ -52,6 +63,7 @@ _VERIFIED: Final = (
     "{precision} logits on the CPU, of the same graph with a loop over windows in place of "
     "PackedMultiHeadAttention, which only GPUs have,"
 )
+_VERIFIED_ITSELF: Final = "{precision} logits on the CPU"
 
 
 def cuda_options(precision: str) -> GraphOptions:
@@ -63,14 +75,20 @@ def cuda_options(precision: str) -> GraphOptions:
 def write_cuda_graph(
     checkpoint: Checkpoint, folder: Path, request: GraphRequest, on_stage: Callable[[str], object]
 ) -> WrittenGraph:
-    """Write the graph, and hold to the reference what a CPU can run of it: all but its attention operator.
+    """Write the graph, and hold to the reference what a CPU can run of it: all, or all but its attention.
 
     Raises:
         UnsupportedModelError: a weight is too large for fp16.
-        VerificationError: the twin with attention in a loop is too far off.
+        VerificationError: the graph, or its twin with attention in a loop, is too far off.
     """
-    options = cuda_options(request.precision)
+    options = replace(cuda_options(request.precision), fingerprint=request.fingerprint)
     on_stage("building the graph")
+    if not takes_attention(checkpoint.config):
+        file = write_bert_graph(checkpoint, folder, options)
+        on_stage("verifying it against the float64 reference")
+        verification = verify(checkpoint, file, PRECISION_TO_TOLERANCE[request.precision])
+        verified = _VERIFIED_ITSELF.format(precision=request.precision)
+        return WrittenGraph(verification, verified, facts={"target": "cuda", "verified": verified})
     with tempfile.TemporaryDirectory(dir=folder) as twin:
         file = write_bert_graph(checkpoint, Path(twin), replace(options, attention=LoopAttention))
         on_stage("verifying it against the float64 reference")
@@ -78,6 +96,18 @@ def write_cuda_graph(
     write_bert_graph(checkpoint, folder, options)
     verified = _VERIFIED.format(precision=request.precision)
     return WrittenGraph(verification, verified, facts={"target": "cuda", "verified": verified})
+
+
+def gpu_memory_limit(info: ClassifierInfo, request: GraphRequest) -> int:
+    """Bytes that an instance may take of the GPU: enough for the warm-up and the largest request.
+
+    Raises:
+        ValueError: the request does not tell the network's sizes.
+    """
+    if request.sizes is None:
+        raise ValueError("the memory of a GPU depends on the network's sizes: set GraphRequest.sizes")
+    tokens = max(MAX_REQUEST_TOKENS, MERGED_ROWS * info.max_length)
+    return network_bytes(request.sizes, PRECISION_TO_VALUE_BYTES[request.precision], tokens)
 
 
 def cuda_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
@@ -91,7 +121,7 @@ def cuda_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
         # Memory's limits are not among the CUDA options, since Triton's backend overwrites them there where a
         # config has parameters. A plan of memory is for one number of tokens, which hardly comes twice.
         parameters={
-            "gpu_mem_limit": str(PRECISION_TO_GPU_MEMORY_BYTES[request.precision]),
+            "gpu_mem_limit": str(gpu_memory_limit(info, request)),
             "arena_extend_strategy": _SAME_AS_REQUESTED,
             "enable_mem_pattern": "0",
         },

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bertriton import contract
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bertriton_export.checkpoint import BertConfig
     from bertriton_export.int8 import Int8Comparison, Int8Request
     from bertriton_export.verification import Verification
 
@@ -18,6 +21,8 @@ class GraphRequest:
 
     precision: str  # one of the target's
     int8: Int8Request | None = None  # where that is int8
+    fingerprint: str = contract.NO_FINGERPRINT  # what its answers are to carry
+    sizes: BertConfig | None = None  # of the checkpoint's network
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BATCH_SIZE: Final = 64  # rows of one request
+# Padding included. The pip-only server takes so many whatever the config says, since it runs them in pieces.
+MAX_REQUEST_TOKENS: Final = 2**18
 
 KIND_CPU: Final = model_config_pb2.ModelInstanceGroup.KIND_CPU
 KIND_GPU: Final = model_config_pb2.ModelInstanceGroup.KIND_GPU
@@ -48,5 +50,6 @@ class NetworkConfig:
     accelerators: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of ONNX Runtime -> options
     # Lengths that the tokenizer pads rows to, shortest first; none: tokens go to the network without padding.
     padded_lengths: tuple[int, ...] = ()
+    max_request_tokens: int = MAX_REQUEST_TOKENS  # what Triton's own backend may be busy with at once
     model_file: str = ""  # in place of the backend's own
     profiles: tuple[str, ...] = ()  # of a TensorRT engine, which the instances use

@@ -71,8 +71,10 @@ def encode(checkpoint: Checkpoint, texts: Sequence[str]) -> list[Encoding]:
 
 
 def packed_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[Any]]:
-    """The graph's inputs for tokenised texts: all tokens one after the other, each [T] INT32."""
-    return {
+    """The graph's inputs for tokenised texts: all tokens one after the other, each [T] INT32, and shapes."""
+    shapes = np.array([[1, len(encoding.ids)] for encoding in encodings], np.int32).reshape(-1)
+    names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
+    return {name + contract.SHAPES_SUFFIX: shapes for name in names} | {
         contract.INPUT_IDS: _packed([encoding.ids for encoding in encodings]),
         contract.TOKEN_TYPE_IDS: _packed([encoding.type_ids for encoding in encodings]),
         contract.POSITION_IDS: _packed([range(len(encoding.ids)) for encoding in encodings]),

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-MAX_REQUEST_TOKENS = 2**18  # padding included; more would take gigabytes in the network
 TRUNCATIONS = ["head", "tail", "head_tail", "error", "windows"]
 AGGREGATION_TO_POSITION = {"mean": -2, "max": -3}  # what begins a further window of a row
 
@@ -24,7 +23,8 @@ class Options(NamedTuple):
 class Frame:
     """The special tokens around one text, or around and between two."""
 
-    def __init__(self, tokenizer: Tokenizer, texts: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, texts: int, max_request_tokens: int) -> None:
+        self.max_request_tokens = max_request_tokens
         encoding = tokenizer.encode("a", "b" if texts > 1 else None)
         self.types = [0] * texts
         self.runs: list[Any] = [([], []) for _ in range(texts + 1)]  # (ids, types) before and after each text
@@ -42,6 +42,8 @@ class Frame:
         count = sum(map(len, texts)) + self.size
         if options.truncation == "error" and count > options.max_length:
             raise ValueError(f"text: a row has {count} tokens, at most {options.max_length} are read")
+        if not count:
+            raise ValueError("text: a row has no token, and this model's tokenizer adds none of its own")
         windows, is_truncated = self.cut(texts, options, rows)
         ids, types, positions = list[int](), list[int](), list[int]()
         for window in windows:
@@ -64,8 +66,9 @@ class Frame:
             text, size, lost[longer] = texts[longer], sizes[longer], False
             stride = min(options.stride, size - 1)
             starts = range(0, len(text) - stride, size - stride)
-            if len(starts) * options.max_length * rows > MAX_REQUEST_TOKENS:
-                raise ValueError(f"text: {len(starts)} windows a row are over {MAX_REQUEST_TOKENS} tokens")
+            limit = self.max_request_tokens
+            if len(starts) * options.max_length * rows > limit:
+                raise ValueError(f"text: {len(starts)} windows a row are over {limit} tokens a request")
             parts[longer] = [text[start : start + size] for start in starts]
         return [[part[index % len(part)] for part in parts] for index in range(max(map(len, parts)))], any(
             lost

@@ -25,8 +25,12 @@ def ipv4_address(host: str) -> str:
         raise AddressUnavailableError(message, host, 0) from exc
 
 
-def choose_ports(host: str, requested: Mapping[str, int]) -> dict[str, int]:
+def choose_ports(hosts: Mapping[str, str], requested: Mapping[str, int]) -> dict[str, int]:
     """Check the ports that were asked for, and replace each 0 by a port that nobody listens on now.
+
+    Args:
+        hosts: address to listen on, by service.
+        requested: port to listen on, by service.
 
     Raises:
         AddressUnavailableError: a port cannot be bound; the message says why.
@@ -35,7 +39,7 @@ def choose_ports(host: str, requested: Mapping[str, int]) -> dict[str, int]:
         # All are held until the last is bound, or the system could hand out the same port twice.
         sockets = {
             # Those asked for come first, lest one of the free ones is among them.
-            service: bound.enter_context(closing(_require(host, port)))
+            service: bound.enter_context(closing(_require(hosts[service], port)))
             for service, port in sorted(requested.items(), key=lambda item: -item[1])
         }
         return {service: sockets[service].getsockname()[1] for service in requested}

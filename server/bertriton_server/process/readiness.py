@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,50 +12,16 @@ from bertriton_server.process.ports import is_listening
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from bertriton_server.process.http_probe import HttpEndpoint
     from bertriton_server.process.server_process import ServerProcess
 
-_REQUEST_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.05
-_OK: Final = 200
 _READY: Final = "READY"
 _LOADING: Final = "LOADING"
 _FAILED: Final = "UNAVAILABLE"
 _NO_GPU: Final = "has kind KIND_GPU but no GPUs are available"  # what Triton says
 _NO_GPU_ADVICE: Final = "; serve it on a machine with one, or export it again with --target cpu"
 _UNLOADED: Final = "unloaded"  # the reason given for a model that was taken out on purpose
-
-
-@dataclass(frozen=True)
-class HttpEndpoint:
-    """Where a server answers HTTP requests, or soon will."""
-
-    host: str
-    port: int
-
-    def is_ready(self) -> bool:
-        """Whether the server and all models it was to load answer; False while nothing listens."""
-        return self._answer("GET", "/v2/health/ready") is not None
-
-    def model_states(self) -> list[ModelState] | None:
-        """Triton's repository index; None while nothing listens."""
-        body = self._answer("POST", "/v2/repository/index")
-        if body is None:
-            return None
-        index = json.loads(body)
-        return [ModelState(model["name"], model.get("state", ""), model.get("reason", "")) for model in index]
-
-    def _answer(self, method: str, path: str) -> bytes | None:
-        # http.client rather than urllib: a proxy set in the environment must not come between.
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=_REQUEST_TIMEOUT_S)
-        try:
-            connection.request(method, path)
-            response = connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
-        return body if response.status == _OK else None
 
 
 @dataclass(frozen=True)
@@ -86,17 +50,21 @@ def wait_until_ready(
     Raises:
         ModelsNotReadyError: models failed to load, or Triton passed over expected ones.
         ServerExitedError: the server ended.
+        StartError: somebody has stopped one of its processes.
         StartTimeoutError: it takes longer than `timeout_s`.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         process.require_running()
-        states = endpoint.model_states()
+        process.require_unstopped()
+        process.hide_secrets()
+        states = model_states(endpoint)
         if states is not None:
+            process.hide_secrets(answers=True)
             if reasons := _failures(process, states, expected_models):
                 raise ModelsNotReadyError(reasons)
             # Triton starts its services one after the other, metrics last.
-            if endpoint.is_ready() and all(is_listening(*address) for address in others):
+            if is_ready(endpoint) and all(is_listening(*address) for address in others):
                 return
         time.sleep(_POLL_S)
     raise StartTimeoutError(timeout_s, process.log_tail())
@@ -104,7 +72,22 @@ def wait_until_ready(
 
 def ready_models(endpoint: HttpEndpoint) -> tuple[str, ...]:
     """Names of the models that answer requests, sorted."""
-    return tuple(sorted({state.name for state in endpoint.model_states() or () if state.state == _READY}))
+    return tuple(sorted({state.name for state in model_states(endpoint) or () if state.state == _READY}))
+
+
+def is_ready(endpoint: HttpEndpoint) -> bool:
+    """Whether the server and its models say that they are ready; False while nothing listens."""
+    return endpoint.ask("GET", "/v2/health/ready").is_ok
+
+
+def model_states(endpoint: HttpEndpoint) -> list[ModelState] | None:
+    """Triton's repository index; None while nothing listens."""
+    answer = endpoint.ask("POST", "/v2/repository/index")
+    if not answer.is_ok:
+        return None
+    return [
+        ModelState(model["name"], model.get("state", ""), model.get("reason", "")) for model in answer.json()
+    ]
 
 
 def _failures(

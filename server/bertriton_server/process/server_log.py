@@ -16,6 +16,7 @@ _FOLLOW_POLL_S: Final = 0.1
 _USAGE: Final = "Usage: tritonserver"
 _REFUSED: Final = "a flag has a value that tritonserver does not take"
 _TABLE_MARKS: Final = ("|", "+")
+_ENTRY: Final = r"\b\w+\.(cc|cpp|h):\d+\]"  # where in Triton's sources an entry was made
 # The line before the one that names the model says what is wrong inside its config.pbtxt.
 _REFUSAL: Final = r"(?:Error parsing text-format \S+: (?P<detail>.*)\n.*)?'{model}': (?P<reason>.*?)\"?$"
 
@@ -40,6 +41,10 @@ class ServerLog:
         said, usage, _ = text.partition(_USAGE)
         lines = [line for line in said.splitlines() if line.strip() and not line.startswith(_TABLE_MARKS)]
         return tuple(lines[-_TAIL_LINES:] or ([_REFUSED] if usage else []))
+
+    def has_begun(self) -> bool:
+        """Whether Triton's own log has; what its loader or its reader of flags prints comes before."""
+        return re.search(_ENTRY, self._read()) is not None
 
     def refusal_of(self, model: str) -> str:
         """Why a model was not even tried to load; empty when the log does not say."""

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from bertriton_server.errors import ServerExitedError, StartError
+from bertriton_server.process import secrets_hiding
 from bertriton_server.process import warden as _warden
+from bertriton_server.process.members import members_of
+from bertriton_server.process.open_files import allow_open_files
 from bertriton_server.process.server_log import ServerLog
 
 if TYPE_CHECKING:
@@ -34,12 +37,23 @@ class ServerProcess:
         runtime: which tritonserver.
         arguments: its command line, without backend directory and shared memory prefix.
         log_stream: where its log is to appear as well.
+        secrets: values of arguments that nobody is to see once they are read.
 
     Raises:
         StartError: the process could not be started.
     """
 
-    def __init__(self, runtime: Runtime, arguments: Sequence[str], log_stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        arguments: Sequence[str],
+        log_stream: TextIO | None = None,
+        *,
+        secrets: Sequence[str] = (),
+    ) -> None:
+        self._secrets = tuple(secrets)
+        self._hides_secrets = False
+        self.shows_secrets = bool(secrets)  # on its command line, to every user of the machine
         self._shared_memory_prefix = f"bertriton_{os.getpid()}_{uuid4().hex[:_UNIQUE_DIGITS]}_"
         self._workspace = _make_workspace()
         self.log = ServerLog(self._workspace / "tritonserver.log")
@@ -48,6 +62,7 @@ class ServerProcess:
         try:
             self._warden = self._start_warden()
             self._process = self._start(runtime, arguments)
+            allow_open_files(self._process.pid)
         except BaseException as exc:
             self._leave_to_warden()
             if isinstance(exc, OSError):
@@ -72,6 +87,27 @@ class ServerProcess:
         if ended:
             by_itself = ended.si_code == os.CLD_EXITED
             raise ServerExitedError(ended.si_status if by_itself else -ended.si_status, self.log_tail())
+
+    def require_unstopped(self) -> None:
+        """See that nobody has stopped a process of the server, which then would never get ready.
+
+        Raises:
+            StartError: somebody has.
+        """
+        stopped = [member for member in members_of(self.pid) if member.is_stopped]
+        if stopped:
+            raise StartError(f"the process of {stopped[0].name} was stopped while it started")
+
+    def hide_secrets(self, *, answers: bool = False) -> None:
+        """Take the secrets off the command line as soon as tritonserver has read it; else does nothing.
+
+        Args:
+            answers: whether the server answers already, and so has read it.
+        """
+        # It says nothing in its own log before that.
+        if not self._hides_secrets and (answers or self.log.has_begun()):
+            self.shows_secrets = not secrets_hiding.hide(self.pid, self._secrets)
+            self._hides_secrets = True
 
     def log_tail(self) -> tuple[str, ...]:
         """Last lines of the log; still there after `stop`."""

@@ -20,6 +20,9 @@ INSTALLED_TRITONSERVER: Final = Path("/opt/tritonserver/bin/tritonserver")
 # ONNX Runtime's wheels since 1.32 tell their maker how they are used unless this is set.
 NO_TELEMETRY_VARIABLE: Final = "ORT_DISABLE_TELEMETRY"
 
+# Tells the tokenizer that the network runs large requests in pieces, which Triton's own backend does not.
+CUTS_REQUESTS_VARIABLE: Final = "BERTRITON_CUTS_REQUESTS"
+
 # Would let the user's packages, numpy 2 among them, in before those of the runtime.
 _ISOLATED_VARIABLES: Final = ("PYTHONPATH", "PYTHONHOME")
 
@@ -48,6 +51,7 @@ class Runtime:
         _prepend(environment, "LD_LIBRARY_PATH", self.library_path)
         _prepend(environment, "PATH", self.executable_path)
         environment.setdefault(NO_TELEMETRY_VARIABLE, "1")
+        environment[CUTS_REQUESTS_VARIABLE] = "1"
         return environment
 
 

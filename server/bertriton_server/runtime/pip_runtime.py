@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 RUNTIME_DIRECTORY_VARIABLE: Final = "BERTRITON_RUNTIME_DIR"
+CACHE_VARIABLE: Final = "XDG_CACHE_HOME"
 
 # All are installed without their dependencies: of nvidia-pytriton only the binaries are used, and the others
 # need nothing but numpy for what a model does. So these four are all that ever comes in.
@@ -95,11 +96,22 @@ def find_or_make_pip_runtime() -> PipRuntime:
 
 
 def runtime_directory() -> Path:
-    """Where installed programs lie: BERTRITON_RUNTIME_DIR, by default `bertriton` in the user's cache."""
+    """Where installed programs lie: BERTRITON_RUNTIME_DIR, by default `bertriton` in the user's cache.
+
+    Raises:
+        RuntimeNotFoundError: no variable says where, and the user has no home.
+    """
     if chosen := os.environ.get(RUNTIME_DIRECTORY_VARIABLE):
         return Path(chosen).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "bertriton"
+    if cache := os.environ.get(CACHE_VARIABLE):
+        return Path(cache) / "bertriton"
+    try:
+        return Path.home() / ".cache" / "bertriton"
+    except RuntimeError as exc:  # no HOME, and a user id that no account has, as OpenShift gives them
+        raise RuntimeNotFoundError(
+            "there is no place for programs: this user has no home directory; set "
+            f"{RUNTIME_DIRECTORY_VARIABLE} or {CACHE_VARIABLE} to a folder that can be written to"
+        ) from exc
 
 
 def _folder_for(python_minor: str) -> Path:

@@ -13,10 +13,13 @@ from bertriton import (
     RetryPolicy,
     UnexpectedAnswerError,
 )
-from bertriton._clients.directory import Directory
+from bertriton._clients.directory import DESCRIPTION_ATTEMPTS, Directory
 from bertriton._wire import Call, Run, Sender
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bertriton import Client
     from bertriton._wire import Flow
 
 Scripted = Any  # a ScriptedTriton and its client
@@ -49,8 +52,8 @@ class Asked:
     def find(self, model: str | None = None, version: str = "") -> Any:
         return self.outcome(self.directory.find(self.sender, model, version, 60.0))
 
-    def find_answered(self, info: Any, version: str) -> Any:
-        return self.outcome(self.directory.find_answered(self.sender, info, version, 60.0))
+    def find_answered(self, fingerprint: str, version: str = "") -> Any:
+        return self.outcome(self.directory.find_answered(self.sender, "imdb", version, fingerprint, 60.0))
 
     def list(self) -> Any:
         return self.outcome(self.directory.list(self.sender, 60.0))
@@ -85,45 +88,54 @@ def test_a_named_model_that_is_no_classifier_is_not_found(asked: Asked) -> None:
     assert caught.value.model == "imdb_bert"
 
 
-def test_the_first_version_that_answers_is_the_one_that_was_asked_about(asked: Asked) -> None:
+def test_an_answer_of_the_model_that_was_asked_about_costs_no_question(asked: Asked) -> None:
     info = asked.find("imdb")
 
-    assert asked.find_answered(info, "7") is asked.find_answered(info, "7") is info
-    assert asked.directory.answered_version("imdb") == "7"
+    assert asked.find_answered(info.fingerprint) is asked.find_answered(info.fingerprint) is info
+    assert asked.directory.answered_fingerprint("imdb", "") == info.fingerprint
     assert asked.methods == ["ModelConfig"]
 
 
-def test_a_version_after_the_first_is_asked_about_once(scripted: Scripted, asked: Asked) -> None:
-    info = asked.find("imdb")
-    asked.find_answered(info, "1")
+def test_an_answer_of_another_model_is_asked_about_once(scripted: Scripted, asked: Asked) -> None:
+    asked.find("imdb")
     scripted[0].classifiers["imdb"] = ("bad", "good")
+    new = scripted[0].fingerprint
 
-    reloaded = asked.find_answered(info, "2")
+    reloaded = asked.find_answered(new)
 
     assert reloaded.labels == ("bad", "good")
-    assert asked.find_answered(info, "2") is asked.find("imdb") is reloaded
+    assert asked.find_answered(new) is asked.find("imdb") is reloaded
     assert asked.methods == ["ModelConfig", "ModelConfig"]
 
 
-def test_a_replica_that_answers_with_the_old_version_has_the_old_labels(
+def test_a_replica_that_answers_with_the_old_model_has_the_old_labels(
     scripted: Scripted, asked: Asked
 ) -> None:
     info = asked.find("imdb")
-    asked.find_answered(info, "1")
     scripted[0].classifiers["imdb"] = ("bad", "good")
-    asked.find_answered(info, "2")
+    asked.find_answered(scripted[0].fingerprint)
 
-    assert asked.find_answered(info, "1").labels == ("neg", "pos")
+    assert asked.find_answered(info.fingerprint).labels == ("neg", "pos")
+
+
+def test_an_answer_that_nobody_describes_is_none(asked: Asked) -> None:
+    asked.find("imdb")
+
+    with pytest.raises(ModelNotReadyError, match=r"being replaced.*00f1a2b3c4d5e6f7"):
+        asked.find_answered("00f1a2b3c4d5e6f7")
+
+    assert asked.methods == ["ModelConfig"] * (1 + DESCRIPTION_ATTEMPTS)
+    assert asked.directory.answered_fingerprint("imdb", "") == ""
 
 
 def test_what_is_forgotten_is_asked_again_and_nothing_else(scripted: Scripted, asked: Asked) -> None:
     scripted[0].classifiers["toxic"] = ("no", "yes")
     kept, info = asked.find("toxic"), asked.find("imdb")
-    asked.find_answered(info, "1")
+    asked.find_answered(info.fingerprint)
 
     asked.directory.forget("imdb")
 
-    assert asked.directory.answered_version("imdb") == ""
+    assert asked.directory.answered_fingerprint("imdb", "") == ""
     assert asked.find("toxic") is kept
     assert asked.find("imdb") is not info
 
@@ -200,6 +212,30 @@ def test_a_reloaded_model_is_answered_with_its_new_labels(scripted: Scripted) ->
 
     assert client.classify("text").label == "bad"
     assert client.labels == ("bad", "good")
+
+
+def test_an_answer_that_nobody_describes_is_asked_for_again_and_then_an_error(
+    scripted: Scripted, new_client: Callable[..., Client]
+) -> None:
+    triton, _ = scripted
+    client = new_client(triton.url, retry=RetryPolicy(max_attempts=4, initial_backoff_s=0.001))
+    client.classify("text")
+    sent, triton.answered_fingerprint = triton.inferences, "00f1a2b3c4d5e6f7"
+
+    with pytest.raises(ModelNotReadyError, match=r"being replaced.*00f1a2b3c4d5e6f7") as caught:
+        client.classify("text")
+
+    assert caught.value.retryable
+    assert caught.value.attempts == triton.inferences - sent == 4
+
+
+def test_a_model_that_is_known_is_not_asked_for_again(scripted: Scripted) -> None:
+    triton, client = scripted
+    for labels in (("neg", "pos"), ("bad", "good")) * 5:
+        triton.classifiers["imdb"] = labels
+        assert client.classify("text").label == labels[0]
+
+    assert triton.config_requests <= 4  # to find the only classifier, and one for each model
 
 
 def test_an_answer_against_the_contract_is_an_error_and_forgotten(scripted: Scripted) -> None:

@@ -14,12 +14,12 @@ import click
 import pytest
 
 import bertriton
-from bertriton import cli
+from bertriton import Client, cli
+from bertriton_server import LocalServer, ServerConfig
+from bertriton_server.process import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bertriton_server import LocalServer
 
 CLIENT_ROOT = Path(bertriton.__file__).parent.parent
 COMMAND = [sys.executable, "-m", "bertriton"]
@@ -155,6 +155,26 @@ def test_a_server_that_is_not_healthy_exits_with_1(imdb_server: LocalServer) -> 
     assert another.stderr == f"Error: no classifier 'nowhere' at {imdb_server.grpc_url}\n".encode()
 
 
+@pytest.mark.parametrize(
+    ("part", "number"), [("imdb_tokenizer", signal.SIGKILL), ("imdb_bert", signal.SIGSTOP)]
+)
+def test_a_server_whose_process_is_dead_or_stopped_is_not_healthy(
+    imdb_repository: Path, part: str, number: signal.Signals
+) -> None:
+    with LocalServer(ServerConfig(imdb_repository, stop_grace_s=0)) as server:
+        (pid,) = [member.pid for member in members_of(server.pid) if member.name == part]
+        os.kill(pid, number)
+        done = _run("health", BERTRITON_URL=server.grpc_url)
+        as_json = _run("health", "--json", "--timeout", "2", BERTRITON_URL=server.grpc_url)
+        with Client(server.grpc_url, timeout=2) as client:
+            assert client.is_ready() is False
+
+    assert (done.returncode, as_json.returncode) == (1, 1)
+    assert done.stdout.decode().startswith("imdb  not ready: ")
+    assert f"Stub process '{part}_0_0' is not healthy" in done.stdout.decode()
+    assert json.loads(as_json.stdout)["ready"] is False
+
+
 @pytest.mark.parametrize(("shell", "sign"), [("bash", "complete"), ("zsh", "compdef"), ("fish", "complete")])
 def test_a_shell_gets_its_completion(shell: str, sign: str) -> None:
     done = _run("completion", shell)
@@ -173,11 +193,27 @@ def test_commands_and_options_are_completed() -> None:
     assert completed("bertriton classify --trun", 2) == ["--truncation"]
 
 
-# What is called otherwise: one variable for the repository that is written and the one that is served.
-OTHER_VARIABLES = {("export", "--repository"): "BERTRITON_MODEL_REPOSITORY", ("export", "--json"): None}
+# What is called otherwise: one variable for the repository that is written and the one that is served, and
+# names of their own for options that mean something else in another command, or to the images.
+OTHER_VARIABLES = {
+    ("export", "--repository"): "BERTRITON_MODEL_REPOSITORY",
+    ("bench", "--json"): "BERTRITON_BENCH_JSON",
+    ("evaluate", "--output"): "BERTRITON_EVALUATE_OUTPUT",
+    ("evaluate", "--checkpoint"): "BERTRITON_EVALUATE_CHECKPOINT",
+    ("evaluate", "--precision"): "BERTRITON_EVALUATE_PRECISION",
+    ("export", "--truncation"): "BERTRITON_EXPORT_TRUNCATION",
+    ("export", "--stride"): "BERTRITON_EXPORT_STRIDE",
+    ("export", "--aggregation"): "BERTRITON_EXPORT_AGGREGATION",
+} | {
+    (command, f"--tls-{file}"): f"BERTRITON_CLIENT_TLS_{file.upper()}"
+    for command in ("bench", "classify", "evaluate", "health", "models", "rerank")
+    for file in ("cert", "key")
+}
 
 
-@pytest.mark.parametrize("name", ["bench", "classify", "evaluate", "export", "health", "models", "serve"])
+@pytest.mark.parametrize(
+    "name", ["bench", "classify", "evaluate", "export", "health", "models", "rerank", "serve"]
+)
 def test_every_option_has_an_environment_variable(name: str) -> None:
     context = click.Context(cli.bertriton)
     command = cli.bertriton.get_command(context, name)
@@ -191,7 +227,7 @@ def test_every_option_has_an_environment_variable(name: str) -> None:
         assert option.envvar == OTHER_VARIABLES.get((name, longest), usual)
         record = option.get_help_record(context)
         assert record is not None
-        assert option.envvar is None or f"env var: {option.envvar}" in " ".join(record[1].split())
+        assert f"env var: {option.envvar}" in " ".join(record[1].split())
 
 
 def test_a_file_is_classified_and_not_twice(imdb_server: LocalServer, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ ROWS = [
     {"id": "2", "text": "Dull and lifeless,\nthroughout.", "note": 'say "no"'},
     {"id": "3", "text": "日本語 🎬", "note": ""},
 ]
-ADDED = [f"predicted_{name}" for name in ("label", "score", "token_count", "truncated", "error")]
+ADDED = [f"predicted_{name}" for name in ("label", "score", "token_count", "truncated", "windows", "error")]
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +44,14 @@ def client(imdb_server: LocalServer) -> Iterator[Client]:
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> Path:
     match path.suffix:
-        case ".csv" | ".tsv":
+        case ".csv":
             with path.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]), delimiter="," if path.suffix == ".csv" else "\t")
+                writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
+        case ".tsv":
+            lines = [list(rows[0]), *(row.values() for row in rows)]
+            path.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
         case ".jsonl":
             path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         case ".parquet":
@@ -58,9 +61,12 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     match path.suffix:
-        case ".csv" | ".tsv":
+        case ".csv":
             with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-                return list(csv.DictReader(file, delimiter="," if path.suffix == ".csv" else "\t"))
+                return list(csv.DictReader(file))
+        case ".tsv":
+            lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+            return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
         case ".jsonl":
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         case _:
@@ -73,12 +79,14 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def test_every_format_becomes_every_other_and_keeps_its_columns(
     client: Client, tmp_path: Path, input_suffix: str, output_suffix: str
 ) -> None:
-    source, output = _write(tmp_path / f"in{input_suffix}", ROWS), tmp_path / f"out{output_suffix}"
+    tabs = ".tsv" in {input_suffix, output_suffix}  # which have no place for line breaks
+    rows = [row | {"text": row["text"].replace("\n", " ")} for row in ROWS] if tabs else ROWS
+    source, output = _write(tmp_path / f"in{input_suffix}", rows), tmp_path / f"out{output_suffix}"
 
     progress = run(FileJob(source, output), client, {})
 
     found = _read(output)
-    assert [{name: row[name] for name in ROWS[0]} for row in found] == ROWS
+    assert [{name: row[name] for name in ROWS[0]} for row in found] == rows
     assert list(found[0]) == [*ROWS[0], *ADDED]
     assert ["pos", "neg"] == [row["predicted_label"] for row in found[:2]]
     assert (progress.done_rows, progress.failed_rows) == (3, 0)
@@ -234,7 +242,7 @@ def test_parts_of_another_run_are_not_taken_up(client: Client, tmp_path: Path, c
     options: Any = {"max_length": 8} if change == "option" else {}
     changed = FileJob(job.input, job.output, prefix="other_") if change == "column" else job
 
-    with pytest.raises(JobError, match="another input, model or option"):
+    with pytest.raises(JobError, match="another input or option"):
         run(changed, client, options)
 
 

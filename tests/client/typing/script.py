@@ -13,6 +13,7 @@ from bertriton import (
     ClassifierInfo,
     Client,
     OverloadedError,
+    RankedDocument,
     RequestLimits,
     RetryPolicy,
     ServedClassifier,
@@ -37,6 +38,11 @@ def blocking() -> None:
             client.classify_iter(["one"], return_exceptions=True),
             Generator[Classification | BertritonError, None, None],
         )
+        assert_type(
+            client.classify(["one"], candidate_labels=("war", "peace"), multi_label=True),
+            list[Classification],
+        )
+        assert_type(client.rerank("query", ["one"], top_k=1, truncation="tail"), list[RankedDocument])
         assert_type(client.labels, tuple[str, ...])
         assert_type(client.info, ClassifierInfo)
         assert_type(client.models(), list[ServedClassifier])
@@ -59,6 +65,7 @@ async def asynchronous(texts: AsyncIterator[str]) -> None:
         )
         assert_type(client.classify_iter(texts), AsyncGenerator[Classification, None])
         assert_type(client.classify_iter(["one"]), AsyncGenerator[Classification, None])
+        assert_type(await client.rerank("query", ["one"]), list[RankedDocument])
         assert_type(await client.labels, tuple[str, ...])
         assert_type(await client.info, ClassifierInfo)
         assert_type(await client.models(), list[ServedClassifier])

@@ -127,6 +127,18 @@ def test_half_an_identity_is_refused(certificates: Certificates) -> None:
         Tls(certificate=certificates.client)
 
 
+@pytest.mark.parametrize("other", ["server_key", "authority"])
+def test_a_key_of_another_certificate_is_told_before_anything_is_sent(
+    certificates: Certificates, other: str
+) -> None:
+    tls = Tls(certificates.authority, certificates.client, getattr(certificates, other))
+
+    with pytest.raises(
+        InvalidOptionError, match=rf"(ca|{other}).pem (is not the private key of|cannot be read)"
+    ):
+        Endpoint("localhost:1", tls).open()
+
+
 @pytest.mark.parametrize(("content", "problem"), [(None, "cannot read"), (b"nothing", "expected a PEM file")])
 def test_a_file_that_is_no_pem_is_named(tmp_path: Path, content: bytes | None, problem: str) -> None:
     path = tmp_path / "ca.pem"

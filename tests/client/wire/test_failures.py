@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bertriton import Client
 
 Scripted = Any  # a ScriptedTriton and its client
+# As Triton's own ONNX Runtime backend tells of a node of the graph that fails.
+BROKEN = "in ensemble 'imdb', onnx runtime error 1: Non-zero status code returned while running stub process."
 
 # Every status that is a failure, and what it arrives as where the model is ready.
 STATUS_TO_EXPECTED = {
@@ -115,11 +117,43 @@ def test_a_refusal_of_a_ready_model_is_overload(scripted: Scripted) -> None:
 def test_a_refusal_of_a_model_that_is_not_ready_says_so(scripted: Scripted) -> None:
     triton, client = scripted
     client.classify("It answers first.")
-    triton.failures, triton.model_is_ready = [grpc.StatusCode.UNAVAILABLE], False
+    triton.failures, triton.model_is_ready = [grpc.StatusCode.UNAVAILABLE] * 2, False
 
     with pytest.raises(ModelNotReadyError, match="imdb"):
         client.with_options(retry=RetryPolicy(max_attempts=1)).classify("text")
     assert client.is_ready() is False
+
+
+def test_readiness_rests_on_an_answer_and_not_on_what_the_server_says_of_itself(scripted: Scripted) -> None:
+    triton, client = scripted
+    triton.failures, triton.model_is_ready = [grpc.StatusCode.INTERNAL], True
+
+    assert [client.is_ready(), client.is_ready()] == [False, True]
+    assert triton.inferences == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("in ensemble 'imdb', Stub process 'imdb_tokenizer_0_0' is not healthy.", ModelNotReadyError),
+        ("Stub process 'imdb_bert_0_0' is not healthy.", ModelNotReadyError),
+        ("Stub process is what the text was about", ServerFailureError),
+        (f"{BROKEN} Name:'/rows/Reshape_2'", ModelNotReadyError),
+        (f"{BROKEN} Name:'/rows/If'", ModelNotReadyError),
+        (f"{BROKEN} Name:'/texts/If'", ServerFailureError),
+    ],
+)
+def test_what_another_request_or_a_dead_process_did_is_worth_another_try(
+    scripted: Scripted, words: str, kind: type[BertritonError]
+) -> None:
+    triton, client = scripted
+    client.classify("It answers first.")
+    triton.failures, triton.words = [grpc.StatusCode.INTERNAL], words
+
+    with pytest.raises(kind, match="tub process") as caught:
+        client.with_options(retry=RetryPolicy(max_attempts=1)).classify("text")
+
+    assert caught.value.retryable is (kind is ModelNotReadyError)
 
 
 def test_a_client_tells_an_address_that_nobody_has(new_client: Callable[..., Client]) -> None:

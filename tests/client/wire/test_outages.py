@@ -267,7 +267,8 @@ def test_work_nobody_waits_for_is_dropped_from_the_queue(small_queue_server: Loc
 
         client.classify("It answers before it is drowned.")
         before = texts_through_the_network()
-        with pytest.raises(DeadlineError):
+        # The server may refuse what is late just before the client gives it up.
+        with pytest.raises((DeadlineError, OverloadedError)):
             client.classify(["good " * 250] * count, timeout=0.3)
         # Waits for its turn behind whatever is left of the others.
         client.classify("good")

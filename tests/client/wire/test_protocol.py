@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import deserialize_bytes_tensor
 
-from bertriton import InvalidTextError, UnexpectedAnswerError, contract
+from bertriton import InvalidTextError, ModelNotReadyError, UnexpectedAnswerError, contract
 from bertriton._types import Classification
 from bertriton._wire import (
+    answered_fingerprint,
     best_labels,
     candidate_names,
     classifications,
@@ -22,7 +25,8 @@ from bertriton._wire import (
 from bertriton._wire.protocol import set_queue_timeout
 from bertriton.contract import ClassifierInfo
 
-INFO = ClassifierInfo("imdb", ("neg", "pos"), contract.SINGLE_LABEL, 512, 64, "5e0c")
+INFO = ClassifierInfo("imdb", ("neg", "pos"), contract.SINGLE_LABEL, 512, 64, "5e0c", "00f1a2b3c4d5e6f7")
+WORDS = contract.fingerprint_words(INFO.fingerprint)
 LIMIT_BYTES = 10
 
 
@@ -33,6 +37,8 @@ def _response(**replaced: np.ndarray | None) -> service_pb2.ModelInferResponse:
         contract.TOKEN_COUNT: np.array([[3], [700]], np.int32),
         contract.TRUNCATED: np.array([[False], [True]]),
         contract.WINDOWS: np.array([[1], [1]], np.int32),
+        contract.FINGERPRINT: np.array([WORDS, WORDS], np.int32),
+        contract.TOKENIZER_FINGERPRINT: np.array([WORDS, WORDS], np.int32),
         **replaced,
     }
     types = {np.dtype(np.float32): "FP32", np.dtype(np.int32): "INT32", np.dtype(bool): "BOOL"}
@@ -58,6 +64,8 @@ def test_a_request_is_one_bytes_tensor_of_all_rows() -> None:
         "token_count",
         "truncated",
         "windows",
+        "fingerprint",
+        "tokenizer_fingerprint",
     }
 
 
@@ -107,16 +115,51 @@ def test_what_is_no_text_is_refused_by_its_place(text: object, problem: str) -> 
 
 
 def test_an_answer_becomes_one_classification_per_row() -> None:
-    answers = classifications(_response(), INFO, 2)
+    first, second = classifications(_response(), INFO, 2)
 
-    assert answers == [
-        Classification(
-            "pos", 0.75, {"neg": 0.25, "pos": 0.75}, (-1.0, 1.0), 3, truncated=False, labels=("pos",)
-        ),
-        Classification(
-            "neg", 0.5, {"neg": 0.5, "pos": 0.5}, (0.0, 0.0), 700, truncated=True, labels=("neg",)
-        ),
-    ]
+    assert first == Classification(
+        "pos",
+        0.75,
+        {"neg": 0.25, "pos": 0.75},
+        (-1.0, 1.0),
+        3,
+        truncated=False,
+        labels=("pos",),
+        fingerprint=INFO.fingerprint,
+    )
+    assert (second.label, second.labels, second.logits) == ("neg", ("neg",), (0.0, 0.0))
+    assert (second.token_count, second.truncated) == (700, True)
+
+
+def test_an_answer_tells_the_export_that_made_it() -> None:
+    assert answered_fingerprint(_response(), 2) == INFO.fingerprint
+
+
+@pytest.mark.parametrize("output", [contract.FINGERPRINT, contract.TOKENIZER_FINGERPRINT])
+@pytest.mark.parametrize("rows", [[0], [1], [0, 1]], ids=["first row", "last row", "both"])
+def test_an_answer_that_parts_of_two_exports_made_is_none(output: str, rows: list[int]) -> None:
+    words = np.array([WORDS, WORDS], np.int32)
+    words[rows, 1] ^= 1
+
+    with pytest.raises(ModelNotReadyError, match="is being replaced") as caught:
+        answered_fingerprint(_response(**{output: words}), 2)
+
+    assert INFO.fingerprint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "damaged", [None, np.zeros((2, 1), np.int32), np.zeros((1, 2), np.int32), np.zeros((2, 2), np.float32)]
+)
+def test_an_answer_without_a_whole_fingerprint_is_not_believed(damaged: np.ndarray | None) -> None:
+    with pytest.raises(UnexpectedAnswerError, match="output 'fingerprint'"):
+        answered_fingerprint(_response(fingerprint=damaged), 2)
+
+
+@given(st.binary(min_size=contract.FINGERPRINT_BYTES, max_size=contract.FINGERPRINT_BYTES))
+def test_a_fingerprint_passes_through_two_int32_unchanged(value: bytes) -> None:
+    words = np.array([contract.fingerprint_words(value.hex())], np.int32)
+
+    assert contract.fingerprint_of(words[0].tolist()) == value.hex()
 
 
 def test_labels_of_a_multi_label_model_are_those_at_or_over_its_threshold() -> None:
@@ -190,18 +233,48 @@ def test_another_model_is_no_classifier() -> None:
     assert classifier_info(service_pb2.ModelConfigResponse()) is None
 
 
-def test_a_classifier_of_another_contract_is_refused() -> None:
+@pytest.mark.parametrize("version", ["1", "999"])
+def test_a_classifier_of_another_contract_is_refused_with_what_to_do(version: str) -> None:
     response = service_pb2.ModelConfigResponse()
     response.config.name = "imdb"
-    response.config.parameters["bertriton.contract"].string_value = "999"
+    response.config.parameters["bertriton.contract"].string_value = version
 
-    with pytest.raises(UnexpectedAnswerError, match="999"):
+    with pytest.raises(UnexpectedAnswerError, match=f"follows contract {version}.*export the model again"):
         classifier_info(response)
 
 
-def test_the_parts_of_a_classifier_are_no_candidates() -> None:
+@pytest.mark.parametrize("damaged", [None, "", "5e0c", "00f1a2b3c4d5e6f7\n", "00F1A2B3C4D5E6F7"])
+def test_a_classifier_without_a_fingerprint_is_refused(damaged: str | None) -> None:
+    parameters = INFO.to_parameters()
+    del parameters["bertriton.fingerprint"]
+    if damaged is not None:
+        parameters["bertriton.fingerprint"] = damaged
+
+    with pytest.raises(contract.ContractError, match="fingerprint"):
+        ClassifierInfo.from_parameters("imdb", 64, parameters)
+
+
+@pytest.mark.parametrize(
+    ("models", "candidates"),
+    [
+        ("imdb_bert imdb imdb_tokenizer other", "imdb other"),
+        ("x x_bert x_bert_tokenizer x_bert_bert", "x x_bert"),
+        ("x x_tokenizer x_bert x_bert_tokenizer x_bert_bert", "x x_bert"),
+        ("x_tokenizer y_bert", "x_tokenizer y_bert"),
+    ],
+)
+def test_only_the_parts_of_a_classifier_are_no_candidates(models: str, candidates: str) -> None:
     index = service_pb2.RepositoryIndexResponse()
-    for name in ("imdb_bert", "imdb", "imdb_tokenizer", "other"):
+    for name in models.split():
         index.models.add(name=name)
 
-    assert candidate_names(index) == ["imdb", "other"]
+    assert candidate_names(index) == candidates.split()
+
+
+def test_a_row_that_the_network_did_not_get_is_worth_another_try() -> None:
+    scores = np.array([[0.25, 0.75], [np.nan, np.nan]], np.float32)
+
+    with pytest.raises(ModelNotReadyError, match="row 1 is NaN, for the network did not get") as caught:
+        classifications(_response(probabilities=scores), INFO, 2)
+
+    assert caught.value.retryable

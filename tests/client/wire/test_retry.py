@@ -29,12 +29,12 @@ from bertriton import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from bertriton._wire import Attempts, Call, Failed, Run, Sender, Sleep, Start, Wait
+from bertriton._wire import AskHttp, Attempts, Call, Endpoint, Failed, Run, Sender, Sleep, Start, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-URL = "triton:8001"
+ENDPOINT = Endpoint("triton:8001")
 ANSWER = "an answer"
 READY = service_pb2.ModelReadyResponse(ready=True)
 NOT_READY = service_pb2.ModelReadyResponse(ready=False)
@@ -48,6 +48,12 @@ def _same_draws_every_time() -> Iterator[None]:
     random.seed(20)
     yield
     random.setstate(state)
+
+
+def as_it_is(response: object) -> Any:
+    """What is made of an answer, after no further question."""
+    yield from ()
+    return response
 
 
 def refused() -> Failed:
@@ -69,10 +75,15 @@ class Play:
             step = run.next()
             while step is not None:
                 self.steps.append(step)
-                step = run.next(None if isinstance(step, Sleep) else next(script))
+                step = run.next(self._outcome(step, script))
             self.result = run.result
         except BertritonError as error:
             self.error = error
+
+    def _outcome(self, step: object, script: Iterator[object]) -> object:
+        if isinstance(step, AskHttp):
+            return False  # nobody speaks HTTP there
+        return None if isinstance(step, Sleep) else next(script)
 
     @property
     def waits_s(self) -> list[float]:
@@ -86,13 +97,13 @@ class Play:
 
 def play(sender: Sender, *outcomes: object, of: Attempts | None = None, diagnosis: object = READY) -> Play:
     """One request; behind the outcomes that are given, every question is answered by the diagnosis."""
-    flow = sender.infer(of or attempts(), service_pb2.ModelInferRequest())
+    flow = sender.infer(of or attempts(), service_pb2.ModelInferRequest(), None, as_it_is)
     return Play(flow, chain(outcomes, repeat(diagnosis)))
 
 
 def play_refusals(sender: Sender, *, of: Attempts | None = None) -> Play:
     """One request that nobody ever takes."""
-    flow = sender.infer(of or attempts(), service_pb2.ModelInferRequest())
+    flow = sender.infer(of or attempts(), service_pb2.ModelInferRequest(), None, as_it_is)
     return Play(flow, (refused() for _ in repeat(None)))
 
 
@@ -101,7 +112,7 @@ def retries_of_refusals(sender: Sender) -> int:
 
 
 def test_the_bound_of_the_wait_doubles_up_to_its_maximum() -> None:
-    sender = Sender(RetryPolicy(initial_backoff_s=0.05, max_backoff_s=0.5, **PLENTY), URL)
+    sender = Sender(RetryPolicy(initial_backoff_s=0.05, max_backoff_s=0.5, **PLENTY), ENDPOINT)
 
     plays = [play(sender, *[refused()] * 6, ANSWER) for _ in range(2000)]
 
@@ -112,7 +123,7 @@ def test_the_bound_of_the_wait_doubles_up_to_its_maximum() -> None:
 
 def test_a_wait_is_drawn_evenly_from_nothing_to_its_bound() -> None:
     bounds_s = [0.05, 0.1, 0.2, 0.4, 0.8]
-    sender = Sender(RetryPolicy(initial_backoff_s=0.05, max_backoff_s=2.0, **PLENTY), URL)
+    sender = Sender(RetryPolicy(initial_backoff_s=0.05, max_backoff_s=2.0, **PLENTY), ENDPOINT)
 
     plays = [play(sender, *[refused()] * 5, ANSWER) for _ in range(2000)]
 
@@ -122,7 +133,7 @@ def test_a_wait_is_drawn_evenly_from_nothing_to_its_bound() -> None:
 
 
 def test_a_long_outage_does_not_overflow_the_wait() -> None:
-    sender = Sender(RetryPolicy(max_backoff_s=2.0, **PLENTY), URL)
+    sender = Sender(RetryPolicy(max_backoff_s=2.0, **PLENTY), ENDPOINT)
 
     outage = play(sender, *[refused()] * 1500, ANSWER)
 
@@ -131,7 +142,7 @@ def test_a_long_outage_does_not_overflow_the_wait() -> None:
 
 
 def test_retries_of_all_calls_come_out_of_one_budget() -> None:
-    sender = Sender(RetryPolicy(budget=3, budget_per_s=0, budget_per_answer=0), URL)
+    sender = Sender(RetryPolicy(budget=3, budget_per_s=0, budget_per_answer=0), ENDPOINT)
 
     assert len(play(sender, refused(), refused(), ANSWER).waits_s) == 2
     assert retries_of_refusals(sender) == 1
@@ -139,7 +150,7 @@ def test_retries_of_all_calls_come_out_of_one_budget() -> None:
 
 
 def test_answers_refill_the_budget() -> None:
-    sender = Sender(RetryPolicy(budget=1, budget_per_s=0, budget_per_answer=0.5), URL)
+    sender = Sender(RetryPolicy(budget=1, budget_per_s=0, budget_per_answer=0.5), ENDPOINT)
     assert retries_of_refusals(sender) == 1
 
     play(sender, ANSWER)
@@ -149,7 +160,7 @@ def test_answers_refill_the_budget() -> None:
 
 
 def test_a_full_budget_takes_no_more() -> None:
-    sender = Sender(RetryPolicy(budget=2, budget_per_s=0, budget_per_answer=1), URL)
+    sender = Sender(RetryPolicy(budget=2, budget_per_s=0, budget_per_answer=1), ENDPOINT)
 
     for _ in range(10):
         play(sender, ANSWER)
@@ -158,7 +169,7 @@ def test_a_full_budget_takes_no_more() -> None:
 
 
 def test_time_refills_the_budget() -> None:
-    sender = Sender(RetryPolicy(budget=1, budget_per_s=2, budget_per_answer=0), URL)
+    sender = Sender(RetryPolicy(budget=1, budget_per_s=2, budget_per_answer=0), ENDPOINT)
     assert retries_of_refusals(sender) == 1
     assert retries_of_refusals(sender) == 0
 
@@ -168,7 +179,7 @@ def test_time_refills_the_budget() -> None:
 
 
 def test_a_retry_that_does_not_happen_costs_no_budget() -> None:
-    sender = Sender(RetryPolicy(budget=1, budget_per_s=0, budget_per_answer=0, max_backoff_s=0.01), URL)
+    sender = Sender(RetryPolicy(budget=1, budget_per_s=0, budget_per_answer=0, max_backoff_s=0.01), ENDPOINT)
 
     for _ in range(5):
         assert play_refusals(sender, of=attempts(timeout_s=0)).waits_s == []
@@ -177,7 +188,7 @@ def test_a_retry_that_does_not_happen_costs_no_budget() -> None:
 
 
 def test_an_address_that_has_never_answered_gets_few_attempts() -> None:
-    sender = Sender(RetryPolicy(max_attempts=9, first_contact_attempts=3), URL)
+    sender = Sender(RetryPolicy(max_attempts=9, first_contact_attempts=3), ENDPOINT)
 
     assert retries_of_refusals(sender) == 2
     play(sender, ANSWER)
@@ -185,11 +196,11 @@ def test_an_address_that_has_never_answered_gets_few_attempts() -> None:
 
 
 def test_first_contact_has_no_more_attempts_than_any_other() -> None:
-    assert retries_of_refusals(Sender(RetryPolicy(max_attempts=2, first_contact_attempts=5), URL)) == 1
+    assert retries_of_refusals(Sender(RetryPolicy(max_attempts=2, first_contact_attempts=5), ENDPOINT)) == 1
 
 
 def test_no_retry_begins_past_the_deadline() -> None:
-    sender = Sender(RetryPolicy(initial_backoff_s=0.4, max_backoff_s=0.4, **PLENTY), URL)
+    sender = Sender(RetryPolicy(initial_backoff_s=0.4, max_backoff_s=0.4, **PLENTY), ENDPOINT)
 
     plays = [play_refusals(sender, of=attempts(timeout_s=0.2)) for _ in range(200)]
 
@@ -201,7 +212,7 @@ def test_no_retry_begins_past_the_deadline() -> None:
 
 def test_each_attempt_has_what_is_left_of_the_time() -> None:
     request = service_pb2.ModelInferRequest()
-    run = Run(Sender(RetryPolicy(), URL).infer(attempts(timeout_s=30), request))
+    run = Run(Sender(RetryPolicy(), ENDPOINT).infer(attempts(timeout_s=30), request, None, as_it_is))
     first = run.next()
     assert isinstance(first, Call)
     assert first.timeout_s == pytest.approx(30, abs=0.5)
@@ -219,7 +230,7 @@ def test_each_attempt_has_what_is_left_of_the_time() -> None:
     "error", [UnavailableError, ConnectionFailedError, OverloadedError, ModelNotReadyError]
 )
 def test_what_nobody_took_is_sent_again(error: type[BertritonError]) -> None:
-    played = play(Sender(RetryPolicy(), URL), Failed(error("as told")), ANSWER)
+    played = play(Sender(RetryPolicy(), ENDPOINT), Failed(error("as told")), ANSWER)
 
     assert played.result == ANSWER
     assert len(played.waits_s) == 1
@@ -238,7 +249,7 @@ def test_what_nobody_took_is_sent_again(error: type[BertritonError]) -> None:
     ],
 )
 def test_what_another_attempt_cannot_mend_is_sent_once(error: type[BertritonError]) -> None:
-    played = play(Sender(RetryPolicy(), URL), Failed(error("as told")), ANSWER)
+    played = play(Sender(RetryPolicy(), ENDPOINT), Failed(error("as told")), ANSWER)
 
     assert type(played.error) is error
     assert len(played.steps) == 1
@@ -246,11 +257,11 @@ def test_what_another_attempt_cannot_mend_is_sent_once(error: type[BertritonErro
 
 def test_a_request_under_way_is_awaited_before_it_is_sent_again() -> None:
     request = service_pb2.ModelInferRequest()
-    sender = Sender(RetryPolicy(), URL)
+    sender = Sender(RetryPolicy(), ENDPOINT)
     tries = attempts()
     started = Play(sender.start(tries, request), ["a handle"])
 
-    played = Play(sender.infer(tries, request, started.result), [refused(), ANSWER])
+    played = Play(sender.infer(tries, request, started.result, as_it_is), [refused(), ANSWER])
 
     assert [Start] == [type(step) for step in started.steps]
     assert [Wait, Sleep, Call] == [type(step) for step in played.steps]
@@ -272,7 +283,7 @@ def test_a_request_under_way_is_awaited_before_it_is_sent_again() -> None:
 def test_a_refusal_has_the_name_that_the_servers_state_gives_it(
     diagnosis: object, model: str, expected: type[BertritonError], words: str
 ) -> None:
-    sender = Sender(RetryPolicy(max_attempts=1), URL)
+    sender = Sender(RetryPolicy(max_attempts=1), ENDPOINT)
 
     played = play(sender, refused(), of=attempts(model=model), diagnosis=diagnosis)
 
@@ -282,7 +293,7 @@ def test_a_refusal_has_the_name_that_the_servers_state_gives_it(
 
 
 def test_a_refusal_that_has_a_name_is_not_asked_about() -> None:
-    played = play(Sender(RetryPolicy(max_attempts=1), URL), Failed(OverloadedError("full")))
+    played = play(Sender(RetryPolicy(max_attempts=1), ENDPOINT), Failed(OverloadedError("full")))
 
     assert played.error is not None
     assert played.error.message == "full"
@@ -293,7 +304,7 @@ def test_a_refusal_that_has_a_name_is_not_asked_about() -> None:
 def test_a_diagnosis_takes_no_more_than_a_second_nor_what_is_left(
     timeout_s: float, expected_s: float
 ) -> None:
-    played = play_refusals(Sender(RetryPolicy(max_attempts=1), URL), of=attempts(timeout_s))
+    played = play_refusals(Sender(RetryPolicy(max_attempts=1), ENDPOINT), of=attempts(timeout_s))
 
     assert [expected_s] == pytest.approx([question.timeout_s for question in played.questions], abs=0.1)
 
@@ -302,13 +313,13 @@ def test_a_diagnosis_may_take_a_twentieth_of_the_time_beyond_the_deadline() -> N
     over = attempts(timeout_s=0.1)
     time.sleep(0.1)
 
-    played = play_refusals(Sender(RetryPolicy(), URL), of=over)
+    played = play_refusals(Sender(RetryPolicy(), ENDPOINT), of=over)
 
     assert [question.timeout_s for question in played.questions] == [0.1 * 0.05]
 
 
 def test_an_error_tells_its_circumstances_and_its_cause() -> None:
-    sender = Sender(RetryPolicy(max_attempts=3), URL)
+    sender = Sender(RetryPolicy(max_attempts=3), ENDPOINT)
     cause = OSError("the wire")
     failure = UnavailableError("as told")
     failure.__cause__ = cause
@@ -323,7 +334,7 @@ def test_an_error_tells_its_circumstances_and_its_cause() -> None:
 def test_a_missed_deadline_tells_the_time_that_the_caller_gave() -> None:
     late = attempts(timeout_s=0.5, asked_timeout_s=2.0)
 
-    error = play(Sender(RetryPolicy(), URL), Failed(DeadlineError("too late")), of=late).error
+    error = play(Sender(RetryPolicy(), ENDPOINT), Failed(DeadlineError("too late")), of=late).error
 
     assert error is not None
     assert error.message == "no answer from model 'imdb' at triton:8001 within 2 s"

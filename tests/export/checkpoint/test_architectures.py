@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import rebuilt_checkpoints
 from safetensors.numpy import load_file, save_file
 from tokenizers import Encoding, Tokenizer
 
@@ -57,11 +58,17 @@ def golden_logits(name: str) -> Any:
     return np.array([answer["logits"] for answer in golden(name)])
 
 
-def test_every_architecture_has_a_checkpoint_with_every_head() -> None:
+def test_every_architecture_has_a_checkpoint_with_every_head(tmp_path: Path) -> None:
     found = set()
     for folder in CHECKPOINTS.iterdir():
         (architecture,) = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
         found.add((architecture, read_checkpoint(folder).problem_type))
+    for name in rebuilt_checkpoints.names():
+        (architecture,) = rebuilt_checkpoints.read(name)["config"]["architectures"]
+        checkpoint = read_checkpoint(
+            rebuilt_checkpoints.rebuild(rebuilt_checkpoints.read(name), tmp_path / name)
+        )
+        found.add((architecture, checkpoint.problem_type))
 
     assert {(architecture, head) for architecture in ARCHITECTURES for head in HEADS} == found
 

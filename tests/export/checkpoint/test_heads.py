@@ -65,7 +65,9 @@ def test_regression_scores_are_the_logits(three_labels: Path, tmp_path: Path) ->
 def test_the_problem_type_of_an_export_overrules_the_checkpoint(three_labels: Path, tmp_path: Path) -> None:
     set_problem_type(three_labels, "ranking")
 
-    report = export(three_labels, repository=tmp_path, precision="fp32", problem_type=contract.SINGLE_LABEL)
+    report = export(
+        three_labels, repository=tmp_path / "repository", precision="fp32", problem_type=contract.SINGLE_LABEL
+    )
 
     assert report.classifier.problem_type == contract.SINGLE_LABEL
 
@@ -74,9 +76,9 @@ def test_an_unknown_problem_type_is_refused_by_name(three_labels: Path, tmp_path
     set_problem_type(three_labels, "ranking")
 
     with pytest.raises(UnsupportedModelError, match="problem_type 'ranking', expected one of"):
-        export(three_labels, repository=tmp_path)
+        export(three_labels, repository=tmp_path / "repository")
     with pytest.raises(OptionError, match="problem_type 'sorting', expected one of"):
-        export(three_labels, repository=tmp_path, problem_type="sorting")
+        export(three_labels, repository=tmp_path / "repository", problem_type="sorting")
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,13 @@ def ids(folder: Path, text: str) -> list[int]:
     return list(Tokenizer.from_str(read_checkpoint(folder).tokenizer_json).encode(text).ids)
 
 
-def test_a_sentencepiece_model_alone_is_refused_with_what_to_do(copy_of: Any) -> None:
+def test_a_damaged_sentencepiece_model_is_refused(copy_of: Any) -> None:
     folder = copy_of("xlm-roberta-single")
     (folder / "tokenizer.json").rename(folder / "sentencepiece.bpe.model")
 
-    with pytest.raises(CheckpointError, match=r"a SentencePiece model as tokenizer\.json"):
+    with pytest.raises(
+        CheckpointError, match=r"sentencepiece\.bpe\.model: not a ModelProto of SentencePiece"
+    ):
         read_checkpoint(folder)
 
 
@@ -69,7 +71,7 @@ def test_a_vocabulary_without_its_merges_is_refused(copy_of: Any) -> None:
     folder = copy_of("roberta-multi")
     (folder / "merges.txt").unlink()
 
-    with pytest.raises(CheckpointError, match=r"neither .* nor vocab\.json with merges\.txt"):
+    with pytest.raises(CheckpointError, match=r"neither tokenizer\.json nor vocab\.json with merges\.txt"):
         read_checkpoint(folder)
 
 
@@ -104,11 +106,11 @@ def test_added_tokens_keep_their_ids(copy_of: Any) -> None:
         read_checkpoint(folder)
 
 
-def test_tokens_added_in_a_file_of_the_old_kind_are_refused(copy_of: Any) -> None:
+def test_a_file_of_added_tokens_that_holds_no_ids_is_refused(copy_of: Any) -> None:
     folder = copy_of("bert-multi")
-    (folder / "added_tokens.json").write_text('{"<movie>": 3}')
+    (folder / "added_tokens.json").write_text('{"<movie>": "3"}')
 
-    with pytest.raises(CheckpointError, match=r"added_tokens\.json beside it needs a tokenizer\.json"):
+    with pytest.raises(CheckpointError, match=r"added_tokens\.json: expected the id of a token, found '3'"):
         read_checkpoint(folder)
 
 
@@ -134,3 +136,20 @@ def test_token_types_are_read_where_the_tokenizer_gives_them(copy_of: Any) -> No
     assert not read_checkpoint(folder).config.reads_token_types
     set_setting(folder, model_input_names=None, tokenizer_class="RobertaTokenizer")
     assert not read_checkpoint(folder).config.reads_token_types
+
+
+@pytest.mark.parametrize(
+    ("tokenizer_class", "adds_space"), [("TokenizersBackend", True), ("PreTrainedTokenizerFast", False)]
+)
+def test_a_space_before_the_text_is_added_as_the_version_does_that_writes_the_class(
+    copy_of: Any, tokenizer_class: str, *, adds_space: bool
+) -> None:
+    """Transformers 5 takes it from tokenizer.json, 4.57 from the settings, where silence is no."""
+    folder = copy_of("roberta-regression")
+    file = folder / "tokenizer.json"
+    document = json.loads(file.read_text("utf-8"))
+    document["pre_tokenizer"]["add_prefix_space"] = True
+    file.write_text(json.dumps(document))
+    set_setting(folder, tokenizer_class=tokenizer_class, add_prefix_space=False)
+
+    assert (ids(folder, "film") == ids(folder, " film")) == adds_space

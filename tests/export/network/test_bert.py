@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,21 @@ def session(onnx_file: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
 
 
-def run(session: onnxruntime.InferenceSession, ids: Any, positions: Any, types: Any = None) -> Any:
+def run(
+    session: onnxruntime.InferenceSession,
+    ids: Any,
+    positions: Any,
+    widths: list[int],
+    types: Any = None,
+    *,
+    outputs: tuple[str, ...] = (contract.LOGITS, contract.PROBABILITIES),
+) -> Any:
+    shapes = np.array([[1, width] for width in widths], np.int32).reshape(-1)
+    names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
     return session.run(
-        None,
-        {
+        list(outputs),
+        {name + contract.SHAPES_SUFFIX: shapes for name in names}
+        | {
             contract.INPUT_IDS: np.asarray(ids, np.int32),
             contract.POSITION_IDS: np.asarray(positions, np.int32),
             contract.TOKEN_TYPE_IDS: np.zeros(len(ids), np.int32)
@@ -50,11 +62,11 @@ def run(session: onnxruntime.InferenceSession, ids: Any, positions: Any, types: 
     )
 
 
-def packed(texts: list[list[int]], padding: int = 0) -> tuple[list[int], list[int]]:
-    """Ids and positions of texts one after the other, each followed by padding."""
+def packed(texts: list[list[int]], padding: int = 0) -> tuple[list[int], list[int], list[int]]:
+    """Ids and positions of texts one after the other, each followed by padding, and their widths."""
     ids = [token for text in texts for token in (*text, *[7] * padding)]
     positions = [place for text in texts for place in (*range(len(text)), *[-1] * padding)]
-    return ids, positions
+    return ids, positions, [len(text) + padding for text in texts]
 
 
 @given(texts=texts_of_ids)
@@ -82,9 +94,9 @@ def test_padding_changes_nothing(
 
 
 def test_token_types_matter(session: onnxruntime.InferenceSession) -> None:
-    ids, positions = packed([[1, 2, 3, 4]])
+    text = packed([[1, 2, 3, 4]])
 
-    first, second = (run(session, ids, positions, types)[0] for types in ([0, 0, 0, 0], [0, 0, 1, 1]))
+    first, second = (run(session, *text, types)[0] for types in ([0, 0, 0, 0], [0, 0, 1, 1]))
 
     assert np.abs(first - second).max() > TOLERANCE
 
@@ -96,6 +108,22 @@ def test_probabilities_are_the_softmax_of_the_logits(session: onnxruntime.Infere
     np.testing.assert_allclose(
         probabilities, exponentials / exponentials.sum(axis=-1, keepdims=True), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("texts", [[[1, 2, 3]], [[1, 2, 3], [9]]])
+@pytest.mark.parametrize("second_window", [0, contract.NEXT_WINDOW_OF_MEAN])
+def test_every_row_carries_the_fingerprint_of_the_export(
+    onnx_file: Path, session: onnxruntime.InferenceSession, texts: list[list[int]], second_window: int
+) -> None:
+    ids, positions, widths = packed(texts, padding=1)
+    positions[2] = second_window  # of a text's two windows or, with 0, a start that is none
+
+    (found,) = run(session, ids, positions, widths, outputs=(contract.FINGERPRINT,))
+
+    manifest = onnx_file.parent.parent.parent / "tiny" / "1" / "manifest.json"
+    fingerprint = json.loads(manifest.read_text())["classifier"]["fingerprint"]
+    assert found.dtype == np.int32
+    assert [contract.fingerprint_of(words) for words in found.tolist()] == [fingerprint] * len(texts)
 
 
 def test_file_is_valid_and_names_every_contrib_operator(onnx_file: Path) -> None:

@@ -142,6 +142,24 @@ def test_damaged_member_is_refused_by_its_checksum(file: Path) -> None:
         open_tree(file).read("folder/deflated")
 
 
+@pytest.mark.parametrize("bit", [0, 7])
+@pytest.mark.parametrize("place", [0, len(TEXT) // 2, -1])
+def test_damaged_stored_member_is_refused_by_its_checksum(file: Path, place: int, bit: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[content.index(TEXT) + place % len(TEXT)] ^= 1 << bit
+    file.write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=r"good\.zip: member 'stored' cannot be read: .* is damaged"):
+        open_tree(file).read("stored")
+
+
+def test_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+
+    with pytest.raises(CheckpointError, match="loop: is a symbolic link"):
+        Folder(tmp_path).names()
+
+
 def test_links_within_a_folder_are_followed_and_links_out_of_it_are_not(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()

@@ -5,25 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
 
+from bertriton_export.checkpoint import TOKENIZER_FILES
 from bertriton_export.reading import default_name
 from bertriton_export.reading.hub import hub_model_name, is_hub_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NO_CODE = "modeling_evil.py"
+DATA = Path(__file__).parent.parent.parent / "data"
 
 
 @dataclass
@@ -125,6 +128,7 @@ def test_hub_models_are_downloaded_once_and_then_work_offline(hub: Hub, tmp_path
     assert manifest["source"] == {
         "format": "safetensors",
         "architecture": "BertForSequenceClassification",
+        "tokenizer": "BertTokenizer from tokenizer.json, as Transformers 4.57 reads it",
         "hub": "org/tiny@v1",
         "commit": COMMIT,
     }
@@ -166,6 +170,56 @@ def test_model_without_weights_is_refused(hub: Hub, tmp_path: Path) -> None:
     result = hub.export("org/tiny", tmp_path / "repository")
 
     assert "the hub's model has no weights in a known format, only config.json" in result.stderr
+
+
+def test_an_adapter_of_the_hub_is_merged_into_its_base(hub: Hub, tmp_path: Path) -> None:
+    for file in hub.folder.iterdir():
+        file.unlink()
+    shutil.copytree(DATA / "adapters" / "bert-plain", hub.folder, dirs_exist_ok=True)
+    base = {"BERTRITON_BASE": str(DATA / "architectures" / "bert-single")}
+
+    result = hub.export("org/tiny", tmp_path / "online", **base)
+
+    assert result.returncode == 0, result.stderr
+    manifest = json.loads((tmp_path / "online" / "tiny" / "1" / "manifest.json").read_text(encoding="utf-8"))
+    found = {key: manifest["source"][key] for key in ("hub", "commit", "base", "adapter", "adapter_rank")}
+    assert list(found.values()) == ["org/tiny", COMMIT, "bert-single", "LoRA", 4]
+    downloaded = {path.rpartition("/")[2] for path in hub.asked if "/resolve/" in path}
+    assert downloaded == {"adapter_config.json", "adapter_model.safetensors"}
+
+    offline = hub.export("org/tiny", tmp_path / "offline", HF_HUB_OFFLINE="1", **base)
+
+    assert offline.returncode == 0, offline.stderr
+
+
+def test_an_adapter_fetches_the_base_that_it_names(hub: Hub, tmp_path: Path) -> None:
+    adapter = shutil.copytree(DATA / "adapters" / "bert-plain", tmp_path / "adapter")
+    settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    settings |= {"base_model_name_or_path": "org/tiny", "revision": "v1"}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    for file in hub.folder.iterdir():
+        file.unlink()
+    shutil.copytree(DATA / "architectures" / "bert-single", hub.folder, dirs_exist_ok=True)
+
+    result = hub.export(str(adapter), tmp_path / "repository")
+
+    assert result.returncode == 0, result.stderr
+    manifest = (tmp_path / "repository" / "adapter" / "1" / "manifest.json").read_text(encoding="utf-8")
+    assert json.loads(manifest)["source"]["base"] == "org/tiny@v1"
+
+
+def test_every_file_that_can_change_an_id_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    (hub.folder / "special_tokens_map.json").write_text('{"additional_special_tokens": ["<film>"]}')
+    (hub.folder / "added_tokens.json").write_text("{}")
+    for name in ("sentencepiece.bpe.model", "spiece.model", "spm.model", "merges.txt", "vocab.json"):
+        (hub.folder / name).write_bytes(b"not needed by this class")
+
+    result = hub.export("org/tiny", tmp_path / "repository")
+
+    assert result.returncode == 0, result.stderr
+    fetched = {path.rpartition("/")[2] for path in hub.asked if "/resolve/" in path}
+    assert set(TOKENIZER_FILES) & {file.name for file in hub.folder.iterdir()} <= fetched
+    assert len(fetched & set(TOKENIZER_FILES)) == 9
 
 
 def test_local_path_wins_over_the_hub(hub: Hub, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,8 +36,11 @@ def change_tensors(file: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "roberta"}, r"model_type 'roberta' with .* \(bert\), DistilBertFor"),
-        ({"model_type": "deberta-v2", "architectures": ["DebertaV2ForSequenceClassification"]}, "deberta-v2"),
+        ({"model_type": "gpt2"}, r"model_type 'gpt2' with .* \(bert\), DistilBertFor"),
+        (
+            {"model_type": "deberta", "architectures": ["DebertaForSequenceClassification"]},
+            "DebertaForSequence",
+        ),
         ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
         ({"position_embedding_type": "relative_key"}, "'relative_key', expected 'absolute'"),
         ({"hidden_act": "swish"}, "hidden_act 'swish', expected one of"),
@@ -57,9 +61,9 @@ def test_unsupported_models_are_refused_by_name(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_size": None}, "hidden_size: expected a positive whole number, found None"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers: expected a positive whole number, found 0"),
-        ({"num_hidden_layers": 10**12}, "25 tensors cannot be those of 1000000000000 layers"),
+        ({"hidden_size": None}, "hidden_size: expected a whole number from 1 to [0-9]+, found None"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers: expected a whole number from 1 to [0-9]+, found 0"),
+        ({"num_hidden_layers": 10**9}, "25 tensors cannot be those of 1000000000 layers"),
         ({"num_attention_heads": 5}, "32 is no multiple of num_attention_heads 5"),
         ({"id2label": {"0": "a"}}, "id2label: expected the keys 0 to 1"),
         ({"id2label": {"0": "a", "1": "a"}}, "labels must be distinct"),
@@ -101,11 +105,56 @@ def test_wrong_shape_names_expected_and_found(one_layer: Path) -> None:
     assert (caught.value.expected, caught.value.found) == ("shape [32]", "shape [31]")
 
 
-def test_unknown_tensor_is_refused(one_layer: Path) -> None:
-    change_tensors(one_layer / "model.safetensors", bert__adapter__weight=np.zeros(3, np.float32))
+def test_tensor_of_two_shards_is_refused(cased: Path) -> None:
+    first, second, *_ = sorted(cased.glob("*.safetensors"))
+    name = next(iter(load_file(first)))
+    save_file(load_file(second) | {name: np.zeros(3, np.float32)}, second)
 
-    with pytest.raises(TensorError, match=r"bert\.adapter\.weight.*an extra tensor"):
+    with pytest.raises(
+        TensorError, match=rf"'{name}': expected each tensor in one shard, found one in {first.name}"
+    ):
+        read_checkpoint(cased)
+
+
+def test_tensor_under_its_older_name_as_well_is_refused(one_layer: Path) -> None:
+    gamma = {"bert__embeddings__LayerNorm__gamma": np.ones(32, np.float32)}
+    change_tensors(one_layer / "model.safetensors", **gamma)
+
+    with pytest.raises(TensorError, match=r"LayerNorm\.weight': expected one tensor, found one more"):
         read_checkpoint(one_layer)
+
+
+def test_more_tensors_than_any_model_has_are_refused(one_layer: Path) -> None:
+    """Six hundred thousand took half a minute."""
+    save_file(
+        {str(index): np.zeros(0, np.float32) for index in range(10_001)}, one_layer / "model.safetensors"
+    )
+
+    with pytest.raises(CheckpointError, match="10001 tensors, expected at most 10000"):
+        read_checkpoint(one_layer)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("bert__adapter__weight", "an adapter's tensor"),
+        ("bert__query__lora_A__weight", "expected weights without an adapter"),
+    ],
+)
+def test_a_tensor_of_an_adapter_is_refused(one_layer: Path, name: str, problem: str) -> None:
+    change_tensors(one_layer / "model.safetensors", **{name: np.zeros(3, np.float32)})
+
+    with pytest.raises(TensorError, match=problem):
+        read_checkpoint(one_layer)
+
+
+def test_tensors_that_no_classifier_has_are_listed(one_layer: Path, tmp_path: Path) -> None:
+    change_tensors(one_layer / "model.safetensors", loss_fct__pos_weight=np.zeros(3, np.float32))
+
+    export(one_layer, name="tiny", repository=tmp_path / "repository", precision="fp32")
+
+    manifest = json.loads((tmp_path / "repository" / "tiny" / "1" / "manifest.json").read_text("utf-8"))
+    assert manifest["unused_tensors"] == ["loss_fct.pos_weight"]
 
 
 def test_pretraining_heads_are_ignored(one_layer: Path) -> None:
@@ -139,6 +188,24 @@ def test_cut_off_weights_are_refused(one_layer: Path) -> None:
         read_checkpoint(one_layer)
 
 
+@pytest.mark.parametrize("dtype", ["BF16", "F16"])
+def test_tensor_that_stands_twice_in_a_header_is_refused(one_layer: Path, dtype: str) -> None:
+    """Of the same bytes the second entry makes other numbers, and the library takes it without a word."""
+    file = one_layer / "model.safetensors"
+    content = file.read_bytes()
+    (header_bytes,) = struct.unpack_from("<Q", content)
+    header = content[8 : 8 + header_bytes].decode().rstrip()
+    again = json.loads(header)["classifier.bias"] | {"dtype": dtype}
+    header = f'{header[:-1]}, "classifier.bias": {json.dumps(again)}}}'
+    header += " " * (-len(header) % 8)
+    file.write_bytes(struct.pack("<Q", len(header)) + header.encode() + content[8 + header_bytes :])
+
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors: .*the key 'classifier\.bias' stands twice"
+    ):
+        read_checkpoint(one_layer)
+
+
 def test_old_layer_norm_names_are_read(one_layer: Path) -> None:
     file = one_layer / "model.safetensors"
     tensors = load_file(file)
@@ -163,7 +230,7 @@ def test_shard_index_cannot_lead_out_of_the_folder(cased: Path, shard: str) -> N
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("config.json", None, "not a checkpoint in a known format"),
+        ("config.json", None, r"holds model\.safetensors but no config\.json"),
         ("config.json", "{", "not readable as JSON"),
         ("config.json", "[]", "expected a JSON object, found list"),
         (

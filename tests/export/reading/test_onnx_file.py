@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from onnxruntime.quantization import quantize_dynamic
 
 from bertriton_export import CheckpointError, ExportError, TensorError, UnsupportedModelError, export
-from bertriton_export.checkpoint import GraphFacts, tensor_shapes
+from bertriton_export.checkpoint import ARCHITECTURES, GraphFacts, Weights, tensor_shapes
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.reading.files.mapped_file import map_file
 from bertriton_export.reading.onnx_file import OnnxClassifier
+from bertriton_export.reading.safetensors_file import safetensors_tensors
 
 FORMATS = Path(__file__).parent.parent.parent / "data" / "formats"
+DISTILBERT = ARCHITECTURES["DistilBertForSequenceClassification"]
 EXPORTS = ("gelu-traced-13.onnx", "gelu-traced-17.onnx", "gelu-exported-18.onnx")
 
 
@@ -45,9 +47,26 @@ def test_weights_are_those_of_safetensors_bit_for_bit(gelu: Path, name: str) -> 
 
     found = read_checkpoint(with_onnx_weights(gelu, FORMATS / name))
 
-    assert {"format": "ONNX", "architecture": "BertForSequenceClassification"} == found.source
+    assert found.source["format"] == "ONNX"
     for tensor in tensor_shapes(expected.config):
         np.testing.assert_array_equal(expected.weights[tensor], found.weights[tensor], tensor)
+
+
+def test_weights_of_a_distilbert_are_read_too(architectures: Path) -> None:
+    folder = architectures / "distilbert-single"
+    expected = read_checkpoint(folder)
+    (folder / "model.safetensors").rename(folder / "elsewhere")
+    (folder / "onnx").mkdir()
+    shutil.copyfile(FORMATS / "distilbert-traced-17.onnx", folder / "onnx" / "model.onnx")
+    saved = Weights(
+        expected.config, dict(safetensors_tensors(folder / "elsewhere")), folder, DISTILBERT.own_name
+    )
+
+    found = read_checkpoint(folder)
+
+    assert found.source["format"] == "ONNX"
+    for tensor in tensor_shapes(expected.config):
+        np.testing.assert_array_equal(saved[tensor], found.weights[tensor], tensor)
 
 
 @pytest.mark.parametrize("name", EXPORTS)
@@ -82,20 +101,50 @@ def test_weights_beside_the_graph_are_read(gelu: Path) -> None:
         read_checkpoint(gelu)
 
 
-@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "missing", ""])
-def test_weights_elsewhere_are_refused(gelu: Path, location: str) -> None:
+def with_bias_outside(folder: Path, **entries: str) -> Path:
+    """The folder with model.onnx, whose classifier's bias of 8 bytes is said to be in another file."""
     model = onnx.load(FORMATS / EXPORTS[1])
     tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "classifier.bias")
+    (folder / "model.onnx_data").write_bytes(tensor.raw_data + bytes(8))
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value=location)
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=value)
+    (folder / "model.safetensors").unlink()
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return folder
 
-    with_onnx_weights(gelu, FORMATS / EXPORTS[1]).joinpath("model.onnx").write_bytes(
-        model.SerializeToString()
-    )
 
-    with pytest.raises(CheckpointError, match="which is no file of the folder"):
-        read_checkpoint(gelu)
+@pytest.mark.parametrize(
+    "location", ["../secret", "/etc/passwd", "missing", "", ".", "..", "model.onnx_data\0", "x" * 5000]
+)
+def test_weights_elsewhere_are_refused(gelu: Path, location: str) -> None:
+    with pytest.raises(CheckpointError, match="which is no file of the folder") as caught:
+        read_checkpoint(with_bias_outside(gelu, location=location))
+
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("length", ["0", "-1", "7", "9", "8.0", "x", "\uff18", "9" * 5000])
+def test_weights_outside_of_another_length_are_refused(gelu: Path, length: str) -> None:
+    with pytest.raises(
+        TensorError, match=r"'classifier\.bias': expected a length of 8 bytes for shape \[2\]"
+    ):
+        read_checkpoint(with_bias_outside(gelu, location="model.onnx_data", length=length))
+
+
+@pytest.mark.parametrize("offset", ["-4", "1e1", "\uff14", " 4", "0x4", "9" * 5000])
+def test_weights_outside_at_no_place_are_refused(gelu: Path, offset: str) -> None:
+    with pytest.raises(TensorError, match=r"'classifier\.bias': expected an offset"):
+        read_checkpoint(with_bias_outside(gelu, location="model.onnx_data", offset=offset))
+
+
+def test_weights_outside_are_read_from_where_they_are_said_to_be(gelu: Path) -> None:
+    expected = read_checkpoint(FORMATS / "gelu").weights["classifier.bias"]
+
+    found = read_checkpoint(with_bias_outside(gelu, location="model.onnx_data", offset="0", length="8"))
+
+    np.testing.assert_array_equal(expected, found.weights["classifier.bias"])
 
 
 def test_quantised_graphs_are_refused(gelu: Path, tmp_path: Path) -> None:

@@ -19,9 +19,12 @@ from tokenizers import Tokenizer
 from bertriton import contract
 from bertriton_export import CheckpointError, ExportError, TensorError, UnsupportedModelError, export
 from bertriton_export.reading import read_checkpoint
+from bertriton_export.reading.files import crc32c_of, masked
 from bertriton_export.reading.sparknlp.java_objects import read_pairs
 from bertriton_export.reading.sparknlp.model import DEFAULT_SETTINGS, MODEL_CLASS
 from bertriton_export.reading.sparknlp.sequence_file import read_records
+from bertriton_export.reading.tensorflow.leveldb_table import read_table
+from bertriton_export.reading.tensorflow.protos import parse_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 FIXTURES = Path(__file__).parent.parent.parent / "data" / "sparknlp"
 FORMATS = FIXTURES.parent / "formats"
 MODEL = "bert_classification_tensorflow"
+OBJECT_GRAPH = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 LABELS_PART = "fields/labels/part-00000"
 UID = "BERT_FOR_SEQUENCE_CLASSIFICATION_0123456789ab"
 
@@ -238,7 +242,8 @@ def test_settings_that_cannot_be_served_are_refused(
     ("name", "content", "message"),
     [
         ("metadata/part-00000", b"{", "not readable as JSON"),
-        ("metadata/part-00000", b"[]", "names no class"),
+        ("metadata/part-00000", b"[]", "expected a JSON object, found list"),
+        ("metadata/part-00000", b"{}", "names no class"),
         (LABELS_PART, b"", "not an uncompressed Hadoop SequenceFile"),
         (MODEL, None, "bert_classification_tensorflow: no such file"),
         (MODEL, b"PK", "not a whole zip file"),
@@ -300,9 +305,26 @@ def test_sync_marks_between_records_are_skipped(model: Path) -> None:
 
 
 def without_classifier(members: dict[str, bytes]) -> None:
-    """The object graph is a string, so that a name of the same length may stand in it."""
-    for name in ("variables.data-00000-of-00001",):
-        members[name] = members[name].replace(b"/classifier/kernel", b"/classifier/kermit")
+    """Another name in the object graph, of the same length, and checksums that fit."""
+    data, index = (members[f"variables.{end}"] for end in ("data-00000-of-00001", "index"))
+    entry = parse_message("BundleEntryProto", read_table(Path("index"), index)[OBJECT_GRAPH], Path("index"))
+    changed = data.replace(b"/classifier/kernel", b"/classifier/kermit")
+    checksums = [graph_checksum(each[entry.offset :][: entry.size]) for each in (data, changed)]
+    before, after = (struct.pack("<I", checksum) for checksum in checksums)
+    (end,) = [end for end in range(8, len(index) - 8) if index[end:].startswith(checksum_of(index[:end]))][:1]
+    block = index[:end].replace(before, after)
+    members["variables.data-00000-of-00001"] = changed
+    members["variables.index"] = block + checksum_of(block) + index[end + 4 :]
+
+
+def checksum_of(content: bytes) -> bytes:
+    return struct.pack("<I", masked(crc32c_of(content)))
+
+
+def graph_checksum(string: bytes) -> int:
+    """Of a string tensor: the length as four bytes, then what stands behind the length as it is stored."""
+    stored = next(place for place, byte in enumerate(string) if byte < 0x80) + 1
+    return masked(crc32c_of(string[stored:], crc32c_of(struct.pack("<I", len(string) - stored - 4))))
 
 
 @pytest.mark.parametrize(
@@ -322,6 +344,15 @@ def test_missing_variables_each_have_their_own_error(
 
     with pytest.raises(error, match=message):
         read_checkpoint(model)
+
+
+def test_name_with_half_a_character_is_told_in_a_message_that_can_be_printed(model: Path) -> None:
+    (model / "metadata" / "part-00000").write_text('{"class": "half \\ud800"}', encoding="utf-8")
+
+    with pytest.raises(UnsupportedModelError, match=r"found half \\ud800") as caught:
+        read_checkpoint(model)
+
+    str(caught.value).encode()
 
 
 def test_links_out_of_the_folder_are_refused(model: Path, tmp_path: Path) -> None:

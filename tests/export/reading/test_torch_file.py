@@ -7,6 +7,7 @@ import os
 import pickle
 import pickletools
 import shutil
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from contextlib import suppress
@@ -133,6 +134,50 @@ def test_code_in_a_pickle_is_refused_by_name_and_not_run(one_layer: Path, tmp_pa
     assert (tmp_path / "control").exists()
     assert not made.exists()
     assert not (tmp_path / "repository").exists()
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
+def test_weights_that_were_damaged_on_the_way_are_refused(
+    one_layer: Path, formats: Path, place: float
+) -> None:
+    content = bytearray((formats / "one-layer.bin").read_bytes())
+    content[int(place * len(content))] ^= 1
+    (one_layer / "damaged.bin").write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: .*(is damaged|contradicts)"):
+        read_checkpoint(with_pytorch_weights(one_layer, one_layer / "damaged.bin"))
+
+
+def test_text_that_claims_gigabytes_costs_what_is_there(tmp_path: Path) -> None:
+    """BINUNICODE with a length of 4 GiB less one, in a file of twenty bytes."""
+    (tmp_path / "bad.bin").write_bytes(b"\x80\x02X\xff\xff\xff\xffshort")
+
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="not a well-formed pickle"):
+        dict(torch_tensors(tmp_path / "bad.bin"))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 10 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("structure", "message"),
+    [
+        (b"c" + b"x" * 10**6, "not a well-formed pickle"),  # a name that does not end
+        (b"ccollections\nOrderedDict\n](K\x01K\x02\x86e\x85R.", "not a well-formed pickle"),
+        (b"ctorch\nSize\n(" + b"K\x01" * 65 + b"t\x85R.", "a shape that is no list of at most 64 sizes"),
+        (
+            b"ccollections\nOrderedDict\n](" + b"X\x01\0\0\0xK\x01\x86" * 1001 + b"e\x85R.",
+            "not a well-formed pickle",
+        ),
+    ],
+)
+def test_structures_that_cost_more_than_tensors_do_are_refused(
+    tmp_path: Path, structure: bytes, message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        dict(torch_tensors(torch_zip(tmp_path / "bad.bin", b"\x80\x02" + structure)))
 
 
 @pytest.mark.parametrize("name", ["builtins.eval", "torch.load", "collections.deque", "torch._utils.x"])

@@ -15,7 +15,12 @@ from bertriton.contract import ClassifierInfo, is_classifier
 from bertriton_export import RepositoryError, TensorError, export
 
 ROOT = Path(__file__).parent.parent.parent.parent
-GENERATED = {"model.onnx", "model.onnx.data", "tokenizer.json", "manifest.json", "MODEL_CARD.md"}
+GENERATED = ("model.onnx", ".onnx.data", "tokenizer.json", "manifest.json", "MODEL_CARD.md")
+
+
+def _parameters(config_file: Path) -> dict[str, str]:
+    config = text_format.Parse(config_file.read_text(encoding="utf-8"), ModelConfig())
+    return {key: value.string_value for key, value in config.parameters.items()}
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -26,16 +31,12 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 def test_committed_repository_is_what_the_exporter_writes(exported_imdb: Path) -> None:
     expected = {
-        path: content
-        for path, content in files_below(exported_imdb).items()
-        if Path(path).name not in GENERATED
+        path: content for path, content in files_below(exported_imdb).items() if not path.endswith(GENERATED)
     }
 
     committed = files_below(ROOT / "model_repository")
 
-    assert expected == {
-        path: content for path, content in committed.items() if Path(path).name not in GENERATED
-    }
+    assert expected == {path: content for path, content in committed.items() if not path.endswith(GENERATED)}
 
 
 def test_every_config_is_a_model_config_named_after_its_folder(exported_imdb: Path) -> None:
@@ -91,6 +92,21 @@ def test_name_defaults_to_the_folder(one_layer: Path, tmp_path: Path) -> None:
     report = export(one_layer, repository=tmp_path / "repository", precision="fp32")
 
     assert report.classifier.name == "one-layer"
+
+
+def test_every_part_of_an_export_has_its_one_fingerprint(one_layer: Path, tmp_path: Path) -> None:
+    report = export(one_layer, name="a", repository=tmp_path, precision="fp32")
+
+    found = {file.parent.name: _parameters(file) for file in tmp_path.glob("*/config.pbtxt")}
+    manifest = json.loads((tmp_path / "a" / "1" / "manifest.json").read_text(encoding="utf-8"))
+    assert {
+        found["a"]["bertriton.fingerprint"],
+        found["a_tokenizer"]["fingerprint"],
+        manifest["classifier"]["fingerprint"],
+    } == {report.classifier.fingerprint}
+    assert report.classifier.fingerprint in (tmp_path / "a" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    again = export(one_layer, name="b", repository=tmp_path, precision="fp32")
+    assert again.classifier.fingerprint == report.classifier.fingerprint
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "with space", ".hidden", "-flag"])

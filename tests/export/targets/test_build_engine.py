@@ -18,14 +18,16 @@ from bertriton_export.targets.tensorrt.profiles import engine_profiles, padded_l
 
 THREE_LABELS = Path(__file__).parent.parent.parent / "data" / "checkpoints" / "three-labels"
 MAX_LENGTH = 64  # of that checkpoint
-SHELL_TOOLS = ["bash", "cat", "chmod", "cmp", "cp", "cut", "dirname"]
-SHELL_TOOLS += ["grep", "mkdir", "mktemp", "mv", "rm", "sha256sum"]
+SHELL_TOOLS = ["bash", "cat", "chmod", "cut", "dirname", "grep", "ln"]
+SHELL_TOOLS += ["mkdir", "mktemp", "mv", "realpath", "rm", "sha256sum", "sleep", "timeout"]
+NOBODY = 65534
 
 TRTEXEC = """#!/usr/bin/env bash
 if [[ $1 == --help ]]; then
     echo "&&&& RUNNING TensorRT.trtexec [TensorRT v${FAKE_TENSORRT:-101300}] [b36] # trtexec --help"
     exit 0
 fi
+sleep "${FAKE_SECONDS:-0}"
 printf '%s\\n' "$@" >>"$FAKE_RECORD"
 echo "progress that is nobody's input"
 for argument in "$@"; do
@@ -45,7 +47,8 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.model = folder / "model repository" / "tiny_bert"
-        self.plan = self.model / "1" / "model.plan"
+        self.served = folder / "a repository"
+        self.plan = self.served / "tiny_bert" / "1" / "model.plan"
         self.cache = folder / "engine cache"
         self.record = folder / "record"
         self.tools = folder / "tools"
@@ -63,7 +66,7 @@ class Machine:
 
     def build(self, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": os.fspath(self.tools), "FAKE_RECORD": os.fspath(self.record), **variables}
-        command = [self.model / "build_engine.sh", self.cache]
+        command = [self.model / "build_engine.sh", self.cache, self.served]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def succeed(self, **variables: str) -> str:
@@ -103,7 +106,9 @@ def test_first_build_puts_an_engine_for_every_profile_in_place(machine: Machine)
     assert machine.plan.read_text() == "engine number 1\n"
     assert "building an engine for NVIDIA L4, 8.9 and TensorRT 10.13.0" in told
     arguments = machine.arguments()
-    assert f"--onnx={machine.plan.with_name('model.onnx')}" in arguments
+    assert f"--onnx={machine.model / '1' / 'model.onnx'}" in arguments
+    assert "with 3 profiles" in told
+    assert "built in 0 s" in told or "built in 1 s" in told
     profiles = trtexec_arguments(engine_profiles(padded_lengths(MAX_LENGTH)))
     start = arguments.index("--profile=0")
     assert profiles == arguments[start : start + len(profiles)]
@@ -121,19 +126,93 @@ def test_second_build_comes_from_the_cache(machine: Machine) -> None:
     assert machine.plan.read_text() == "engine number 1\n"
 
 
-def test_engine_in_place_needs_no_writable_repository(machine: Machine) -> None:
-    machine.succeed()
-    before = machine.plan.stat()
-
+def test_what_is_to_be_served_is_the_repository_with_the_engine(machine: Machine) -> None:
     machine.succeed()
 
-    assert before.st_ino == machine.plan.stat().st_ino
+    assert machine.plan.readlink().parent == machine.cache
+    own = machine.model.parent
+    names = {path.name for path in own.iterdir()}
+    assert (
+        {path.name for path in machine.served.iterdir()} == names == {"tiny", "tiny_tokenizer", "tiny_bert"}
+    )
+    assert (machine.served / "tiny").readlink() == own / "tiny"
+    served = {path.name for path in (machine.served / "tiny_bert").iterdir()}
+    assert served == {path.name for path in machine.model.iterdir()}
+    assert (machine.served / "tiny_bert" / "config.pbtxt").read_bytes() == (
+        machine.model / "config.pbtxt"
+    ).read_bytes()
+    assert [path.name for path in (machine.served / "tiny_bert" / "1").iterdir()] == ["model.plan"]
 
 
-@pytest.mark.parametrize("file", ["1/model.onnx", "1/model.onnx.data", "engine_profiles.txt"])
+def test_the_repository_may_be_read_only_and_another_user_s(machine: Machine, tmp_path: Path) -> None:
+    own = machine.model.parent
+    for path in (own, *own.rglob("*")):
+        path.chmod(0o555 if path.is_dir() or path.name.endswith(".sh") else 0o444)
+    before = {path: path.lstat().st_mtime_ns for path in (own, *own.rglob("*"))}
+    home = tmp_path / "home"
+    home.mkdir()
+    for folder in (*tmp_path.parents[:-2], tmp_path):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    if os.getuid() == 0:  # whom no mode holds back
+        os.chown(home, NOBODY, NOBODY)
+    environment = {"PATH": os.fspath(machine.tools), "FAKE_RECORD": os.fspath(home / "record")}
+    command = [machine.model / "build_engine.sh", home / "engines", home / "served"]
+
+    done = subprocess.run(
+        command,
+        env=environment,
+        user=NOBODY if os.getuid() == 0 else None,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (home / "served" / "tiny_bert" / "1" / "model.plan").read_text() == "engine number 1\n"
+    assert before == {path: path.lstat().st_mtime_ns for path in (own, *own.rglob("*"))}
+
+
+def test_two_networks_of_a_repository_are_laid_out_together(machine: Machine) -> None:
+    other = machine.model.with_name("other_bert")
+    shutil.copytree(machine.model, other)
+    machine.succeed()
+
+    machine.model = other
+    machine.succeed()
+
+    for name in ("tiny_bert", "other_bert"):
+        assert (machine.served / name / "1" / "model.plan").read_text() == "engine number 1\n"
+
+
+def test_what_left_the_repository_is_served_no_more(machine: Machine) -> None:
+    machine.succeed()
+    shutil.rmtree(machine.model.with_name("tiny"))
+
+    machine.succeed()
+
+    assert not os.path.lexists(machine.served / "tiny")
+
+
+def test_a_build_that_takes_too_long_is_ended_with_what_to_do(machine: Machine) -> None:
+    told = machine.refuse(FAKE_SECONDS="20", BERTRITON_ENGINE_TIMEOUT_S="0.2")
+
+    assert "no engine within 0.2 s; raise BERTRITON_ENGINE_TIMEOUT_S" in told
+    assert not list(machine.cache.glob("*.plan*"))
+
+
+def test_without_trtexec_other_targets_are_named(machine: Machine) -> None:
+    (machine.tools / "trtexec").unlink()
+
+    told = machine.refuse()
+
+    assert "--target onnxruntime-tensorrt" in told
+    assert "--target cuda" in told
+
+
+@pytest.mark.parametrize("file", ["1/model.onnx", "1/*.onnx.data", "engine_profiles.txt"])
 def test_changed_graph_weights_or_profiles_are_built_again(machine: Machine, file: str) -> None:
     machine.succeed()
-    changed = machine.model / file
+    (changed,) = machine.model.glob(file)
     changed.write_bytes(changed.read_bytes() + b"\n")
 
     machine.succeed()
@@ -184,9 +263,10 @@ def test_failed_build_leaves_the_old_engine_and_no_rest(machine: Machine, status
 
 
 def test_incomplete_export_is_named(machine: Machine) -> None:
-    (machine.model / "1" / "model.onnx.data").unlink()
+    (weights,) = (machine.model / "1").glob("*.onnx.data")
+    weights.unlink()
 
-    assert "model.onnx.data: not there or not readable; export the model again" in machine.refuse()
+    assert ".onnx.data: not there or not readable; export the model again" in machine.refuse()
 
 
 def test_cache_folder_defaults_to_the_user_s(machine: Machine, tmp_path: Path) -> None:
@@ -198,7 +278,9 @@ def test_cache_folder_defaults_to_the_user_s(machine: Machine, tmp_path: Path) -
     )
     result = subprocess.run([script], env=environment, check=False, capture_output=True, text=True)
 
-    assert list((tmp_path / ".cache" / "bertriton" / "engines").glob("*.plan"))
+    kept = tmp_path / ".cache" / "bertriton"
+    assert list((kept / "engines").glob("*.plan"))
+    assert (kept / "repository" / "tiny_bert" / "1" / "model.plan").exists()
     assert result.returncode != 0
     assert "HOME" in result.stderr
 

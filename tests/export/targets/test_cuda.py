@@ -6,6 +6,7 @@ No test here needs a GPU. What only CUDA has a kernel for is in packed_reference
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +16,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from click.testing import CliRunner
 from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 from bertriton import contract
-from bertriton_export import OptionError, UnsupportedModelError, export
+from bertriton_export import export
 from bertriton_export.checkpoint import HEADS, tensor_shapes, with_head
-from bertriton_export.command import export_command
 from bertriton_export.network import GraphOptions, LoopAttention, write_bert_graph
 from bertriton_export.network.graph_builder import CONTRIB_DOMAIN
 from bertriton_export.reading import read_checkpoint
@@ -44,19 +43,23 @@ TINY_CHECKPOINTS = sorted((*(TINY / "checkpoints").iterdir(), *(TINY / "architec
 STANDARD_OPERATORS = {
     *(
         "Add",
+        "And",
         "Cast",
-        "Compress",
         "Concat",
-        "Equal",
+        "ConstantOfShape",
+        "CumSum",
+        "Div",
+        "Expand",
         "Gather",
         "Gemm",
+        "GreaterOrEqual",
         "Identity",
         "If",
         "Less",
         "LessOrEqual",
     ),
-    *("MatMul", "Max", "NonZero", "Not", "Range", "ReduceMax", "ReduceMin", "Reshape", "Shape", "Slice"),
-    *("Softmax", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze"),
+    *("MatMul", "Max", "Min", "NonZero", "Not", "Range", "ReduceMax", "ReduceMin", "ReduceSum", "Reshape"),
+    *("ScatterElements", "Shape", "Slice", "Softmax", "Squeeze", "Sub", "Tanh"),
 }
 
 every_precision = pytest.mark.parametrize("precision", PRECISIONS)
@@ -75,6 +78,13 @@ def load_neighbour(name: str) -> Any:
     return module
 
 
+def shapes_of(widths: list[int]) -> dict[str, Any]:
+    """What Triton tells the graph of rows of these widths."""
+    shapes = np.array([[1, width] for width in widths], np.int32).reshape(-1)
+    names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
+    return {name + contract.SHAPES_SUFFIX: shapes for name in names}
+
+
 run_packed = load_neighbour("packed_reference").run_packed
 
 
@@ -84,6 +94,11 @@ def checkpoint_of(folder: Path) -> Checkpoint:
 
 def network_file(repository: Path) -> Path:
     return repository / "tiny_bert" / "1" / "model.onnx"
+
+
+def weights_of(onnx_file: Path) -> Path:
+    (weights,) = onnx_file.parent.glob("*.onnx.data")
+    return weights
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +149,7 @@ def test_windows_and_padding_are_as_in_the_graph_for_cpus(precision: str, tmp_pa
         contract.INPUT_IDS: np.random.default_rng(0).integers(5, 300, len(positions)).astype(np.int32),
         contract.TOKEN_TYPE_IDS: np.zeros(len(positions), np.int32),
         contract.POSITION_IDS: positions,
+        **shapes_of([7, 5, 5]),
     }
     (tmp_path / "cpu").mkdir()
     for_cpus = write_bert_graph(checkpoint, tmp_path / "cpu", GraphOptions())
@@ -145,6 +161,12 @@ def test_windows_and_padding_are_as_in_the_graph_for_cpus(precision: str, tmp_pa
     assert expected[0].shape == (3, 3)
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(other, one, rtol=0, atol=PRECISION_TO_TOLERANCE[precision])
+
+
+def read_by(node: onnx.NodeProto) -> set[str]:
+    """The values that a node reads, those of its branches included."""
+    graphs = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    return {*node.input}.union(*(read_by(inner) for graph in graphs for inner in graph.node))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +182,7 @@ def packing(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSe
     for node in reversed(graph.node):
         if needed & set(node.output):
             nodes.insert(0, node)
-            needed |= set(node.input)
+            needed |= read_by(node)
     constants = [tensor for tensor in graph.initializer if tensor.name in needed]
     inputs = [value for value in graph.input if value.name in needed]
     shapes: tuple[list[str], list[str]] = (["windows", "longest"], ["bounds"])
@@ -175,18 +197,28 @@ def packing(tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSe
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=12), data=st.data())
+@given(
+    rows=st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=3), min_size=1, max_size=6),
+    data=st.data(),
+)
 @settings(max_examples=100, deadline=None)
 def test_attention_is_told_where_tokens_and_padding_are(
-    packing: onnxruntime.InferenceSession, lengths: list[int], data: st.DataObject
+    packing: onnxruntime.InferenceSession, rows: list[list[int]], data: st.DataObject
 ) -> None:
-    positions: list[int] = []
-    for index, length in enumerate(lengths):
-        start = data.draw(st.sampled_from([0, contract.NEXT_WINDOW_OF_MEAN, contract.NEXT_WINDOW_OF_MAXIMUM]))
-        positions += [start if index else 0, *range(1, length)]
-        positions += [contract.PADDING_POSITION] * data.draw(st.integers(0, 3))
+    marks = st.sampled_from([contract.NEXT_WINDOW_OF_MEAN, contract.NEXT_WINDOW_OF_MAXIMUM])
+    positions: list[list[int]] = []
+    for row in rows:
+        starts = [0, *(data.draw(marks) for _ in row[1:])]
+        windows = [[start, *range(1, length)] for start, length in zip(starts, row, strict=True)]
+        padding = [contract.PADDING_POSITION] * data.draw(st.integers(0, 3))
+        positions.append([*itertools.chain(*windows), *padding])
+    lengths = [*itertools.chain(*rows)]
+    together = np.array([*itertools.chain(*positions)], np.int32)
+    tokens = {contract.POSITION_IDS: together} | dict.fromkeys(
+        (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS), np.zeros_like(together)
+    )
 
-    offset, cumulative = packing.run(None, {contract.POSITION_IDS: np.array(positions, np.int32)})
+    offset, cumulative = packing.run(None, tokens | shapes_of([len(row) for row in positions]))
 
     np.testing.assert_array_equal(cumulative, np.cumsum([0, *lengths]))
     is_token = np.arange(max(lengths)) < np.array(lengths)[:, None]  # (W, S)
@@ -222,7 +254,8 @@ def test_flash_attention_can_be_used(embedded: Path) -> None:
 def test_fp16_is_the_encoder_and_not_the_head_and_all_of_it_finite(embedded: Path) -> None:
     for tensor in onnx.load(network_file(embedded)).graph.initializer:
         array = numpy_helper.to_array(tensor)
-        assert np.isfinite(array).all(), tensor.name
+        is_refusal = array.shape == () and np.isnan(array)  # what the rows with a fault are scored
+        assert is_refusal or np.isfinite(array).all(), tensor.name
         if tensor.name.startswith("bert."):
             is_head = tensor.name.startswith("bert.pooler.")
             assert array.dtype == (np.float32 if is_head else np.float16), tensor.name
@@ -249,7 +282,7 @@ def test_what_a_cpu_verifies_differs_from_what_is_written_in_attention_alone(
         return [(node.op_type, node.name) for node in nodes if not node.name.startswith(scopes)]
 
     assert others(written) == others(verified)
-    weights = [file.with_name("model.onnx.data").read_bytes() for file in files]
+    weights = [weights_of(file).read_bytes() for file in files]
     assert weights[0] == weights[1]
     encodings = encode(checkpoint, sample_texts()[:6])
     found, _ = run_packed(files[0], packed_inputs(encodings))
@@ -306,19 +339,18 @@ def test_configs_are_triton_configs_for_a_gpu(embedded: Path) -> None:
     assert [group.kind for group in bert.instance_group] == [ModelInstanceGroup.KIND_GPU]
     assert all(tensor.allow_ragged_batch for tensor in bert.input)
     parameters = {key: value.string_value for key, value in bert.parameters.items()}
+    assert parameters.pop("bertriton.part_of") == "tiny"
     assert set(parameters) == {"gpu_mem_limit", "arena_extend_strategy", "enable_mem_pattern"}
     assert parameters["arena_extend_strategy"] == "1"
     assert parameters["enable_mem_pattern"] == "0"
-    assert (
-        int(parameters["gpu_mem_limit"]) > network_file(embedded).with_name("model.onnx.data").stat().st_size
-    )
+    assert int(parameters["gpu_mem_limit"]) > weights_of(network_file(embedded)).stat().st_size
     (accelerator,) = bert.optimization.execution_accelerators.gpu_execution_accelerator
     assert accelerator.name == "cuda"
     assert dict(accelerator.parameters) == {"enable_skip_layer_norm_strict_mode": "1", "use_tf32": "0"}
     assert list(bert.dynamic_batching.preferred_batch_size) == [bert.max_batch_size]
-    assert bert.dynamic_batching.default_queue_policy.max_queue_size > 0
-    # What the network's queue takes, the tokenizer has had long before; a limit there would only cost time.
-    assert not configs["tiny_tokenizer"].dynamic_batching.HasField("default_queue_policy")
+    # Any limit of a queue has Triton let requests wait for half a second; the tokenizer has the limits.
+    assert not bert.dynamic_batching.HasField("default_queue_policy")
+    assert not configs["tiny_tokenizer"].HasField("dynamic_batching")
 
 
 def test_warm_up_begins_with_the_largest_batch(embedded: Path) -> None:
@@ -333,56 +365,6 @@ def test_warm_up_begins_with_the_largest_batch(embedded: Path) -> None:
         tokens.append(sample.batch_size * positions.dims[0])
 
     assert tokens == [64 * 512, 16]
-
-
-def test_report_and_manifest_say_what_was_verified(one_layer: Path, tmp_path: Path) -> None:
-    command = [str(one_layer), "--target", "cuda", "--name", "tiny", "--repository", str(tmp_path / "r")]
-
-    result = CliRunner().invoke(export_command, command)
-
-    assert result.exit_code == 0, result.stderr
-    said = "fp16 logits on the CPU, of the same graph with a loop over windows in place of "
-    assert f"{said}PackedMultiHeadAttention, which only GPUs have, within" in result.stdout
-    manifest = json.loads((tmp_path / "r" / "tiny" / "1" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["target"] == "cuda"
-    assert manifest["precision"] == "fp16"
-    assert manifest["verified"].startswith(said)
-    assert manifest["verification"]["tolerance"] == PRECISION_TO_TOLERANCE["fp16"]
-
-
-def test_a_weight_that_fp16_cannot_hold_is_named(one_layer: Path, tmp_path: Path) -> None:
-    tensors = load_file(one_layer / "model.safetensors")
-    name = "bert.encoder.layer.0.output.dense.weight"
-    tensors[name] = tensors[name].astype(np.float32)
-    tensors[name][0, 0] = 1e5
-    save_file(tensors, one_layer / "model.safetensors")
-
-    with pytest.raises(UnsupportedModelError, match=rf"{name}.*1e\+05.*export with --precision fp32"):
-        export(one_layer, name="tiny", repository=tmp_path / "r", target="cuda")
-
-    assert not list((tmp_path / "r").iterdir())
-    report = export(one_layer, name="tiny", repository=tmp_path / "r", target="cuda", precision="fp32")
-    assert report.verification.tolerance == PRECISION_TO_TOLERANCE["fp32"]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"precision": "int8"}, "precision 'int8' for target cuda: expected one of fp16, fp32"),
-        ({"keep_fp32": ["encoder.layer.0"]}, "about int8, and the precision is fp16"),
-        ({"vnni": False}, "about int8, and the precision is fp16"),
-    ],
-)
-def test_options_of_int8_are_refused(
-    one_layer: Path, tmp_path: Path, options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(OptionError, match=message):
-        export(one_layer, repository=tmp_path, target="cuda", **options)
-
-
-def test_fp16_is_refused_for_cpus(one_layer: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="precision 'fp16' for target cpu: expected one of int8, fp32"):
-        export(one_layer, repository=tmp_path, precision="fp16")
 
 
 def test_every_head_is_among_the_tiny_checkpoints() -> None:

@@ -24,7 +24,7 @@ from bertriton_export.int8 import ALL_LINEARS, Int8Kind, Int8Request, write_int8
 from bertriton_export.network import GraphOptions
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.targets.cuda import FP16_TOLERANCE
-from bertriton_export.targets.tensorrt.graph import write_tensorrt_graph
+from bertriton_export.targets.tensorrt.families import write_tensorrt_graph
 from bertriton_export.targets.tensorrt.operators import require_supported_by_tensorrt, supported_operators
 from bertriton_export.verification import (
     FP32_TOLERANCE,
@@ -148,9 +148,22 @@ def test_inputs_and_outputs_are_those_of_the_contract(fp32_file: Path) -> None:
     for tensor in inputs.values():
         assert tensor.elem_type == TensorProto.INT32
         assert [size.dim_param for size in tensor.shape.dim] == ["rows", "tokens"]
-    for value in graph.output:
-        assert value.type.tensor_type.elem_type == TensorProto.FLOAT
-        assert value.type.tensor_type.shape.dim[1].dim_value == 3
+    outputs = {
+        value.name: (value.type.tensor_type.elem_type, value.type.tensor_type.shape.dim[1].dim_value)
+        for value in graph.output
+    }
+    scores = dict.fromkeys((contract.LOGITS, contract.PROBABILITIES), (TensorProto.FLOAT, 3))
+    assert outputs == scores | {contract.FINGERPRINT: (TensorProto.INT32, 2)}
+
+
+def test_every_row_carries_the_fingerprint(tmp_path: Path) -> None:
+    options = GraphOptions(fingerprint="00f1a2b3fffffffe")
+    file = write_tensorrt_graph(with_head(read_checkpoint(THREE_LABELS)), tmp_path, options)
+    session = InferenceSession(file, providers=["CPUExecutionProvider"])
+
+    (found,) = session.run([contract.FINGERPRINT], padded([[1, 2, 3], [9]], 4, 0))
+
+    assert [contract.fingerprint_of(words) for words in found.tolist()] == ["00f1a2b3fffffffe"] * 2
 
 
 @every_checkpoint
@@ -288,3 +301,15 @@ def test_int8_scales_do_not_depend_on_the_other_texts(tmp_path: Path) -> None:
 
     alone = np.concatenate([session.run(["logits"], padded_inputs([one]))[0] for one in encodings])
     assert np.abs(together - alone).mean() < FP16_TOLERANCE
+
+
+@pytest.mark.parametrize("value", [-(2**31), -7, 512, 2**31 - 1])
+def test_numbers_beyond_a_table_change_no_other_row(session: InferenceSession, value: int) -> None:
+    expected = session.run(None, padded([[1, 2, 3]], 4, 0))[0]
+    for name in (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS):
+        inputs = padded([[4, 5, 6, 7], [1, 2, 3]], 4, 0)
+        inputs[name][0, 1] = value
+
+        found = session.run(None, inputs)[0]
+
+        np.testing.assert_allclose(found[1:], expected, rtol=0, atol=CLOSE)

@@ -11,7 +11,7 @@ import pytest
 
 from bertriton_export.network import GraphOptions, write_bert_graph
 from bertriton_export.reading import read_checkpoint
-from bertriton_export.targets.tensorrt.graph import write_tensorrt_graph
+from bertriton_export.targets.tensorrt.families import write_tensorrt_graph
 from bertriton_export.verification import GraphSession, encode, reference_logits, sample_texts
 from bertriton_export.verification.session import TOKENS_PER_RUN
 

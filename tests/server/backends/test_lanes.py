@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,19 @@ rows_of_the_run (int32[t] x) => (int32[t, 1] y, int32[t, 1] size) {
     short = Cast <to = 6> (length)
     sizes = Add(zeros, short)
     size = Reshape(sizes, column)
+}
+"""
+# Gives back its numbers, after a while: numbers drawn at random are drawn anew in each run.
+SLOW = """
+slow (int32[t] x) => (int32[t, 1] y) {
+    drawn = RandomNormal <shape = [500000]> ()
+    zero = Constant <value = float {0.0}> ()
+    nothing = Mul(drawn, zero)
+    sum = ReduceSum <keepdims = 0> (nothing)
+    whole = Cast <to = 6> (sum)
+    same = Add(x, whole)
+    column = Constant <value = int64[2] {-1, 1}> ()
+    y = Reshape(same, column)
 }
 """
 CONFIG: dict[str, Any] = {
@@ -132,7 +145,7 @@ def test_lanes_are_refused_where_rows_do_not_stand_alone(
     network = ROWS_OF_THE_RUN.replace("(int32[t] x)", "(int32[t] x, int32[r] n)")
     repository.add("lanes", network, **CONFIG, batch_input=[count])
 
-    with pytest.raises(ModelsNotReadyError, match="neither batch_input nor batch_output"), make_server():
+    with pytest.raises(ModelsNotReadyError, match=r"of batch_input .* alone"), make_server():
         pass
 
 
@@ -163,3 +176,27 @@ def test_a_large_request_that_fails_leaves_room_for_the_next(
                 ask(client, [FIRST_NUMBER_THAT_FAILS] * 64)
 
         assert ask(client, [1])[0] == [1]
+
+
+def test_a_small_request_does_not_wait_for_the_large_ones_before_it(
+    repository: Repository, make_server: Callable[..., LocalServer]
+) -> None:
+    one_by_one = CONFIG | {
+        "parameters": CONFIG["parameters"] | {"micro_batch_elements": {"string_value": "1"}},
+        "output": CONFIG["output"][:1],
+    }
+    repository.add("lanes", SLOW, **one_by_one)
+    large = list(range(64))
+
+    with (
+        make_server() as server,
+        triton.InferenceServerClient(server.grpc_url) as client,
+        ThreadPoolExecutor(6) as pool,
+    ):
+        before = [pool.submit(infer, client, large) for _ in range(6)]
+        next(as_completed(before))  # all others have come by then
+        infer(client, [1])
+        left = [request for request in before if not request.done()]
+
+        assert len(left) >= 3
+        assert all(request.result().as_numpy("y")[:, 0].tolist() == large for request in before)

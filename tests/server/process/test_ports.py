@@ -18,10 +18,14 @@ def free_port() -> int:
         return int(opened.getsockname()[1])
 
 
+def choose_on_host(requested: dict[str, int]) -> dict[str, int]:
+    return choose_ports(dict.fromkeys(requested, HOST), requested)
+
+
 def test_zeros_become_free_ports_that_all_differ() -> None:
     services = [f"service {number}" for number in range(50)]
 
-    found = choose_ports(HOST, dict.fromkeys(services, 0))
+    found = choose_on_host(dict.fromkeys(services, 0))
 
     assert list(found) == services
     assert len(set(found.values())) == 50
@@ -31,7 +35,7 @@ def test_zeros_become_free_ports_that_all_differ() -> None:
 def test_a_port_that_was_asked_for_is_given_to_no_other() -> None:
     port = free_port()
 
-    found = choose_ports(HOST, {"first": 0, "asked": port, "last": 0})
+    found = choose_on_host({"first": 0, "asked": port, "last": 0})
 
     assert found["asked"] == port
     assert len(set(found.values())) == 3
@@ -41,7 +45,7 @@ def test_a_port_that_was_asked_for_twice_is_refused() -> None:
     port = free_port()
 
     with pytest.raises(AddressUnavailableError, match=f"cannot listen on {HOST}:{port}"):
-        choose_ports(HOST, {"one": port, "other": port})
+        choose_on_host({"one": port, "other": port})
 
 
 def test_a_port_that_is_bound_and_not_listened_on_is_not_listening() -> None:

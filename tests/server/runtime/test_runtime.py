@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import bertriton_server
 from bertriton_server import Runtime, RuntimeInstallError, RuntimeNotFoundError, find_runtime
+from bertriton_server.command import serve_command
 from bertriton_server.runtime import interpreter as _interpreter
 from bertriton_server.runtime import pip_runtime as _pip_runtime
 
@@ -109,7 +111,8 @@ def test_the_pip_runtime_is_shielded_from_the_users_packages(runtime: Runtime) -
 
     environment = runtime.environment(users)
 
-    assert environment.keys() == {"PATH", "LD_LIBRARY_PATH", "LANG", "ORT_DISABLE_TELEMETRY"}
+    added = {"ORT_DISABLE_TELEMETRY", "BERTRITON_CUTS_REQUESTS"}
+    assert environment.keys() == {"PATH", "LD_LIBRARY_PATH", "LANG"} | added
     assert environment["PATH"] == f"{runtime.executable_path[0]}:/bin"
     assert environment["LD_LIBRARY_PATH"].split(":") == [*map(str, runtime.library_path), "/lib"]
     assert environment["ORT_DISABLE_TELEMETRY"] == "1"
@@ -234,3 +237,27 @@ def test_importing_needs_the_standard_library_alone() -> None:
     script = f"import sys; sys.path.append({str(package.parent)!r}); import bertriton_server"
 
     subprocess.run([sys.executable, "-I", "-S", "-c", script], check=True)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "BERTRITON_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 1_000_660_000)  # of no account, as OpenShift gives them
+
+    with pytest.raises(RuntimeNotFoundError, match="BERTRITON_RUNTIME_DIR or XDG_CACHE_HOME"):
+        _pip_runtime.runtime_directory()
+
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert _pip_runtime.runtime_directory() == Path("/cache/bertriton")
+
+
+def test_serve_of_a_user_without_a_home_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models" / "any" / "1").mkdir(parents=True)
+    for name in ("HOME", "XDG_CACHE_HOME", "BERTRITON_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 1_000_660_000)
+
+    result = CliRunner().invoke(serve_command, ["--model-repository", str(tmp_path / "models")])
+
+    assert result.exit_code == 1
+    assert "BERTRITON_RUNTIME_DIR or XDG_CACHE_HOME" in result.stderr.splitlines()[-1]

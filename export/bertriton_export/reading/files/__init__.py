@@ -4,6 +4,7 @@ In: a folder or a zip. Out: its files' bytes by name, and tensors that are read 
 """
 
 from bertriton_export.reading.files.archive import Archive, FileTree, Folder, Subtree, open_tree
+from bertriton_export.reading.files.checksums import crc32c_of, masked
 from bertriton_export.reading.files.mapped_file import (
     ViewReader,
     byte_size,
@@ -12,6 +13,7 @@ from bertriton_export.reading.files.mapped_file import (
     map_file,
     release_pages,
     require_whole,
+    sha256_of_checkpoint,
     transposed,
 )
 
@@ -22,11 +24,14 @@ __all__ = [
     "Subtree",
     "ViewReader",
     "byte_size",
+    "crc32c_of",
     "dtype_bytes",
     "lazy_tensor",
     "map_file",
+    "masked",
     "open_tree",
     "release_pages",
     "require_whole",
+    "sha256_of_checkpoint",
     "transposed",
 ]

@@ -16,6 +16,7 @@ import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bertriton_export.errors import CheckpointError
+from bertriton_export.reading.files.checksums import crc32_of
 from bertriton_export.reading.files.mapped_file import ViewReader, map_file, map_open_file, release_pages
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _LIBRARY_ERRORS: Final = (
     OSError,
     RuntimeError,
     ValueError,
+    OverflowError,
+    IndexError,
 )
 
 
@@ -76,7 +79,7 @@ class Folder:
     def _files(self) -> Iterator[Path]:
         root = self.path.resolve()
         for file in self.path.rglob("*"):
-            leaves = file.is_symlink() and not file.resolve().is_relative_to(root)
+            leaves = file.is_symlink() and not _resolved(file).is_relative_to(root)
             if leaves and not self._links_may_leave:
                 raise CheckpointError(file, "is a symbolic link out of the checkpoint's folder")
             if file.is_file():
@@ -85,6 +88,13 @@ class Folder:
     def read(self, name: str) -> memoryview:
         """The bytes of one file."""
         return map_file(self.path / name)
+
+
+def _resolved(file: Path) -> Path:
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError) as exc:  # before Python 3.13 a link to itself raises the latter
+        raise CheckpointError(file, f"is a symbolic link to nothing: {exc}") from exc
 
 
 class Archive:
@@ -144,13 +154,19 @@ class Archive:
         return sorted(self._members)
 
     def read(self, name: str) -> memoryview:
-        """The bytes of one member: mapped where it is stored, unpacked where it is compressed."""
+        """The bytes of one member: mapped where it is stored, unpacked where it is compressed.
+
+        Raises:
+            CheckpointError: it is cut off, or not of the checksum that the archive's directory tells.
+        """
         if name not in self._name_to_bytes:
             info = self._members[name]
             try:
                 data = self._stored(info)
                 if info.compress_type == zipfile.ZIP_DEFLATED:
                     data = _inflated(data, info)
+                else:
+                    _require_checksum(info, crc32_of(data))
             except _LIBRARY_ERRORS as exc:
                 raise CheckpointError(self.path, f"member {name!r} cannot be read: {exc}") from exc
             self._name_to_bytes[name] = data
@@ -167,6 +183,14 @@ class Archive:
         return data
 
 
+def _require_checksum(info: zipfile.ZipInfo, found: int) -> None:
+    if found != info.CRC:
+        raise ValueError(
+            f"its content is damaged: expected the checksum {info.CRC:#010x} of the archive's directory, "
+            f"found {found:#010x}"
+        )
+
+
 def _inflated(data: memoryview, info: zipfile.ZipInfo) -> memoryview:
     # The file has no name: it is gone when nothing maps it any more, whatever happens to us.
     with tempfile.TemporaryFile() as unpacked:
@@ -178,8 +202,9 @@ def _inflated(data: memoryview, info: zipfile.ZipInfo) -> memoryview:
                 break
             unpacked.write(block)
         release_pages(data)
-        if size != info.file_size or checksum != info.CRC:
-            raise ValueError("its content is not of the size and checksum that the archive's directory tells")
+        if size != info.file_size:
+            raise ValueError(f"its content is not of the size {info.file_size} that the directory tells")
+        _require_checksum(info, checksum)
         unpacked.flush()
         return map_open_file(unpacked)
 

@@ -6,16 +6,17 @@ import io
 import mmap
 from functools import partial
 from math import prod
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from bertriton_export.checkpoint import LazyTensor
 from bertriton_export.errors import CheckpointError, TensorError
+from bertriton_export.hashing import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -34,6 +35,7 @@ DTYPE_TO_STORED: Final = {
     "BOOL": "?",
 }
 _BF16_SHIFT_BITS: Final = 16
+MAX_LINE_BYTES: Final = 4096  # of text in a binary file: a pickle names its globals so
 
 
 def map_file(file: Path) -> memoryview:
@@ -47,6 +49,18 @@ def map_file(file: Path) -> memoryview:
             return map_open_file(opened)
     except (OSError, ValueError) as exc:
         raise CheckpointError(file, f"cannot be read: {exc}") from exc
+
+
+def sha256_of_checkpoint(files: Sequence[Path]) -> str:
+    """The sha256 of a checkpoint's weight files.
+
+    Raises:
+        CheckpointError: one cannot be read.
+    """
+    try:
+        return sha256_of(files)
+    except OSError as exc:
+        raise CheckpointError(Path(exc.filename or files[0]), f"cannot be read: {exc.strerror}") from exc
 
 
 def map_open_file(opened: IO[bytes]) -> memoryview:
@@ -155,6 +169,19 @@ class ViewReader(io.RawIOBase):
             raise ValueError("seek before the start")
         self._position = start + offset
         return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Bytes from here on, at most `size`: memory is taken for what is there, not for what is asked."""
+        end = len(self._view) if size is None or size < 0 else self._position + size
+        part = bytes(self._view[self._position : end])
+        self._position += len(part)
+        return part
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """One line, of at most MAX_LINE_BYTES."""
+        most = MAX_LINE_BYTES if size is None or size < 0 else min(size, MAX_LINE_BYTES)
+        start = bytes(self._view[self._position : self._position + most])
+        return self.read(start.find(b"\n") + 1 or most)
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 (anything writable)
         """Fill the buffer as far as bytes are left."""

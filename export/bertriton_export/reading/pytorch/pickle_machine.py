@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickletools
 import struct
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from bertriton_export.errors import CheckpointError
 
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from bertriton_export.reading.files import ViewReader
+
 MAX_PICKLE_OPCODES: Final = 1_000_000  # a tensor takes about fifty
+MAX_DICT_ARGUMENTS: Final = 1000  # copied whenever one is made, however often the same list is named
+MAX_DIMENSIONS: Final = 64  # as numpy allows
 
 STORAGE_TO_DTYPE: Final = {
     "FloatStorage": "F32",
@@ -68,7 +72,7 @@ class _Mark:
     """Where the arguments of a many-argument opcode begin."""
 
 
-def read_pickle(file: Path, opened: IO[bytes]) -> Any:  # noqa: ANN401 (whatever was pickled)
+def read_pickle(file: Path, opened: ViewReader) -> Any:  # noqa: ANN401 (whatever was pickled)
     """Read one pickle from where the file stands: dicts, lists, tuples, scalars and `StoredTensor`s.
 
     Raises:
@@ -76,7 +80,7 @@ def read_pickle(file: Path, opened: IO[bytes]) -> Any:  # noqa: ANN401 (whatever
     """
     machine = _Machine(file)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(opened)):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast("IO[bytes]", opened))):
             if count > MAX_PICKLE_OPCODES:
                 raise CheckpointError(file, f"its pickle has more than {MAX_PICKLE_OPCODES} opcodes")
             machine.step(opcode.name, argument)
@@ -194,6 +198,8 @@ class _Machine:
         kind, storage_type, key, _, elements, *view = identity
         if kind != "storage" or not isinstance(storage_type, _Global) or storage_type.dtype is None:
             raise TypeError("a persistent id that is no storage")
+        if not isinstance(key, str | int):
+            raise TypeError("a storage without a name")
         if any(part is not None for part in view):
             raise ValueError("a view of a storage, as PyTorch before 0.4 wrote them")
         return Storage(storage_type.dtype, str(key), _checked_size(elements))
@@ -206,6 +212,8 @@ def _checked_size(value: Any) -> int:  # noqa: ANN401
 
 
 def _checked_sizes(values: Any) -> tuple[int, ...]:  # noqa: ANN401
+    if not isinstance(values, tuple | list) or len(values) > MAX_DIMENSIONS:
+        raise ValueError(f"a shape that is no list of at most {MAX_DIMENSIONS} sizes")
     return tuple(_checked_size(value) for value in values)
 
 
@@ -223,12 +231,17 @@ def _parameter(tensor: StoredTensor, *_: Any) -> StoredTensor:  # noqa: ANN401
 
 
 def _ordered_dict(items: Any = ()) -> dict[str, Any]:  # noqa: ANN401
-    return dict(items)
+    if len(items) > MAX_DICT_ARGUMENTS:
+        raise ValueError("a dict made of many items at once, as PyTorch writes none")
+    pairs = [(key, value) for key, value in items]
+    if not all(isinstance(key, str) for key, _ in pairs):
+        raise TypeError("an item under what is no text")
+    return dict(pairs)
 
 
 _GLOBAL_TO_BUILD: Final[dict[str, Callable[..., Any]]] = {
     "collections OrderedDict": _ordered_dict,
-    "torch Size": tuple,
+    "torch Size": _checked_sizes,
     "torch._utils _rebuild_parameter": _parameter,
     "torch._utils _rebuild_tensor": _tensor,
     "torch._utils _rebuild_tensor_v2": _tensor,

@@ -6,7 +6,6 @@ five pickles followed by the storages. Tensors stay in the file until they are a
 
 from __future__ import annotations
 
-import io
 import struct
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
@@ -67,16 +66,16 @@ def _zip_parts(file: Path, view: memoryview) -> tuple[Any, Callable[[str], memor
             raise CheckpointError(file, f"its storage {key!r} is missing")
         return archive.read(f"{folder}data/{key}")
 
-    return read_pickle(file, io.BytesIO(archive.read(structure_name))), storage_bytes
+    return read_pickle(file, ViewReader(archive.read(structure_name))), storage_bytes
 
 
 def _legacy_parts(file: Path, view: memoryview) -> tuple[Any, Callable[[str], memoryview]]:
-    opened = io.BufferedReader(ViewReader(view))
+    opened = ViewReader(view)
     if bytes(view[:1]) != b"\x80" or read_pickle(file, opened) != _LEGACY_MAGIC:
         raise CheckpointError(file, "not written by torch.save: neither a zip nor PyTorch's older layout")
     version, system, structure, keys = (read_pickle(file, opened) for _ in range(4))
     if version != _LEGACY_VERSION or not isinstance(system, dict) or not system.get("little_endian"):
-        raise CheckpointError(file, f"layout version {version!r} or a big-endian machine's, cannot be read")
+        raise CheckpointError(file, "of another layout version or a big-endian machine, cannot be read")
     key_to_bytes = _legacy_storages(file, view, opened.tell(), structure, keys)
 
     def storage_bytes(key: str) -> memoryview:
@@ -94,7 +93,8 @@ def _legacy_storages(
     structure: Any,  # noqa: ANN401 (unpickled)
     keys: Any,  # noqa: ANN401
 ) -> dict[str, memoryview]:
-    if not isinstance(structure, dict) or not isinstance(keys, list):
+    are_keys = isinstance(keys, list) and all(isinstance(key, str | int) for key in keys)
+    if not isinstance(structure, dict) or not are_keys:
         raise CheckpointError(file, "expected tensors by name and a list of storages")
     tensors = [tensor for tensor in structure.values() if isinstance(tensor, StoredTensor)]
     key_to_dtype = {tensor.storage.key: tensor.storage.dtype for tensor in tensors}

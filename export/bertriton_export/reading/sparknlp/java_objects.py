@@ -24,6 +24,7 @@ _LONG_STRING: Final = 0x7C
 
 _PAIR_ARRAY: Final = "[Lscala.Tuple2;"
 _PAIR: Final = "scala.Tuple2"
+_PAIR_SIZE: Final = 2
 _INTEGER: Final = "java.lang.Integer"
 # Class -> its fields, each with its type code.
 _CLASS_TO_FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -45,8 +46,13 @@ def read_pairs(file: Path, content: bytes) -> list[tuple[str, str | int]]:
         pairs = stream.read()
     except (struct.error, IndexError, KeyError, ValueError, TypeError, RecursionError) as exc:
         raise CheckpointError(file, f"not a well-formed Java object stream: {exc}") from exc
-    for pair in pairs if isinstance(pairs, list) else [pairs]:
-        if not (isinstance(pair, tuple) and isinstance(pair[0], str) and isinstance(pair[1], str | int)):
+    for pair in pairs if isinstance(pairs, list) else [None]:
+        if not (
+            isinstance(pair, tuple)
+            and len(pair) == _PAIR_SIZE
+            and isinstance(pair[0], str)
+            and isinstance(pair[1], str | int)
+        ):
             raise CheckpointError(
                 file, "a Java object stream of something else than pairs of text and number"
             )

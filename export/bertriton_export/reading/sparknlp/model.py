@@ -11,13 +11,19 @@ A saved PipelineModel holds the same below `stages/`, and a download may have on
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 from bertriton import contract
-from bertriton_export.checkpoint import Checkpoint, Weights, config_from_shapes, wordpiece_tokenizer
+from bertriton_export.checkpoint import (
+    Checkpoint,
+    Weights,
+    config_from_shapes,
+    longest_text,
+    parse_json,
+    wordpiece_tokenizer,
+)
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
 from bertriton_export.reading.files import Archive, Subtree, open_tree, release_pages
 from bertriton_export.reading.onnx_file import OnnxClassifier
@@ -40,6 +46,7 @@ _ENGINES: Final = ("tensorflow", "onnx")
 _MODEL_PREFIX: Final = "bert_classification_"  # the engine follows
 _GRAPH_MEMBER: Final = "saved_model.pb"
 _VARIABLES: Final = "variables"
+_MAX_LENGTH: Final = "maxSentenceLength"
 
 # What the annotator assumes where an older version saved no such setting.
 DEFAULT_SETTINGS: Final[dict[str, Any]] = {
@@ -80,7 +87,7 @@ def read_sparknlp(path: Path, labels: Sequence[str] | None = None) -> Checkpoint
     config = config_from_shapes(tensors, facts, file)
     vocabulary_file, vocabulary = _read_field(tree, "vocabulary")
     tokenizer = wordpiece_tokenizer(
-        vocabulary, {"do_lower_case": not settings["caseSensitive"]}, vocabulary_file, config.vocab_size
+        vocabulary, {"do_lower_case": not settings["caseSensitive"]}, vocabulary_file, config
     )
     return Checkpoint(
         path=path,
@@ -89,7 +96,7 @@ def read_sparknlp(path: Path, labels: Sequence[str] | None = None) -> Checkpoint
         tokenizer_json=tokenizer.to_str(),
         labels=tuple(labels) if labels is not None else _labels(tree),
         problem_type=_ACTIVATION_TO_PROBLEM_TYPE[settings["activation"]],
-        max_length=min(settings["maxSentenceLength"], config.max_position_embeddings),
+        max_length=longest_text(tree.path, config, tokenizer, settings[_MAX_LENGTH], _MAX_LENGTH),
         sha256=sha256,
         threshold=settings["threshold"],
         source={"format": FORMAT, **settings},
@@ -120,11 +127,8 @@ def _find_model(tree: FileTree) -> tuple[FileTree, dict[str, Any]]:
 
 def _read_metadata(tree: FileTree, name: str) -> dict[str, Any]:
     file = tree.path / name
-    try:
-        metadata = json.loads(bytes(tree.read(name)))
-    except (ValueError, RecursionError) as exc:
-        raise CheckpointError(file, f"not readable as JSON: {exc}") from exc
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("class"), str):
+    metadata = parse_json(file, bytes(tree.read(name)))
+    if not isinstance(metadata.get("class"), str):
         raise CheckpointError(file, "names no class: not the metadata of a Spark ML model")
     return metadata
 

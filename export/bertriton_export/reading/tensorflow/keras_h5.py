@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TYPE_TO_DTYPE: Final = {"float64": "F64", "float32": "F32", "float16": "F16"}
+_MAX_DEPTH: Final = 50  # Keras has about ten
 _OPTIMIZER: Final = "optimizer_weights/"
 # The library raises all of these on damaged files.
 _LIBRARY_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
@@ -35,9 +36,15 @@ def h5_tensors(file: Path) -> Iterator[tuple[str, LazyTensor]]:
         datasets = _datasets(opened)
     except _LIBRARY_ERRORS as exc:
         raise CheckpointError(file, f"not a whole HDF5 file: {exc}") from exc
+    seen: dict[str, str] = {}
     for name, dataset in datasets.items():
-        if not name.startswith(_OPTIMIZER):
-            yield to_huggingface(name, _lazy_tensor(file, name, dataset))
+        if name.startswith(_OPTIMIZER):
+            continue
+        parameter, tensor = to_huggingface(name, _lazy_tensor(file, name, dataset))
+        if parameter in seen:
+            raise TensorError(file, parameter, expected="one dataset", found=f"{seen[parameter]} and {name}")
+        seen[parameter] = name
+        yield parameter, tensor
 
 
 def _datasets(opened: h5py.File) -> dict[str, h5py.Dataset]:
@@ -46,6 +53,8 @@ def _datasets(opened: h5py.File) -> dict[str, h5py.Dataset]:
     def visit(name: str, item: Any) -> None:  # noqa: ANN401 (the library has no common type for it)
         if not isinstance(name, str):  # bytes, where it is no UTF-8
             raise TypeError("a name is no text")
+        if name.count("/") > _MAX_DEPTH:  # the library takes a minute for thousands
+            raise ValueError(f"groups are nested more than {_MAX_DEPTH} deep")
         if isinstance(item, h5py.Dataset):
             found[name] = item
 

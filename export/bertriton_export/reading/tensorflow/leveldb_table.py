@@ -9,6 +9,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from bertriton_export.errors import CheckpointError
+from bertriton_export.reading.files import crc32c_of, masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +20,9 @@ _FOOTER: Final = struct.Struct("<40xQ")
 _BLOCK_TRAILER: Final = struct.Struct("<BI")  # compression, masked checksum
 _RESTART: Final = struct.Struct("<I")
 
-_CRC32C_POLYNOMIAL: Final = 0x82F63B78  # Castagnoli, bits reversed
-_CRC_MASK_DELTA: Final = 0xA282EAD8
+# Keys share their beginnings, and blocks may overlap: a small file could claim any amount of either.
+_MAX_BLOCK_BYTES: Final = 2**26
+_MAX_KEY_BYTES: Final = 2**26
 _MAX_VARINT_BYTES: Final = 10
 
 
@@ -42,8 +44,12 @@ def _all_entries(content: bytes) -> dict[bytes, bytes]:
     _, _, position = _handle(content, len(content) - _FOOTER.size)
     index_offset, index_size, _ = _handle(content, position)
     entries: dict[bytes, bytes] = {}
+    block_bytes = 0
     for _, handle in _entries(_block(content, index_offset, index_size)):
         offset, size, _ = _handle(handle, 0)
+        block_bytes += size
+        if block_bytes > _MAX_BLOCK_BYTES:
+            raise ValueError(f"its blocks hold more than {_MAX_BLOCK_BYTES} bytes")
         entries |= _entries(_block(content, offset, size))
     return entries
 
@@ -69,7 +75,7 @@ def _block(content: bytes, offset: int, size: int) -> bytes:
     compression, checksum = _BLOCK_TRAILER.unpack(content[offset + size :][: _BLOCK_TRAILER.size])
     if compression:
         raise ValueError("a compressed block, which TensorFlow does not write")
-    if _masked_crc32c(content[offset : offset + size + 1]) != checksum:
+    if masked(crc32c_of(content[offset : offset + size + 1])) != checksum:
         raise ValueError("the checksum of a block is wrong")
     return block
 
@@ -77,34 +83,17 @@ def _block(content: bytes, offset: int, size: int) -> bytes:
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     (restarts,) = _RESTART.unpack(block[-_RESTART.size :])
     end = len(block) - _RESTART.size * (restarts + 1)
-    position, key = 0, b""
+    position, key, key_bytes = 0, b"", 0
     while position < end:
         shared, position = _varint(block, position)
         unshared, position = _varint(block, position)
         value_size, position = _varint(block, position)
         if shared > len(key) or position + unshared + value_size > end:
             raise ValueError("an entry is longer than its block")
+        key_bytes += shared + unshared
+        if key_bytes > _MAX_KEY_BYTES:
+            raise ValueError(f"its keys are of more than {_MAX_KEY_BYTES} bytes")
         key = key[:shared] + block[position : position + unshared]
         position += unshared
         yield key, block[position : position + value_size]
         position += value_size
-
-
-def _crc32c_table() -> list[int]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (_CRC32C_POLYNOMIAL if value & 1 else 0)  # noqa: PLW2901
-        table.append(value)
-    return table
-
-
-_CRC32C_TABLE: Final = _crc32c_table()
-
-
-def _masked_crc32c(content: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in content:
-        crc = crc >> 8 ^ _CRC32C_TABLE[(crc ^ byte) & 0xFF]
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + _CRC_MASK_DELTA) & 0xFFFFFFFF

@@ -9,15 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
-
-from bertriton_export.errors import CheckpointError
+from bertriton_export.messages import Messages
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_PACKAGE: Final = "bertriton.tensorflow"
 
 # Message -> field -> (number, type); `*` before the type marks a repeated field.
 _MESSAGES: Final[dict[str, dict[str, tuple[int, str]]]] = {
@@ -28,6 +23,7 @@ _MESSAGES: Final[dict[str, dict[str, tuple[int, str]]]] = {
         "shard_id": (3, "int32"),
         "offset": (4, "int64"),
         "size": (5, "int64"),
+        "crc32c": (6, "fixed32"),
         "slices": (7, "*bytes"),
     },
     "TensorShapeProto": {"dim": (2, "*Dim"), "unknown_rank": (3, "bool")},
@@ -45,33 +41,7 @@ _MESSAGES: Final[dict[str, dict[str, tuple[int, str]]]] = {
     "AttrValue": {"tensor": (8, "TensorProto")},
     "TensorProto": {"float_val": (5, "*float"), "int_val": (7, "*int32"), "tensor_content": (4, "bytes")},
 }
-_SCALARS: Final = frozenset({"int32", "int64", "bool", "string", "bytes", "float"})
-
-
-def _message_classes() -> dict[str, type[Any]]:
-    field_type = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name="bertriton/tensorflow.proto", package=_PACKAGE, syntax="proto3"
-    )
-    for message_name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=message_name)
-        for name, (number, kind) in fields.items():
-            kind_name = kind.removeprefix("*")
-            field = message.field.add(name=name, number=number)
-            field.label = field_type.LABEL_REPEATED if kind != kind_name else field_type.LABEL_OPTIONAL
-            if kind_name in _SCALARS:
-                field.type = field_type.Type.Value(f"TYPE_{kind_name.upper()}")
-            else:
-                field.type, field.type_name = field_type.TYPE_MESSAGE, f".{_PACKAGE}.{kind_name}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-        for name in _MESSAGES
-    }
-
-
-_CLASSES: Final = _message_classes()
+_DECLARED: Final = Messages("TensorFlow", _MESSAGES)
 
 
 def parse_message(name: str, content: bytes | memoryview, file: Path) -> Any:  # noqa: ANN401 (made at run time)
@@ -80,7 +50,4 @@ def parse_message(name: str, content: bytes | memoryview, file: Path) -> Any:  #
     Raises:
         CheckpointError: the bytes are no such message.
     """
-    try:
-        return _CLASSES[name].FromString(bytes(content))
-    except DecodeError as exc:
-        raise CheckpointError(file, f"not a {name} of TensorFlow: {exc}") from exc
+    return _DECLARED.parse(name, content, file)

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final
 
 from bertriton_export.checkpoint import (
     Checkpoint,
+    Sources,
+    TokenizerReader,
     Weights,
     config_from_shapes,
     default_problem_type,
-    read_tokenizer,
+    longest_text,
 )
 from bertriton_export.errors import CheckpointError
-from bertriton_export.hashing import sha256_of
-from bertriton_export.reading.files import Folder, map_file
+from bertriton_export.reading.files import Folder, map_file, sha256_of_checkpoint
 from bertriton_export.reading.tensorflow.graph import saved_model_facts
 from bertriton_export.reading.tensorflow.variables import tree_tensors
 
@@ -54,7 +55,9 @@ def read_saved_model(folder: Path, labels: Sequence[str] | None = None) -> Check
     tensors = dict(tree_tensors(Folder(folder / VARIABLES), VARIABLES))
     config = config_from_shapes(tensors, facts, folder / VARIABLES)
     assets = folder / ASSETS
-    tokenizer = read_tokenizer(assets if (assets / "vocab.txt").exists() else folder, config.vocab_size)
+    reader = TokenizerReader(Sources(assets if (assets / "vocab.txt").exists() else folder))
+    tokenizer = reader.read(config)
+    max_length = longest_text(folder / GRAPH_FILE, config, tokenizer)
     return Checkpoint(
         path=folder,
         config=config,
@@ -62,9 +65,9 @@ def read_saved_model(folder: Path, labels: Sequence[str] | None = None) -> Check
         tokenizer_json=tokenizer.to_str(),
         labels=tuple(labels) if labels is not None else _labels(assets / "labels.txt", config.num_labels),
         problem_type=default_problem_type(config.num_labels),
-        max_length=config.max_position_embeddings,
-        sha256=sha256_of(sorted((folder / VARIABLES).glob(f"{VARIABLES}.*"))),
-        source={"format": FORMAT},
+        max_length=max_length,
+        sha256=sha256_of_checkpoint(sorted((folder / VARIABLES).glob(f"{VARIABLES}.*"))),
+        source={"format": FORMAT, **reader.facts},
     )
 
 

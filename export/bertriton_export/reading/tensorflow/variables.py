@@ -6,10 +6,11 @@ it is.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from bertriton_export.errors import CheckpointError, TensorError
-from bertriton_export.reading.files import Folder, lazy_tensor, require_whole
+from bertriton_export.reading.files import Folder, crc32c_of, lazy_tensor, masked, require_whole
 from bertriton_export.reading.tensorflow.keras_names import to_huggingface
 from bertriton_export.reading.tensorflow.leveldb_table import read_table
 from bertriton_export.reading.tensorflow.protos import parse_message
@@ -27,6 +28,7 @@ _LITTLE_ENDIAN: Final = 0
 _STRING: Final = 7  # tensorflow/core/framework/types.proto
 _TYPE_TO_DTYPE: Final = {1: "F32", 2: "F64", 3: "I32", 9: "I64", 14: "BF16", 19: "F16"}
 _CHECKSUM_BYTES: Final = 4  # between the length of a string and the string
+_LARGEST_UINT32: Final = 2**32 - 1
 # An optimizer's copies of a variable bear the variable's name.
 _NO_WEIGHT: Final = (".OPTIMIZER_SLOT", "optimizer/", "keras_api/", "save_counter")
 
@@ -91,9 +93,22 @@ class _Bundle:
         length_bytes = 1
         while length_bytes < len(data) and data[length_bytes - 1] & 0x80:
             length_bytes += 1
-        if entry.dtype != _STRING or len(data) < length_bytes + _CHECKSUM_BYTES:
+        start = length_bytes + _CHECKSUM_BYTES
+        if entry.dtype != _STRING or len(data) < start or len(data) - start > _LARGEST_UINT32:
             raise CheckpointError(self._index_file, "its object graph is no string")
-        return data[length_bytes + _CHECKSUM_BYTES :]
+        # The checksum is of the length as a fixed number, not as it is stored, and of all that follows it.
+        length = struct.pack("<I", len(data) - start)
+        self._require_checksum(entry, crc32c_of(data[length_bytes:], crc32c_of(length)), "the object graph")
+        return data[start:]
+
+    def _require_checksum(self, entry: Any, crc32c: int, name: str) -> None:  # noqa: ANN401
+        if masked(crc32c) != entry.crc32c:
+            raise TensorError(
+                self._shard_file(entry.shard_id),
+                name,
+                expected=f"the checksum {entry.crc32c:#010x} of the index",
+                found=f"{masked(crc32c):#010x}; the file is damaged",
+            )
 
     def _entry(self, key: bytes) -> Any:  # noqa: ANN401 (a message made at run time)
         return parse_message("BundleEntryProto", self._entries[key], self._index_file)
@@ -113,6 +128,7 @@ class _Bundle:
         data = self._data(entry, name)
         where = f"for shape {list(shape)}"
         require_whole(data, dtype, shape, listed_in=self._index_file, name=name, where=where)
+        self._require_checksum(entry, crc32c_of(data), name)
         return lazy_tensor(self._shard_file(entry.shard_id), data, dtype, shape)
 
     def _shard_name(self, shard: int) -> str:

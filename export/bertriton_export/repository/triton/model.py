@@ -1,14 +1,25 @@
 """Triton Python backend model, copied into the repository: texts to token ids, a whole batch in one call."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from flow_control import FlowControl  # type: ignore[import-not-found]
+from pending import PendingCount  # type: ignore[import-not-found]
+from request import Waiting  # type: ignore[import-not-found]
 from rows import AGGREGATION_TO_POSITION, TRUNCATIONS, Frame, Options  # type: ignore[import-not-found]
+from sending import SendingWindow  # type: ignore[import-not-found]
 from tokenizers import Tokenizer
+from waiting import WaitingRoom  # type: ignore[import-not-found]
 
+# Set by the pip-only server, whose network runs a request of any size in pieces.
+CUTS_REQUESTS_VARIABLE = "BERTRITON_CUTS_REQUESTS"
+MAX_CUT_TOKENS = 2**18  # of a request there, padding included
+LARGE_REQUEST_BYTES = 2**18  # takes long enough for others to notice
 MAX_TEXT_BYTES = 2 * 2**20  # longer ones would hold up everybody else in the batch for seconds
 
 
@@ -26,23 +37,37 @@ def result_or_refusal(function: Any, *arguments: Any) -> Any:
     """What the function returns, or the response that refuses the request."""
     try:
         return function(*arguments)
-    except ValueError as exc:
-        error = pb_utils.TritonError(str(exc), pb_utils.TritonError.INVALID_ARG)
-        return pb_utils.InferenceResponse(error=error)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it must not reach the neighbours
+        kind = pb_utils.TritonError
+        code = kind.INVALID_ARG if isinstance(exc, ValueError) else kind.INTERNAL
+        return pb_utils.InferenceResponse(error=kind(str(exc), code))
 
 
-def response(rows: list[tuple[Any, ...]], padded_lengths: list[int]) -> Any:
+def read_tokenizer(file: Path, sha256: str) -> Tokenizer:
+    """The tokenizer that the config was written with, refused where a reload meets files of two exports."""
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise pb_utils.TritonModelException(
+            f"{file.name} is not the one that config.pbtxt was written with: the model is being replaced, "
+            "or its files come from two exports; load it again, or export it again"
+        )
+    return Tokenizer.from_buffer(content)
+
+
+def response(rows: list[tuple[Any, ...]], padded_lengths: list[int], fingerprint: Any) -> Any:
     """The answer to one request, [rows, tokens] and [rows, 1]; position -1 marks padding."""
     lengths = np.array([[len(row[0])] for row in rows])
     longest = int(lengths.max())
     is_token = np.arange(next((size for size in padded_lengths if size >= longest), longest)) < lengths
-    names = ("input_ids", "token_type_ids", "position_ids", "token_count", "truncated", "windows")
+    names = ["input_ids", "token_type_ids", "position_ids"]
+    names += ["token_count", "truncated", "windows", "tokenizer_fingerprint"]
     *tokens, counts, truncated, windows = zip(*rows, strict=True)
     arrays: list[Any] = [np.full(is_token.shape, fill, np.int32) for fill in (0, 0, -1)]
     for array, values in zip(arrays, tokens, strict=True):
         array[is_token] = [value for row in values for value in row]
     for column, dtype in ((counts, np.int32), (truncated, np.bool_), (windows, np.int32)):
         arrays.append(np.array(column, dtype)[:, None])
+    arrays.append(np.repeat(fingerprint, len(rows), axis=0))
     return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(names, arrays, strict=True)])
 
 
@@ -53,13 +78,40 @@ class TritonPythonModel:
         """Load the tokenizer that lies beside this file."""
         parameters = json.loads(args["model_config"])["parameters"]
         self.max_length = int(parameters["max_length"]["string_value"])
+        # What holds where a request says nothing of its own.
+        own = {name: parameters[name]["string_value"] for name in Options._fields if name in parameters}
+        self.defaults = {name: int(own[name]) if own[name].isdigit() else own[name] for name in own}
         # Where the network computes padding: few lengths, so that requests of equal ones share its batches.
         sizes = parameters.get("padded_lengths", {}).get("string_value", "")
         self.padded_lengths = [int(size) for size in sizes.split(",") if size]
-        self.tokenizer = Tokenizer.from_file(str(Path(__file__).with_name("tokenizer.json")))
-        self.frames = {texts: Frame(self.tokenizer, texts) for texts in (1, 2)}
+        # Two numbers, high half first, as the network gives them: of which export an answer is.
+        halves = np.frombuffer(bytes.fromhex(parameters["fingerprint"]["string_value"]), ">i4")
+        self.fingerprint = halves.astype(np.int32)[None]  # [1, 2]
+        limit = int(parameters["max_request_tokens"]["string_value"])
+        self.max_request_tokens = MAX_CUT_TOKENS if os.environ.get(CUTS_REQUESTS_VARIABLE) else limit
+        file = Path(__file__).with_name("tokenizer.json")
+        self.tokenizer = read_tokenizer(file, parameters["tokenizer_sha256"]["string_value"])
+        limit = self.max_request_tokens
+        self.frames = {texts: Frame(self.tokenizer, texts, limit) for texts in (1, 2)}
+        network = parameters["network"]["string_value"]
+        self.flow, self.window = FlowControl(PendingCount(network)), SendingWindow()
+        self.room, self.large_room = (WaitingRoom(self.answer_all, self.flow, self.window) for _ in (1, 2))
 
-    def execute(self, requests: list[Any]) -> list[Any]:
+    def execute(self, requests: list[Any]) -> None:
+        """Answer requests, or have them wait; large ones are answered by a thread of their own."""
+        with self.window.opened():
+            for request in requests:
+                one = Waiting.of(request, self.window)
+                is_large = one.size_bytes > LARGE_REQUEST_BYTES
+                (self.large_room.take if is_large else self.room.answer_now)(one)
+
+    def finalize(self) -> None:
+        """Answer what waits."""
+        self.flow.stop()
+        self.room.stop()
+        self.large_room.stop()
+
+    def answer_all(self, requests: list[Any]) -> list[Any]:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
         batch = [result_or_refusal(self.read, request) for request in requests]
         texts = [text for work in batch if isinstance(work, tuple) for row in work[0] for text in row]
@@ -69,21 +121,23 @@ class TritonPythonModel:
     def read(self, request: Any) -> tuple[list[list[str]], Options]:
         """The rows of one request, each a list of one text or two, and what is to be done with them."""
         rows = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
-        if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] not in (1, 2):
-            raise ValueError(f"text: expected shape [rows, 1] or, for pairs, [rows, 2], found {rows.shape}")
-        texts = [[read_text(value, index) for value in row] for index, row in enumerate(rows)]
-        return texts, self.options(json.loads(request.parameters() or "{}"), rows.shape[1])
+        # The config adds a dimension of 1, by which a request without rows is told from others.
+        shape = [len(rows), *rows.shape[2:]] if rows.ndim == 3 else [0, *rows.shape[1:]]
+        if 0 in shape or shape[1:] not in ([1], [2]):
+            raise ValueError(f"text: expected shape [rows, 1] or, for pairs, [rows, 2], found {shape}")
+        texts = [[read_text(value, index) for value in row] for index, row in enumerate(rows[:, 0])]
+        return texts, self.options(json.loads(request.parameters() or "{}"), shape[1])
 
     def options(self, parameters: dict[str, Any], texts: int) -> Options:
         """What is to be done with rows of so many texts, refused by name where it cannot be."""
         asked = {name: value for name, value in parameters.items() if name in Options._fields}
-        options = Options(**{"max_length": self.max_length, **asked})
+        options = Options(**{**self.defaults, **asked})
         lengths = range(self.frames[texts].size + 1, self.max_length + 1)
         choices: tuple[Any, ...] = (lengths, TRUNCATIONS, range(self.max_length), [*AGGREGATION_TO_POSITION])
         for name, value, allowed in zip(Options._fields, options, choices, strict=True):
             if type(value) not in (int, str) or value not in allowed:
                 expected = f"{allowed[0]} to {allowed[-1]}" if name in ("max_length", "stride") else allowed
-                raise ValueError(f"{name}: expected {expected}, found {value!r}")
+                raise ValueError(f"{name}: expected {expected}, found {value!r:.80}")
         if self.padded_lengths and options.truncation == "windows":
             raise ValueError(f"truncation: this network joins no windows, expected one of {TRUNCATIONS[:-1]}")
         return options
@@ -94,4 +148,8 @@ class TritonPythonModel:
             return work
         texts = [[next(encodings).ids for _ in row] for row in work[0]]
         rows = [self.frames[len(row)].around(row, work[1], len(texts)) for row in texts]
-        return response(rows, self.padded_lengths)
+        tokens = len(rows) * max(len(row[0]) for row in rows)
+        if tokens > self.max_request_tokens:
+            limit = self.max_request_tokens
+            raise ValueError(f"text: {tokens} tokens in a request are over {limit}, send fewer texts at once")
+        return response(rows, self.padded_lengths, self.fingerprint)

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# Makes the engine that Triton serves, 1/model.plan, from 1/model.onnx beside it, on the machine that serves.
+# Makes the engine that Triton serves from 1/model.onnx, on the machine that serves, and lays out what to serve.
 #
-#   build_engine.sh [CACHE_FOLDER]     default: bertriton/engines in the user's cache folder
+#   build_engine.sh [ENGINE_FOLDER [REPOSITORY]]     default: bertriton/engines, and bertriton/repository beside it, in
+#                                                    the user's cache folder
 #
-# An engine fits one version of TensorRT and one kind of GPU. The cache keeps one for each of those, each graph and
+# Nothing is written to the folder that this script is in: it may be read-only, or another user's. REPOSITORY is what
+# `tritonserver --model-repository` is to get: links to the models beside this one, and this one with its engine.
+#
+# An engine fits one version of TensorRT and one kind of GPU. ENGINE_FOLDER keeps one for each of those, each graph and
 # each set of profiles, so that only the first start of its kind waits for trtexec. A timing cache shortens the rest.
+# BERTRITON_ENGINE_TIMEOUT_S bounds that wait; 0, the default, does not.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -14,29 +19,35 @@ PATH=$PATH:/usr/src/tensorrt/bin
 model=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 readonly model
 readonly onnx=$model/1/model.onnx
-readonly weights=$model/1/model.onnx.data
-readonly plan=$model/1/model.plan
+weights=("$model"/1/*.onnx.data)
+readonly weights
+readonly timeout_s=${BERTRITON_ENGINE_TIMEOUT_S:-0}
 readonly profiles=$model/engine_profiles.txt
 
 unfinished=()
 trap 'rm --force -- "${unfinished[@]}"' EXIT
 
 main() {
-    local cache=${1:-${XDG_CACHE_HOME:-${HOME:?has no value: set it or name a cache folder}/.cache}/bertriton/engines}
+    local cache=${1:-${XDG_CACHE_HOME:-${HOME:?has no value: set it or name an engine folder}/.cache}/bertriton/engines}
+    cache=$(realpath --canonicalize-missing -- "$cache")
+    local repository=${2:-${cache%/*}/repository}
     require_files
     local version gpu key
     version=$(tensorrt_version)
     gpu=$(first_gpu)
     key=$(cache_key "$version" "$gpu")
-    mkdir --parents -- "$cache" || fail "$cache: cannot be made; name a cache folder that can be written to"
+    mkdir --parents -- "$cache" "$repository" ||
+        fail "$cache and $repository: cannot be made; name two folders that can be written to"
     local engine=$cache/$key.plan
     if [[ -e $engine ]]; then
         say "engine for $gpu and TensorRT $version is in the cache: $engine"
     else
-        say "building an engine for $gpu and TensorRT $version, which takes minutes"
+        say "building an engine for $gpu and TensorRT $version with $(grep --count -- --profile= "$profiles") profiles, which takes minutes"
         build "$version" "$engine" "$cache/$(name_part "$version $gpu").timing"
+        say "built in $SECONDS s: $engine"
     fi
-    put_in_place "$engine"
+    lay_out "$repository" "$engine"
+    say "to serve it: tritonserver --model-repository=$repository"
 }
 
 say() {
@@ -50,7 +61,7 @@ fail() {
 
 require_files() {
     local file
-    for file in "$onnx" "$weights" "$profiles"; do
+    for file in "$onnx" "${weights[@]}" "$profiles"; do
         [[ -r $file ]] || fail "$file: not there or not readable; export the model again"
     done
 }
@@ -58,7 +69,9 @@ require_files() {
 # TensorRT's version, which trtexec writes into its first line as one number: v101300 is 10.13.0.
 tensorrt_version() {
     local help number
-    command -v trtexec >/dev/null || fail "trtexec is neither on PATH nor in /usr/src/tensorrt/bin; it comes with TensorRT"
+    command -v trtexec >/dev/null || fail "trtexec is neither on PATH nor in /usr/src/tensorrt/bin; it comes with \
+TensorRT, as in NVIDIA's image tensorrt of the same release. Without it, export with --target onnxruntime-tensorrt, whose \
+engine ONNX Runtime makes by itself, or with --target cuda, which needs none"
     help=$(trtexec --help 2>&1) || fail "trtexec --help fails: $help"
     [[ $help =~ TensorRT\ v([0-9]+) ]] || fail "trtexec --help does not tell TensorRT's version: ${help:0:200}"
     number=$((10#${BASH_REMATCH[1]}))
@@ -76,7 +89,7 @@ first_gpu() {
 }
 
 cache_key() {
-    { printf '%s\n' "$@" && cat -- "$profiles" "$onnx" "$weights"; } | sha256sum | cut --characters=-32
+    { printf '%s\n' "$@" && cat -- "$profiles" "$onnx" "${weights[@]}"; } | sha256sum | cut --characters=-32
 }
 
 # A name for a file from any text.
@@ -93,24 +106,38 @@ build() {
     unfinished_engine=$(mktemp -- "$engine.XXXXXX")
     unfinished+=("$unfinished_engine")
     # What trtexec has to tell goes where everything else goes: the output of this script is nobody's input.
-    trtexec "--onnx=$onnx" "--saveEngine=$unfinished_engine" "--timingCacheFile=$timing" --skipInference \
-        "${arguments[@]}" >&2 || fail "trtexec made no engine; what it says is above"
+    local status=0
+    timeout "$timeout_s" trtexec "--onnx=$onnx" "--saveEngine=$unfinished_engine" "--timingCacheFile=$timing" \
+        --skipInference "${arguments[@]}" >&2 || status=$?
+    ((status != 124)) || fail "trtexec made no engine within $timeout_s s; raise BERTRITON_ENGINE_TIMEOUT_S, and what \
+waits for this server with it"
+    ((status == 0)) || fail "trtexec made no engine; what it says is above"
     [[ -s $unfinished_engine ]] || fail "trtexec ended well and wrote no engine"
     chmod -- 644 "$unfinished_engine"
     mv -- "$unfinished_engine" "$engine"
 }
 
-# Whoever looks sees the old engine or the new one, never a part.
-put_in_place() {
-    if cmp --silent -- "$1" "$plan"; then
-        return
-    fi
-    local copy
-    copy=$(mktemp -- "$plan.XXXXXX") || fail "${plan%/*}: cannot be written to"
-    unfinished+=("$copy")
-    cp -- "$1" "$copy"
-    chmod -- 644 "$copy"
-    mv -- "$copy" "$plan"
+# Links alone: the models are as large as before, and an engine is in one place.
+lay_out() {
+    local served=$1 engine=$2 path own=$1/${model##*/}
+    [[ ! -L $own ]] || rm --force -- "$own" # the script of another network has linked it whole
+    mkdir --parents -- "$own/1" || fail "$own: cannot be made"
+    for path in "$served"/*; do
+        [[ -e $path ]] || rm --force -- "$path" # a link to what is no longer there
+    done
+    for path in "${model%/*}"/*/; do
+        path=${path%/}
+        # Another model with an engine has been laid out by its own script.
+        [[ -d $served/${path##*/} && ! -L $served/${path##*/} ]] || link "$path" "$served/${path##*/}"
+    done
+    for path in "$model"/*; do
+        [[ ${path##*/} == 1 ]] || link "$path" "$own/${path##*/}"
+    done
+    link "$engine" "$own/1/model.plan"
+}
+
+link() {
+    ln --symbolic --force --no-dereference -- "$1" "$2" || fail "$2: cannot be made"
 }
 
 main "$@"

@@ -14,7 +14,6 @@ below, and the head is fp32, since it costs nothing.
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,56 +23,26 @@ from onnx import TensorProto, helper
 from bertriton import contract
 from bertriton_export.checkpoint import HEADS
 from bertriton_export.network import (
-    ONNX_FILE,
-    OPSET,
-    WEIGHTS_FILE,
     GraphBuilder,
     GraphOptions,
-    WeightFile,
     encoder_linears,
+    output_fingerprint,
     position_table,
     to_float,
 )
 from bertriton_export.targets.tensorrt.linear import PaddedLinear, QdqLinear
-from bertriton_export.targets.tensorrt.operators import require_supported_by_tensorrt
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from bertriton_export.checkpoint import Checkpoint
     from bertriton_export.network import Float
 
-# The first whose QuantizeLinear has fp16 scales: an older one would make int8 products pass fp32 on.
-INT8_OPSET: Final = 19
-
 # What is added to the scores of padding: far below any score, and finite in fp16 with a score added.
 PADDING_SCORE: Final = -30_000.0
 
 
-def write_tensorrt_graph(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
-    """Write the graph and its weights into a folder and return the graph's file.
-
-    Args:
-        checkpoint: to write.
-        folder: to write into.
-        options: precision, int8, and which layers stay out of it; the graph has an attention of its own.
-
-    Raises:
-        UnsupportedModelError: TensorRT reads no such graph, or a weight is beyond the precision.
-    """
-    file = folder / ONNX_FILE
-    opset = INT8_OPSET if options.int8 else OPSET
-    with closing(WeightFile(folder / WEIGHTS_FILE)) as weight_file:
-        graph = _TensorrtGraph(checkpoint, GraphBuilder(weight_file, opset), options).build()
-    onnx.save_model(graph, file)
-    onnx.checker.check_model(file)
-    require_supported_by_tensorrt(file)
-    return file
-
-
-class _TensorrtGraph:
+class TensorrtGraph:
     """One method a block, named as in the checkpoint, in the order of computation."""
 
     def __init__(self, checkpoint: Checkpoint, g: GraphBuilder, options: GraphOptions) -> None:
@@ -82,6 +51,7 @@ class _TensorrtGraph:
         self._problem_type = checkpoint.problem_type
         self._g = g
         self._dtype = options.dtype
+        self._fingerprint = options.fingerprint
         self._float = PaddedLinear(g, checkpoint.weights, options.dtype)
         self._fp32 = PaddedLinear(g, checkpoint.weights, np.float32)
         self._name_to_linear: dict[str, PaddedLinear] = {}
@@ -91,22 +61,27 @@ class _TensorrtGraph:
             self._name_to_linear = dict.fromkeys(quantised, int8)
 
     def build(self) -> onnx.ModelProto:
+        """Emit the whole graph."""
         g, config = self._g, self._config
         names = (contract.INPUT_IDS, contract.TOKEN_TYPE_IDS, contract.POSITION_IDS)
         ids, types, positions = (g.input(name, TensorProto.INT32, ["rows", "tokens"]) for name in names)
         mask = self._mask(types, positions)  # (R, 1, 1, L)
         hidden = self._embeddings(ids, types, positions)  # (R, L, H)
-        for index in range(config.num_hidden_layers):
+        for index, stored in enumerate(config.stored_layers):
             with g.scope(f"layer.{index}"):
-                hidden = self._layer(f"bert.encoder.layer.{index}", hidden, mask)  # (R, L, H)
+                hidden = self._layer(f"bert.encoder.layer.{stored}", hidden, mask)  # (R, L, H)
         logits = self._head(hidden)  # (R, C)
         probabilities = g.op(HEADS[self._problem_type].operator, logits)  # (R, C)
         g.output(contract.LOGITS, logits, TensorProto.FLOAT, ["rows", config.num_labels])
         g.output(contract.PROBABILITIES, probabilities, TensorProto.FLOAT, ["rows", config.num_labels])
+        output_fingerprint(g, self._fingerprint, logits, rows="rows")
         return g.build("bert")
 
     def _mask(self, types: str, positions: str) -> str:
-        """What is added to attention's scores: nothing for a token, a large negative number for padding."""
+        """What is added to attention's scores: nothing for a token, a large negative number for padding.
+
+        [R, 1, 1, L], or more where that shape takes it.
+        """
         g = self._g
         with g.scope("mask"):
             if not self._config.has_segments:
@@ -131,16 +106,23 @@ class _TensorrtGraph:
             return self._linear("bert.embeddings_project", hidden) if config.embedding_size else hidden
 
     def _rows(self, name: str, index: str, table: NDArray[np.float32] | None = None) -> str:
-        """Rows of an embedding table, FLOAT [R, L, H]."""
+        """Rows of an embedding table, FLOAT [R, L, H]; an index beyond it takes the row at its end.
+
+        TensorRT and others read out of bounds, or fail the whole batch, for what one request has wrong.
+        """
+        g = self._g
         table = self._weights[name] if table is None else table
-        weight = self._g.weight(name, to_float(name, table, self._dtype))
-        return self._widened(self._g.op("Gather", weight, index, axis=0))
+        weight = g.weight(name, to_float(name, table, self._dtype))
+        within = g.op(
+            "Max", g.op("Min", index, g.constant(len(table) - 1, np.int32)), g.constant(0, np.int32)
+        )
+        return self._widened(g.op("Gather", weight, within, axis=0))
 
     def _places(self, ids: str, positions: str) -> str:
         """The row of the position table for each token, any for padding."""
         g, padding_id = self._g, self._config.padding_id
         if padding_id is None:
-            return g.op("Max", positions, g.constant(0, np.int32))
+            return positions
         # RoBERTa counts by token id, see network.bert. TensorRT adds up floats alone, exact for such numbers.
         is_word = g.op("Not", g.op("Equal", ids, g.constant(padding_id, np.int32)))
         words = g.op("Cast", is_word, to=TensorProto.FLOAT)

@@ -20,7 +20,7 @@ from bertriton_export.network import GraphOptions, encoder_linears, is_after_act
 from bertriton_export.targets.cuda import PRECISION_TO_TOLERANCE
 from bertriton_export.targets.graph_request import WrittenGraph
 from bertriton_export.targets.network_config import KIND_GPU, NetworkConfig, WarmUp
-from bertriton_export.targets.tensorrt.graph import write_tensorrt_graph
+from bertriton_export.targets.tensorrt.families import write_tensorrt_graph
 from bertriton_export.targets.tensorrt.profiles import (
     engine_profiles,
     padded_lengths,
@@ -47,8 +47,10 @@ PROFILES_FILE: Final = "engine_profiles.txt"  # trtexec's arguments, one a line
 # Batches that Triton prefers, not measured: a GPU gains by rows for as long as short texts leave it idle.
 MERGED_ROWS: Final = (16, 32, 64)
 
-# Where ONNX Runtime keeps engines: below the store of docker/Dockerfile, which outlives a container.
-ENGINE_CACHE_FOLDER: Final = "/var/cache/bertriton/onnxruntime-tensorrt"
+# Where ONNX Runtime keeps engines: below the folder that the server is started in, which docker/entrypoint.sh
+# makes its store. ONNX Runtime makes one folder, and none above it. Each export has its own: an engine is
+# found by the form of its graph, of which weights are no part.
+ENGINE_CACHE_FOLDER: Final = "onnxruntime-tensorrt"
 
 
 def write_tensorrt_files(
@@ -93,12 +95,13 @@ def _write_graph(
         Int8GateError: the int8 graph decides otherwise than its fp32 twin.
     """
     if request.int8:
-        kind = Int8Kind(_write_int8, ALL_LINEARS, min_static_tokens=0)
+        kind = Int8Kind(_write_int8, ALL_LINEARS, min_static_tokens=0, fingerprint=request.fingerprint)
         verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage, kind)
         return WrittenGraph(verification, "fp32 logits of a graph for CPUs", comparison)
     dtype = np.float16 if request.precision == "fp16" else np.float32
+    options = GraphOptions(dtype=dtype, fingerprint=request.fingerprint)
     on_stage("building the graph")
-    file = write_tensorrt_graph(checkpoint, folder, GraphOptions(dtype=dtype))
+    file = write_tensorrt_graph(checkpoint, folder, options)
     on_stage("verifying it against the float64 reference")
     verification = verify(checkpoint, file, PRECISION_TO_TOLERANCE[request.precision])
     return WrittenGraph(verification, f"{request.precision} logits on the CPU")
@@ -143,9 +146,9 @@ def onnxruntime_tensorrt_network(info: ClassifierInfo, request: GraphRequest) ->
     profile = whole_profile(lengths)
     options = {
         "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": ENGINE_CACHE_FOLDER,
+        "trt_engine_cache_path": f"{ENGINE_CACHE_FOLDER}-{request.fingerprint}",
         "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": ENGINE_CACHE_FOLDER,
+        "trt_timing_cache_path": f"{ENGINE_CACHE_FOLDER}-{request.fingerprint}",
         "trt_profile_min_shapes": shapes_text(profile.smallest),
         "trt_profile_opt_shapes": shapes_text(profile.typical),
         "trt_profile_max_shapes": shapes_text(profile.largest),

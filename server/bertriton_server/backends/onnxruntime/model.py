@@ -22,7 +22,9 @@ import triton_python_backend_utils as pb_utils
 
 # Triton loads this file by its path and does not look beside it.
 sys.path.insert(0, os.fspath(Path(__file__).parent))
-from lanes import MICRO_BATCH_KEY, Lanes, respond  # type: ignore[import-not-found]
+from lanes import MICRO_BATCH_KEY, Lanes, refusal, respond  # type: ignore[import-not-found]
+from parts import RowParts  # type: ignore[import-not-found]
+from refusals import Refusals  # type: ignore[import-not-found]
 from sessions import accelerators, load_session, make_run_options, thread_count  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ Response = Any  # pb_utils.InferenceResponse
 
 # The names of all other types differ by case alone.
 ONNX_TO_TRITON_NAME = {"float16": "FP16", "float": "FP32", "double": "FP64"}
+# Batch inputs that tell of each row by itself.
+KINDS_OF_ROWS = {"BATCH_ITEM_SHAPE", "BATCH_ITEM_SHAPE_FLATTEN"}
 # What a CPU must have one of; any other feature goes by its own name.
 FEATURE_TO_FLAGS = {"vnni": {"avx512_vnni", "avx_vnni", "amx_int8"}}
 
@@ -48,11 +52,14 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         self.inputs = config["input"]
+        self.ranks = {entry["name"]: len(configured_shape(entry, config)) for entry in self.inputs}
         self.outputs = {output["name"]: output for output in config["output"]}
         self.batch_inputs = config.get("batch_input", [])
         self.output_to_source = scatter_sources(config)
         self.is_batching = config.get("max_batch_size", 0) > 0
         self.session = load_session(config, parameters, args, thread_count(parameters))
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.parts, self.refusals = RowParts(metadata), Refusals(metadata)
         self.run_options = make_run_options(parameters)
         check_inputs(self.session, config)
         check_outputs(self.session, config)
@@ -77,8 +84,12 @@ class TritonPythonModel:
         """A lane for every thread, where the config asks for micro-batches."""
         if MICRO_BATCH_KEY not in parameters:
             return None
-        if self.batch_inputs or self.output_to_source or not self.is_batching:
-            message = f"{MICRO_BATCH_KEY} needs max_batch_size, and neither batch_input nor batch_output"
+        is_of_rows = all(entry["kind"] in KINDS_OF_ROWS for entry in self.batch_inputs)
+        if not is_of_rows or self.output_to_source or not self.is_batching:
+            kinds = sorted(KINDS_OF_ROWS)
+            message = (
+                f"{MICRO_BATCH_KEY} needs max_batch_size, no batch_output, and of batch_input {kinds} alone"
+            )
             raise pb_utils.TritonModelException(message)
         elements, count = int(parameters[MICRO_BATCH_KEY]), thread_count(parameters)
         session = self.session if count == 1 else load_session(config, parameters, args, threads=1)
@@ -88,6 +99,8 @@ class TritonPythonModel:
             partial(self.run, session),
             partial(self.run, self.session),
             outputs=list(self.outputs),
+            parts=self.parts,
+            refusals=self.refusals,
             elements=elements,
             count=count,
         )
@@ -106,7 +119,7 @@ class TritonPythonModel:
         try:
             return self.answer_together([request])[0]
         except Exception as exc:  # noqa: BLE001 - it belongs to the client that asked
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"onnxruntime: {exc}"))
+            return refusal(str(exc), "INTERNAL")
 
     def answer_together(self, requests: list[Request]) -> list[Response]:
         """The responses to requests that share one run."""
@@ -115,7 +128,11 @@ class TritonPythonModel:
         wanted = [request.requested_output_names() for request in requests]
         names = [name for name in self.outputs if any(name in of_one for of_one in wanted)]
         answers = self.run(self.session, names, tensors, rows)
-        return [respond(answer, of_one) for answer, of_one in zip(answers, wanted, strict=True)]
+        reasons = map(self.refusals.reason, tensors, answers)
+        return [
+            refusal(reason) if reason else respond(answer, of_one)
+            for reason, answer, of_one in zip(reasons, answers, wanted, strict=True)
+        ]
 
     def run(
         self, session: ort.InferenceSession, names: list[str], tensors: list[Named], rows: list[int]
@@ -129,7 +146,11 @@ class TritonPythonModel:
         """The tensors of one request; optional inputs that were not sent are left out."""
         names = [entry["name"] for entry in self.inputs]
         tensors = [pb_utils.get_input_tensor_by_name(request, name) for name in names]
-        return {tensor.name(): from_triton(tensor.as_numpy()) for tensor in tensors if tensor is not None}
+        arrays = {tensor.name(): from_triton(tensor.as_numpy()) for tensor in tensors if tensor is not None}
+        for name, array in arrays.items():
+            if array.ndim != self.ranks[name] or (self.is_batching and not len(array)):
+                raise ValueError(f"input '{name}' has no rows")  # whose shape Triton hands over without the 0
+        return arrays
 
     def make_feed(self, tensors: list[Named], rows: list[int]) -> Named:
         """What the network gets: the inputs of all requests together, and what `batch_input` asks for."""

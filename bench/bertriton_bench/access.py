@@ -1,0 +1,67 @@
+"""What a server asks for before it answers: encryption, a certificate, a key, a token, headers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from tritonclient.grpc import InferenceServerClient
+
+from bertriton._config import API_KEY_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bertriton import Tls
+
+# What `bertriton.Client` trusts where no authority is named; perf_analyzer brings none.
+_KNOWN_AUTHORITIES: Final = files("grpc") / "_cython" / "_credentials" / "roots.pem"
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to be let in. perf_analyzer gets it as arguments, which other users of this machine can see."""
+
+    tls: Tls | None = None  # None: a plain connection
+    token: str | None = None  # sent as `authorization: Bearer TOKEN`
+    api_key: str | None = None  # that `bertriton serve --api-key` asks for
+    headers: Mapping[str, str] = field(default_factory=dict)  # further gRPC metadata
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Everything that is sent with a request."""
+        token = {"authorization": f"Bearer {self.token}"} if self.token is not None else {}
+        key = {API_KEY_HEADER: self.api_key} if self.api_key is not None else {}
+        return {**self.headers, **token, **key}
+
+    def client_settings(self) -> dict[str, Any]:
+        """Keyword arguments of `bertriton.Client`."""
+        return {"tls": self.tls, "token": self.token, "api_key": self.api_key, "headers": self.headers}
+
+    @contextmanager
+    def triton(self, url: str) -> Iterator[InferenceServerClient]:
+        """Triton's own client; its calls need `metadata` as their headers."""
+        tls = self.tls
+        with InferenceServerClient(
+            url,
+            ssl=tls is not None,
+            root_certificates=str(tls.authority or _KNOWN_AUTHORITIES) if tls else None,
+            private_key=str(tls.private_key) if tls and tls.private_key else None,
+            certificate_chain=str(tls.certificate) if tls and tls.certificate else None,
+        ) as client:
+            yield client
+
+    def analyzer_arguments(self) -> list[str]:
+        """Arguments of perf_analyzer."""
+        arguments = [word for name, value in self.metadata.items() for word in ("-H", f"{name}:{value}")]
+        if self.tls is None:
+            return arguments
+        flag_to_file = {
+            "--ssl-grpc-root-certifications-file": self.tls.authority or _KNOWN_AUTHORITIES,
+            "--ssl-grpc-private-key-file": self.tls.private_key,
+            "--ssl-grpc-certificate-chain-file": self.tls.certificate,
+        }
+        named = [(flag, str(file)) for flag, file in flag_to_file.items() if file]
+        return [*arguments, "--ssl-grpc-use-ssl", *(word for pair in named for word in pair)]

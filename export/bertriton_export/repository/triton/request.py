@@ -1,0 +1,60 @@
+"""A request on its way through the tokenizer: when it came, how long it may wait, and how it is answered.
+
+Copied into the repository beside the tokenizer model, which imports it.
+"""
+
+import time
+from typing import Any, NamedTuple
+
+import triton_python_backend_utils as pb_utils
+from sending import SendingWindow  # type: ignore[import-not-found]
+
+# Triton is not asked sooner whether a client is gone, which takes a while.
+CANCELLATION_AFTER_S = 0.1
+MAX_WAIT_S = 30.0  # of a request that does not say how long it may take, or says longer
+MICROSECONDS_PER_S = 1e6
+
+
+class Waiting(NamedTuple):
+    """A request that was taken from Triton."""
+
+    request: Any  # pb_utils.InferenceRequest
+    sender: Any  # its pb_utils.InferenceResponseSender
+    window: SendingWindow
+    size_bytes: int  # about; of its texts
+    taken_s: float
+    limit_s: float  # how long it may wait
+
+    @classmethod
+    def of(cls, request: Any, window: SendingWindow) -> "Waiting":
+        """A request that came just now."""
+        taken_s = time.monotonic()
+        limit_s = min(request.timeout() / MICROSECONDS_PER_S or MAX_WAIT_S, MAX_WAIT_S)
+        size_bytes = sum(map(len, pb_utils.get_input_tensor_by_name(request, "text").as_numpy().flat))
+        return cls(request, request.get_response_sender(), window, size_bytes, taken_s, limit_s)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it has waited longer than it may."""
+        return self.has_waited(self.limit_s)
+
+    def has_waited(self, limit_s: float) -> bool:
+        """Whether it has waited longer than that."""
+        return time.monotonic() - self.taken_s > limit_s
+
+    def is_cancelled(self) -> bool:
+        """Whether Triton knows that nobody waits for it."""
+        return self.has_waited(CANCELLATION_AFTER_S) and bool(self.sender.is_cancelled())
+
+    def refuse(self, reason: str, code: str) -> None:
+        """Answer it with an error of one of Triton's codes."""
+        kind = pb_utils.TritonError  # which Triton adds to the module after it has loaded this one
+        self.finish(pb_utils.InferenceResponse(error=kind(f"tokenizer: {reason}", getattr(kind, code))))
+
+    def refuse_late(self) -> None:
+        """Say that it is."""
+        self.refuse("the request waited longer than its timeout", "CANCELLED")
+
+    def finish(self, response: Any) -> None:
+        """Answer it."""
+        self.window.send(self.sender, response)

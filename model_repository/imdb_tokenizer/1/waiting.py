@@ -1,0 +1,133 @@
+"""Requests on their way through the tokenizer: taken from Triton at once, dropped when nobody waits any more.
+
+Copied into the repository beside the tokenizer model, which imports it.
+
+Triton tells how long a request may take but not when it came, and never that the client of an ensemble is
+gone. So requests are taken as they come, and wait here until the network is about to get to them, see
+flow_control.py. What is late then is refused before any work; what comes when too many wait, at once.
+
+They come one by one, and batches are made here: Triton's Python backend reads all texts of a batch before the
+model sees any, and a string that says it is longer than what was sent would fail the whole batch.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
+from flow_control import REQUEST_TOKENS, FlowControl  # type: ignore[import-not-found]
+from request import Waiting  # type: ignore[import-not-found]
+from sending import SendingWindow  # type: ignore[import-not-found]
+
+MAX_WAITING_REQUESTS = 256
+MAX_WAITING_BYTES = 16 * 2**20  # they are in shared memory, of which a container may have 64 MB
+MAX_BATCH_REQUESTS = 64
+MAX_BATCH_BYTES = 2**20  # what came behind so much text is not made to wait for all of it
+BYTES_PER_TOKEN = 4  # about, before texts are tokenized
+LOOK_INTERVAL_S = 0.05  # for deadlines that are over, while nothing can be handed on
+
+
+class WaitingRoom:
+    """One thread that answers requests batch by batch, as fast as the network takes them.
+
+    Args:
+        answer: gives the responses to requests, whatever they hold.
+        flow: tells how much may be handed on.
+        window: sends the responses.
+    """
+
+    def __init__(
+        self, answer: Callable[[list[Any]], list[Any]], flow: FlowControl, window: SendingWindow
+    ) -> None:
+        self.answer = answer
+        self.flow, self.changed = flow, flow.changed
+        self.window = window
+        self.waiting: deque[Waiting] = deque()
+        self.bytes = 0
+        self.is_stopping = False
+        self.thread = Thread(target=self.serve)
+        self.thread.start()
+
+    def take(self, one: Waiting) -> None:
+        """Have a request answered, or refuse it where too much waits."""
+        with self.changed:
+            is_taken = len(self.waiting) < MAX_WAITING_REQUESTS and self.bytes < MAX_WAITING_BYTES
+            if is_taken:
+                self.waiting.append(one)
+                self.bytes += one.size_bytes
+                self.changed.notify_all()
+        if not is_taken:
+            one.refuse("too many requests wait already, try again later", "UNAVAILABLE")
+
+    def answer_now(self, one: Waiting) -> None:
+        """Answer a request before anything else is done, or have it wait where others do or the network."""
+        with self.changed:
+            must_wait = bool(self.waiting) or self.flow.room() <= 0
+        if one.is_late:
+            one.refuse_late()
+        elif must_wait:
+            self.take(one)
+        else:
+            self.answer_batch([one])
+
+    def serve(self) -> None:
+        """Answer until stopped and nothing waits any more."""
+        while self.has_work():
+            with self.changed:
+                late, batch = self.take_late(), self.next_batch()
+            for one in late:
+                one.refuse_late()
+            self.answer_batch(batch)
+            self.window.flush()
+
+    def has_work(self) -> bool:
+        """Wait for requests, and a moment for the network; False once there is nothing to wait for."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.waiting or self.is_stopping)
+            self.changed.wait_for(lambda: not self.waiting or self.flow.room() > 0, LOOK_INTERVAL_S)
+            return bool(self.waiting)
+
+    def take_late(self) -> list[Waiting]:
+        """Those that have waited longer than they may; they wait no longer."""
+        late = list[Waiting]()
+        for _ in range(len(self.waiting)):
+            one = self.waiting.popleft()
+            (late if one.is_late else self.waiting).append(one)
+        self.bytes -= sum(one.size_bytes for one in late)
+        return late
+
+    def next_batch(self) -> list[Waiting]:
+        """What came first and fits a batch and the network's queue, or one request; none if that is full."""
+        batch, size_bytes, room = list[Waiting](), 0, self.flow.room()
+        while self.waiting and room > 0 and len(batch) < MAX_BATCH_REQUESTS:
+            size_bytes += self.waiting[0].size_bytes
+            if batch and size_bytes > MAX_BATCH_BYTES:
+                break
+            batch.append(self.waiting.popleft())
+            self.bytes -= batch[-1].size_bytes
+            room -= batch[-1].size_bytes // BYTES_PER_TOKEN + REQUEST_TOKENS
+        return batch
+
+    def answer_batch(self, batch: list[Waiting]) -> None:
+        """Answer those that somebody waits for."""
+        gone = [one for one in batch if one.is_cancelled()]
+        for one in gone:
+            one.refuse("the request was cancelled", "CANCELLED")
+        wanted = [one for one in batch if not any(one is other for other in gone)]
+        try:
+            responses = self.answer([one.request for one in wanted]) if wanted else []
+        except Exception as exc:  # noqa: BLE001 - others still wait for their answers
+            for one in wanted:
+                one.refuse(str(exc), "INTERNAL")
+            return
+        for one, response in zip(wanted, responses, strict=True):
+            if not response.has_error():
+                self.flow.hand_on(response.output_tensors()[0].as_numpy().size)
+            one.finish(response)
+
+    def stop(self) -> None:
+        """Wait until all is answered."""
+        with self.changed:
+            self.is_stopping = True
+            self.changed.notify_all()
+        self.thread.join()

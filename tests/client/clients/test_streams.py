@@ -1,0 +1,353 @@
+"""Streams that pause: every answer comes as soon as it is there, and a reader leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue
+import threading
+import time
+from collections import deque
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bertriton import AsyncClient, Client, InvalidTextError, RequestLimits
+from bertriton._clients import sources
+from bertriton._config import STREAM_PAUSE_S
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from bertriton_server import LocalServer
+
+Scripted = Any  # a ScriptedTriton and its client
+
+# A text a second must be answered long before the next; two cores under load need some room.
+GAP_S = 1.0
+LATENCY_S = 0.1
+TRIES = 3  # a machine with other work may be late once
+
+
+def _readers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "bertriton-reader"]
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+class Paused:
+    """A text every so often, and when each was given."""
+
+    def __init__(self, texts: int, gap_s: float) -> None:
+        self.texts = texts
+        self.gap_s = gap_s
+        self.given_s: list[float] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for number in range(self.texts):
+            if number:
+                time.sleep(self.gap_s)
+            self.given_s.append(time.monotonic())
+            yield f"text {number}"
+
+    async def asynchronous(self) -> AsyncIterator[str]:
+        for number in range(self.texts):
+            if number:
+                await asyncio.sleep(self.gap_s)
+            self.given_s.append(time.monotonic())
+            yield f"text {number}"
+
+
+def _worst_latency_s(source: Paused, answers: Iterator[Any]) -> float:
+    return max(time.monotonic() - source.given_s[place] for place, _ in enumerate(answers))
+
+
+def test_a_text_a_second_is_answered_at_once(client: Client) -> None:
+    client.classify("It answers first.")
+
+    worst_s = []
+    for _ in range(TRIES):
+        source = Paused(3, GAP_S)
+        worst_s.append(_worst_latency_s(source, client.classify_iter(source)))
+
+    assert min(worst_s) < LATENCY_S
+
+
+def test_an_asynchronous_text_a_second_is_answered_at_once(imdb_server: LocalServer) -> None:
+    async def worst_s(client: AsyncClient) -> float:
+        source = Paused(3, GAP_S)
+        latencies = []
+        async for _ in client.classify_iter(source.asynchronous()):
+            latencies.append(time.monotonic() - source.given_s[len(latencies)])
+        return max(latencies)
+
+    async def best_s() -> float:
+        async with AsyncClient(imdb_server.grpc_url) as client:
+            await client.classify("It answers first.")
+            return min([await worst_s(client) for _ in range(TRIES)])
+
+    assert asyncio.run(best_s()) < LATENCY_S
+
+
+def test_a_source_that_blocks_does_not_block_the_event_loop(imdb_server: LocalServer) -> None:
+    async def ticks_while_it_blocks() -> int:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        async with AsyncClient(imdb_server.grpc_url) as client:
+            ticking = asyncio.create_task(tick())
+            assert len([answer async for answer in client.classify_iter(Paused(2, 1.0))]) == 2
+            ticking.cancel()
+        return ticks
+
+    assert asyncio.run(ticks_while_it_blocks()) > 10
+
+
+def test_a_queue_that_ends_in_silence_gives_all_answers(client: Client) -> None:
+    texts: queue.Queue[str] = queue.Queue()
+    for number in range(150):
+        texts.put("good " * (1 + number % 50))
+
+    answers = list(islice(client.classify_iter(iter(texts.get, None)), 150))
+
+    assert [3 + number % 50 for number in range(150)] == [answer.token_count for answer in answers]
+    texts.put("The reader ends with this.")
+    assert _eventually(lambda: not _readers())
+
+
+def test_bursts_become_full_requests_and_their_rest_a_partial_one(scripted: Scripted) -> None:
+    triton, client = scripted
+    client.classify("It answers first.")
+    triton.inferences = 0
+
+    def bursts() -> Iterator[str]:
+        for _ in range(3):
+            yield from ["text"] * 20  # 8, 8 and 4 by the server's limit
+            time.sleep(0.5)
+
+    assert len(list(client.classify_iter(bursts()))) == 60
+    # A burst that is interrupted by another process may be cut once more.
+    assert 9 <= triton.inferences <= 14
+
+
+def test_a_source_that_never_pauses_fills_its_requests(scripted: Scripted) -> None:
+    triton, client = scripted
+    client.classify("It answers first.")
+    triton.inferences = 0
+
+    assert len(list(islice(client.classify_iter("text" for _ in count()), 800))) == 800
+
+    assert triton.inferences < 1.5 * 800 / 8
+
+
+def test_texts_that_trickle_do_not_wait_for_a_full_request(scripted: Scripted) -> None:
+    _, client = scripted
+    client.classify("It answers first.")
+    source = Paused(200, STREAM_PAUSE_S / 5)
+    answers = client.classify_iter(source)
+
+    next(answers)
+
+    assert len(source.given_s) < 100
+    answers.close()
+
+
+def test_answers_keep_their_order_when_requests_are_partial(client: Client) -> None:
+    def trickle() -> Iterator[str]:
+        for number in range(120):
+            time.sleep(0.003 * (number % 5))
+            yield "good " * (1 + number % 40)
+
+    answers = list(client.classify_iter(trickle()))
+
+    assert [3 + number % 40 for number in range(120)] == [answer.token_count for answer in answers]
+
+
+def test_an_error_after_a_pause_comes_after_the_results_before_it(client: Client) -> None:
+    def broken() -> Iterator[str]:
+        yield "text"
+        time.sleep(0.3)
+        raise OSError("disk on fire")
+
+    answers = client.classify_iter(broken())
+
+    assert next(answers).token_count == 3
+    with pytest.raises(OSError, match="disk on fire"):
+        next(answers)
+
+
+def test_an_invalid_text_after_a_pause_is_named_by_its_place(client: Client) -> None:
+    def texts() -> Iterator[Any]:
+        yield from ["text"] * 70
+        time.sleep(0.3)
+        yield 5
+
+    answers = client.classify_iter(texts())
+
+    assert len(list(islice(answers, 70))) == 70
+    with pytest.raises(InvalidTextError) as caught:
+        next(answers)
+    assert caught.value.index == 70
+    assert _eventually(lambda: not _readers())
+
+
+def test_the_source_sees_the_callers_context_variables(client: Client) -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("of the caller")
+    seen = []
+
+    def source() -> Iterator[str]:
+        seen.append(variable.get(None))
+        yield "text"
+
+    list(client.classify_iter(source()))
+
+    assert seen == ["of the caller"]
+
+
+def test_leaving_a_stream_early_leaves_no_thread_and_reads_no_more(
+    new_client: Callable[..., Client], imdb_server: LocalServer
+) -> None:
+    client = new_client(imdb_server.grpc_url, limits=RequestLimits(rows=4, in_flight=3))
+    taken = 0
+
+    def source() -> Iterator[str]:
+        nonlocal taken
+        for number in count():
+            taken += 1
+            yield f"text {number}"
+
+    for _ in range(20):
+        taken = 0
+        answers: Any = client.classify_iter(source())
+        next(answers)
+        answers.close()
+        assert taken <= 1 + 4 * 3
+
+    assert _eventually(lambda: not _readers())
+
+
+def test_a_stream_that_is_left_while_its_source_blocks_is_left_at_once(client: Client) -> None:
+    texts: queue.Queue[str] = queue.Queue()
+    texts.put("text")
+    answers: Any = client.classify_iter(iter(texts.get, None))
+    next(answers)
+
+    started = time.monotonic()
+    answers.close()
+
+    assert time.monotonic() - started < 5
+    texts.put("lost")
+    assert _eventually(lambda: not _readers())
+    texts.put("kept")
+    assert texts.get_nowait() == "kept"
+
+
+@pytest.mark.parametrize(
+    "texts", [["a", "b"], {"a", "b"}, {"a": 1, "b": 2}, deque(["a", "b"]), {"a": 1}.keys()]
+)
+def test_what_lies_in_memory_needs_no_thread(
+    client: Client, monkeypatch: pytest.MonkeyPatch, texts: Any
+) -> None:
+    started = []
+    monkeypatch.setattr(sources.ThreadReader, "_start", lambda reader: started.append(reader))  # noqa: PLW0108
+
+    assert len(list(client.classify_iter(texts))) == len(texts)
+    assert started == []
+
+
+def test_texts_of_many_bytes_are_not_read_ahead_without_bound(
+    new_client: Callable[..., Client], imdb_server: LocalServer
+) -> None:
+    limits = RequestLimits(rows=64, request_bytes=10_000, in_flight=2)
+    client = new_client(imdb_server.grpc_url, limits=limits)
+    taken = 0
+
+    def source() -> Iterator[str]:
+        nonlocal taken
+        for _ in count():
+            taken += 1
+            yield "é" * 2_500
+
+    answers: Any = client.classify_iter(source())
+    next(answers)
+    time.sleep(0.2)
+
+    assert taken <= 5
+    answers.close()
+
+
+def test_an_asynchronous_source_can_be_closed_after_its_stream(imdb_server: LocalServer) -> None:
+    closed = []
+
+    async def source() -> AsyncIterator[str]:
+        try:
+            for number in count():
+                await asyncio.sleep(0.01)
+                yield f"text {number}"
+        finally:
+            closed.append("source")
+
+    async def leave_early() -> set[str]:
+        texts: Any = source()
+        async with AsyncClient(imdb_server.grpc_url) as client:
+            results = client.classify_iter(texts)
+            await anext(results)
+            await results.aclose()
+            await texts.aclose()
+            return {task.get_name() for task in asyncio.all_tasks()} & {"bertriton-reader"}
+
+    assert asyncio.run(leave_early()) == set()
+    assert closed == ["source"]
+
+
+def test_a_task_that_is_cancelled_while_its_stream_waits_ends_at_once(imdb_server: LocalServer) -> None:
+    async def silent() -> AsyncIterator[str]:
+        yield "text"
+        await asyncio.Event().wait()
+
+    async def cancel() -> float:
+        async with AsyncClient(imdb_server.grpc_url) as client:
+
+            async def consume() -> None:
+                async for _ in client.classify_iter(silent()):
+                    pass
+
+            task = asyncio.create_task(consume())
+            await asyncio.sleep(1)
+            started = time.monotonic()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return time.monotonic() - started
+
+    assert asyncio.run(cancel()) < 5
+
+
+def test_streams_of_many_threads_share_a_client(imdb_server: LocalServer) -> None:
+    found: list[list[int]] = []
+
+    def consume(client: Client) -> None:
+        texts = ("good " * (1 + number % 20) for number in range(100))
+        found.append([answer.token_count for answer in client.classify_iter(texts)])
+
+    with Client(imdb_server.grpc_url) as client:
+        threads = [threading.Thread(target=consume, args=(client,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert found == [[3 + number % 20 for number in range(100)]] * 8
+    assert not _readers()

@@ -1,0 +1,238 @@
+"""The command line as a filter: lines flow through it, and what is wrong with its ends is one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from bertriton import Classification, ClassifierInfo, contract
+from bertriton._commands import classify
+from bertriton_export import export
+from bertriton_server import LocalServer, ServerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMAND = [sys.executable, "-m", "bertriton"]
+ARCHITECTURES = Path(__file__).parents[2] / "data" / "architectures"
+# The command takes some 20 ms of its own; two busy cores need more room.
+LATENCY_S = 0.25
+TRIES = 3
+
+
+@pytest.fixture(scope="module")
+def heads_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A server with a multi-label model and a regression model."""
+    repository = tmp_path_factory.mktemp("heads")
+    for name in ("bert-multi", "bert-regression"):
+        export(ARCHITECTURES / name, name=name, repository=repository, precision="fp32")
+    with LocalServer(ServerConfig(repository)) as server:
+        yield server
+
+
+def _shell(command: str, url: str = "127.0.0.1:1") -> subprocess.CompletedProcess[bytes]:
+    words = command.replace("bertriton", " ".join(COMMAND))
+    environment = os.environ | {"BERTRITON_URL": url}
+    return subprocess.run(["bash", "-c", words], capture_output=True, check=False, env=environment)
+
+
+def _latencies_s(url: str) -> list[float]:
+    """From each line that is written to the line that comes back."""
+    found = []
+    with subprocess.Popen(
+        [*COMMAND, "classify", "--url", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for text in (b"a\n", b"b\n", b"c\n"):
+            time.sleep(1)
+            begun = time.monotonic()
+            process.stdin.write(text)
+            assert process.stdout.readline().strip().endswith(text.strip())
+            found.append(time.monotonic() - begun)
+        process.stdin.close()
+        assert process.wait(10) == 0
+    return found[1:]  # the first is the command's start, too
+
+
+def test_a_line_a_second_is_answered_at_once(imdb_server: LocalServer) -> None:
+    assert min(max(_latencies_s(imdb_server.grpc_url)) for _ in range(TRIES)) < LATENCY_S
+
+
+def test_the_last_line_needs_no_end(imdb_server: LocalServer) -> None:
+    done = _shell(r"printf 'good\r\nbad' | bertriton classify --json", imdb_server.grpc_url)
+
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["good", "bad"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bertriton classify good > /dev/full",
+        "yes good | head -1000 | bertriton classify > /dev/full",
+        "bertriton classify --json good > /dev/full",
+        "bertriton models > /dev/full",
+        "bertriton models --json > /dev/full",
+        "bertriton --help > /dev/full",
+        "bertriton completion bash > /dev/full",
+    ],
+)
+def test_an_output_that_is_full_is_one_line(imdb_server: LocalServer, command: str) -> None:
+    done = _shell(command, imdb_server.grpc_url)
+
+    assert (done.returncode, done.stderr) == (1, b"Error: No space left on device\n")
+
+
+def test_a_full_device_is_no_output_file(imdb_server: LocalServer, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\ngood\n")
+
+    done = _shell(f"bertriton classify --input {tmp_path}/in.csv --output /dev/full", imdb_server.grpc_url)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: /dev/full: expected one of .csv")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("yes good | bertriton classify --json | head -1", 0),
+        ("bertriton models --json | true", 0),
+        ("bertriton classify good >&-", 2),
+        ("bertriton classify <&-", 2),
+    ],
+)
+def test_ends_that_are_closed_are_no_traceback(imdb_server: LocalServer, command: str, status: int) -> None:
+    done = _shell(command, imdb_server.grpc_url)
+
+    assert done.returncode == status
+    assert b"Traceback" not in done.stderr
+    assert done.stderr == b"" or b"put is closed" in done.stderr
+
+
+def test_the_mark_before_utf8_is_no_part_of_the_first_line(imdb_server: LocalServer) -> None:
+    command = r"printf '\xef\xbb\xbfgood\n\xef\xbb\xbfbad\n' | bertriton classify --json"
+
+    done = _shell(command, imdb_server.grpc_url)
+
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["good", "\ufeffbad"]
+
+
+def test_an_interruption_while_a_line_is_awaited_is_quiet(imdb_server: LocalServer) -> None:
+    command = [*COMMAND, "classify", "--url", imdb_server.grpc_url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"good\n")
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr is not None
+        assert process.stderr.read().strip() == b""
+
+
+UNEXPECTED = """
+import sys
+from bertriton import cli
+from bertriton._commands import completion
+def broken(shell):
+    raise KeyError("a\\nb")
+completion.completion_command.callback = broken
+sys.argv = ["bertriton", "completion", "bash"]
+cli.run()
+"""
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_nobody_expected_is_one_line_that_says_how_to_see_more(debug: bool) -> None:  # noqa: FBT001
+    environment = os.environ | ({"BERTRITON_DEBUG": "1"} if debug else {})
+
+    done = subprocess.run(
+        [sys.executable, "-c", UNEXPECTED], capture_output=True, text=True, check=False, env=environment
+    )
+
+    assert done.returncode == 1
+    if debug:
+        assert "Traceback" in done.stderr
+    else:
+        assert done.stderr.startswith("Error: unexpected KeyError: ")
+        assert "BERTRITON_DEBUG=1" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_all_labels_that_count_are_shown(heads_server: LocalServer) -> None:
+    words = "--model bert-multi 'a good film'"
+    plain = _shell(f"bertriton classify {words}", heads_server.grpc_url).stdout.decode()
+    answer = json.loads(_shell(f"bertriton classify --json {words}", heads_server.grpc_url).stdout)
+
+    said = ", ".join(f"{name} {answer['scores'][name]:.4f}" for name in answer["labels"]) or "(none)"
+    assert plain == f"{said}  a good film\n"
+
+
+def test_the_value_of_a_regression_is_shown(heads_server: LocalServer) -> None:
+    words = "--model bert-regression 'a good film'"
+    plain = _shell(f"bertriton classify {words}", heads_server.grpc_url).stdout.decode()
+    answer = json.loads(_shell(f"bertriton classify --json {words}", heads_server.grpc_url).stdout)
+
+    assert plain == f"{answer['value']:.4f}  a good film\n"
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.csv", "out.parquet"])
+@pytest.mark.parametrize(("model", "column"), [("bert-multi", "labels"), ("bert-regression", "value")])
+def test_files_get_the_labels_and_values_that_the_model_has(
+    heads_server: LocalServer, tmp_path: Path, model: str, column: str, output: str
+) -> None:
+    (tmp_path / "in.txt").write_text("a good film\nawful\n")
+    source, target = tmp_path / "in.txt", tmp_path / output
+    url, command = heads_server.grpc_url, f"bertriton classify --model {model}"
+    done = _shell(f"{command} --input {source} --output {target}", url)
+    told = _shell(f"{command} --json 'a good film' awful", url)
+    expected = [json.loads(line)[column] for line in told.stdout.splitlines()]
+    again = tmp_path / "again.jsonl"
+    _shell(f"{command} --prefix b_ --input {target} --output {again}", url)
+
+    assert done.returncode == 0
+    found = [json.loads(line)[f"predicted_{column}"] for line in again.read_text().splitlines()]
+    if column == "value":
+        assert [float(value) for value in found] == pytest.approx(expected)
+    elif output == "out.csv":
+        assert [value.split("|") if value else [] for value in found] == expected
+    else:
+        assert found == expected
+
+
+def _answer(**changes: object) -> Classification:
+    scores = {"a": 0.9, "b": 0.8, "c": 0.1}
+    answer = Classification("a", 0.9, scores, (2.0, 1.0, -1.0), token_count=3, truncated=False)
+    return replace(answer, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "answer", "line"),
+    [
+        (contract.SINGLE_LABEL, _answer(labels=("a",)), "a  0.9000  text"),
+        (contract.MULTI_LABEL, _answer(labels=("a", "b")), "a 0.9000, b 0.8000  text"),
+        (contract.MULTI_LABEL, _answer(labels=()), "(none)  text"),
+        (contract.REGRESSION, _answer(value=-1.5), "-1.5000  text"),
+        (contract.REGRESSION, _answer(), "a 0.9000, b 0.8000, c 0.1000  text"),
+    ],
+)
+def test_a_line_says_what_the_model_says(problem_type: str, answer: Classification, line: str) -> None:
+    known = {"fingerprint": "0" * 16} if "fingerprint" in ClassifierInfo.__annotations__ else {}
+    info = ClassifierInfo("m", ("a", "b", "c"), problem_type, 512, 8, "5e0c", **known)
+
+    shown = classify.AnswerLine(info)("text", answer)
+
+    assert click.unstyle(shown) == line

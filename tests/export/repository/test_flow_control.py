@@ -1,0 +1,214 @@
+"""What the tokenizer hands on, with a network in memory: never much more than it gets done within a moment.
+
+`flow_control.py` and `pending.py` are copied into repositories, where Triton loads them by path.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import bertriton_export
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FOLDER = Path(bertriton_export.__file__).parent / "repository" / "triton"
+METRICS = """# TYPE nv_inference_pending_request_count gauge
+nv_inference_pending_request_count{model="imdb_bert",version="1"} 7
+nv_inference_pending_request_count{model="imdb_bert2",version="1"} 100
+nv_inference_pending_request_count{model="imdb_bert",version="2"} 4
+"""
+
+
+def loaded(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def flow_control() -> Any:
+    return loaded("flow_control")
+
+
+@pytest.fixture
+def pending() -> Any:
+    return loaded("pending")
+
+
+@pytest.fixture
+def controlled(flow_control: Any) -> Iterator[Callable[[Callable[[], int | None]], Any]]:
+    """Makes a flow to a network that says how many requests wait."""
+    flows = []
+
+    def make(count_pending: Callable[[], int | None]) -> Any:
+        flows.append(flow_control.FlowControl(count_pending))
+        return flows[-1]
+
+    yield make
+    for flow in flows:
+        flow.stop()
+        flow.thread.join()
+
+
+def until(happened: Callable[[], bool]) -> None:
+    given_up = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < given_up
+        time.sleep(0.005)
+
+
+def test_nothing_is_asked_while_little_was_handed_on(controlled: Any) -> None:
+    asked: list[int] = []
+    flow = controlled(lambda: asked.append(1) or 0)
+
+    for _ in range(20):
+        flow.hand_on(50)
+    time.sleep(0.1)
+
+    assert not asked
+    assert flow.room() > 0
+
+
+def test_what_still_waits_takes_room_until_it_is_done(controlled: Any, flow_control: Any) -> None:
+    waiting = [10]
+    flow = controlled(lambda: waiting[0])
+
+    for _ in range(10):
+        flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
+    until(lambda: flow.looked_s > 0 and flow.room() <= 0)
+    waiting[0] = 0
+    until(lambda: flow.room() > 0)
+
+    assert flow.tokens == 0
+
+
+def test_requests_handed_on_while_it_looks_are_not_taken_for_done(controlled: Any, flow_control: Any) -> None:
+    looks, goes_on = threading.Event(), threading.Event()
+
+    def count_pending() -> int:
+        looks.set()
+        goes_on.wait(20)
+        return 0
+
+    flow = controlled(count_pending)
+    flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
+    assert looks.wait(20)
+    flow.hand_on(100)
+    goes_on.set()
+
+    until(lambda: flow.tokens == 100 + flow_control.REQUEST_TOKENS)
+
+
+def test_a_look_that_took_long_is_soon_followed_by_another(controlled: Any, flow_control: Any) -> None:
+    looks: list[float] = []
+
+    def count_pending() -> int:
+        looks.append(time.monotonic())
+        time.sleep(0.2)  # a twentieth of 4 s, for which nothing would be handed on
+        return 10
+
+    flow = controlled(count_pending)
+    for _ in range(10):
+        flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
+    until(lambda: len(looks) >= 3)
+
+    assert looks[2] - looks[0] < 3
+
+
+def test_a_fast_network_may_have_more_before_it(controlled: Any, flow_control: Any) -> None:
+    flow = controlled(lambda: 0)
+
+    until(lambda: flow.hand_on(5000) or flow.window > 10 * flow_control.MIN_WINDOW_TOKENS)
+
+
+def test_where_nothing_is_known_nothing_is_kept_back(controlled: Any, flow_control: Any) -> None:
+    flow = controlled(lambda: None)
+
+    flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
+    until(lambda: not flow.is_known)
+    for _ in range(100):
+        flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
+
+    assert flow.room() > 0
+
+
+def test_a_batch_that_leaves_the_queue_whole_is_no_speed(controlled: Any, flow_control: Any) -> None:
+    flow = controlled(lambda: 0)
+    flow.stop()
+    flow.thread.join()
+
+    for _ in range(20):  # a batch of 8,000 tokens a second, seen in one of twenty looks
+        for look in range(20):
+            if look == 10:
+                flow.hand_on(8000)
+            flow.looked_s = time.monotonic() - flow_control.LOOK_INTERVAL_S
+            flow.note(0, flow.handed_on)
+
+    assert flow.window == flow_control.MIN_WINDOW_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("tritonserver --model-repository=/m", ("127.0.0.1", 8002)),
+        ("tritonserver --metrics-port=9002 --http-port=9000", ("127.0.0.1", 9002)),
+        ("tritonserver --metrics-port 9002 --metrics-address 10.0.0.7", ("10.0.0.7", 9002)),
+        ("tritonserver --http-address=10.0.0.7 --metrics-port=9", ("10.0.0.7", 9)),
+        ("tritonserver --metrics-address=0.0.0.0 --http-address=10.0.0.7", ("127.0.0.1", 8002)),
+        ("tritonserver --allow-metrics=true", ("127.0.0.1", 8002)),
+        ("tritonserver --allow-metrics=false --metrics-port=9002", None),
+        ("tritonserver --allow-metrics 0", None),
+    ],
+)
+def test_metrics_are_where_the_command_line_says(
+    pending: Any, words: str, expected: tuple[str, int] | None
+) -> None:
+    assert pending.metrics_address(words.split()) == expected
+
+
+class Metrics(BaseHTTPRequestHandler):
+    """A page of Triton's metrics."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/metrics" else 404)
+        self.end_headers()
+        self.wfile.write(METRICS.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def metrics_port() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Metrics) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_what_waits_is_counted_over_versions_of_the_very_model(pending: Any, metrics_port: int) -> None:
+    for model, expected in (("imdb_bert", 11), ("imdb_bert2", 100), ("imdb", None)):
+        count = pending.PendingCount(model)
+        count.address = ("127.0.0.1", metrics_port)
+        assert count() == expected
+
+
+def test_what_does_not_answer_is_not_known(pending: Any) -> None:
+    count = pending.PendingCount("imdb_bert")
+
+    for address in (("127.0.0.1", 1), None):
+        count.address = address
+        assert count() is None

@@ -1,0 +1,117 @@
+"""Models that are replaced, or differ from replica to replica, while clients call: never a wrong label."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bertriton import Client, contract
+from bertriton_export import export
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.any_server
+THREE_LABELS = Path(__file__).parent.parent / "data" / "checkpoints" / "three-labels"
+HOSTS = ("127.0.0.1", "127.0.0.2")
+ANSWERS_OF_A_ROLL_OUT = 10_000
+ANSWERS_OF_A_RELOAD = 2_000
+LONGER_THAN_A_POLL_S = 1.2
+
+
+def test_a_roll_out_over_two_replicas_has_no_wrong_label(
+    exports: Any, replicas: Any, load: Callable[..., Any]
+) -> None:
+    for host in HOSTS:
+        replicas.serve(host, exports.folder / "before")
+
+    with load(replicas.url) as callers:
+        callers.wait_until(lambda: callers.answers > ANSWERS_OF_A_ROLL_OUT / 4)
+        for host in HOSTS:
+            made = callers.answers_of(exports.after)
+            replicas.serve(host, exports.folder / "after")
+            callers.wait_until(lambda made=made: callers.answers_of(exports.after) > made + 1000)
+            with Client(replicas.url, exports.name) as newcomer:
+                for text in exports.truth:
+                    exports.hold(text, newcomer.classify(text))
+        callers.wait_for(exports.after)
+        callers.wait_until(lambda: callers.answers > ANSWERS_OF_A_ROLL_OUT)
+
+    assert callers.answers_of(exports.before) > 0
+
+
+def test_two_models_that_answer_in_turn_are_told_apart(
+    exports: Any, replicas: Any, load: Callable[..., Any]
+) -> None:
+    for host, which in zip(HOSTS, ("before", "after"), strict=True):
+        replicas.serve(host, exports.folder / which)
+
+    with load(replicas.url) as callers:
+        callers.wait_until(lambda: min(map(callers.answers_of, (exports.before, exports.after))) > 1000)
+    texts, chance = list(exports.truth), random.Random(0)  # noqa: S311  # no secret
+    with Client(replicas.url, exports.name, cache_size=len(texts) // 2) as client:
+        made_by = {exports.hold(text, client.classify(text)) for text in chance.choices(texts, k=500)}
+
+    assert made_by == {exports.before, exports.after}
+
+
+def test_models_of_unequal_labels_that_answer_in_turn_are_told_apart(
+    exports: Any, replicas: Any, tmp_path: Path
+) -> None:
+    """Not only are labels others: there are three, and several may count."""
+    threshold = 0.3
+    other = export(
+        THREE_LABELS,
+        name=exports.name,
+        repository=tmp_path,
+        precision="fp32",
+        problem_type=contract.MULTI_LABEL,
+        threshold=threshold,
+    ).classifier
+    replicas.serve(HOSTS[0], exports.folder / "before")
+    replicas.serve(HOSTS[1], tmp_path)
+
+    with Client(replicas.url, exports.name) as client:
+        answers = [client.classify(text) for text in (*exports.truth, *exports.truth)]
+
+    by_model = {answer.fingerprint: tuple(answer.scores) for answer in answers}
+    assert by_model == {exports.before: ("neg", "pos"), other.fingerprint: other.labels}
+    for answer in answers:
+        counting = {label for label, score in answer.scores.items() if score >= threshold}
+        assert set(answer.labels) == ({answer.label} if answer.fingerprint == exports.before else counting)
+
+
+def test_an_explicit_reload_has_no_wrong_label(
+    exports: Any, explicit_server: Callable[[Path], Any], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    repository = exports.copy("before", tmp_path / "repository")
+    with explicit_server(repository) as server, load(server.grpc_url) as callers:
+        callers.wait_until(lambda: callers.answers > ANSWERS_OF_A_RELOAD / 2)
+        for which, fingerprint, parts in (
+            ("after", exports.after, [""]),
+            ("before", exports.before, [contract.BERT_SUFFIX, contract.TOKENIZER_SUFFIX, ""]),
+        ):
+            exports.replace(which, repository)
+            server.load_again(*parts)
+            callers.wait_for(fingerprint)
+
+    assert callers.answers > ANSWERS_OF_A_RELOAD
+
+
+def test_exports_into_a_polled_repository_have_no_wrong_label_and_no_error(
+    exports: Any, polling_server: Callable[[Path], Any], load: Callable[..., Any], tmp_path: Path
+) -> None:
+    repository = exports.copy("before", tmp_path / "repository")
+    with polling_server(repository) as server:
+        with load(server.grpc_url) as callers:
+            callers.wait_until(lambda: callers.answers > ANSWERS_OF_A_RELOAD / 2)
+            for which, fingerprint in (("after", exports.after), ("before", exports.before)):
+                exports.replace(which, repository, on_stage=lambda _: time.sleep(LONGER_THAN_A_POLL_S))
+                callers.wait_for(fingerprint)
+
+        assert callers.answers > ANSWERS_OF_A_RELOAD
+        assert server.errors() == []
