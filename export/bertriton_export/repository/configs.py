@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # No request waits for company: while a batch is running, the next one gathers by itself.
 QUEUE_DELAY_US: Final = 0
 WARMUP_FOLDER: Final = "warmup"
+# That the tokenizer's model answers in one call before it counts as ready, for the reason told in sending.py:
+# more than 32, so that Triton's list of answered requests has room for 64.
+TOKENIZER_WARMUP_TEXTS: Final = 48
 
 LABELS_FILE: Final = "labels.txt"
 TOKENIZER_FILE: Final = "tokenizer.json"
@@ -95,6 +98,11 @@ def _tokenizer(info: ClassifierInfo, network: NetworkConfig, tokenizer_sha256: s
     _add_reports(config, _TOKEN_REPORT)
     config.instance_group.add(count=1, kind=KIND_CPU)
     # No batching: it takes requests one by one as they come, and makes batches of them itself.
+    sample = config.model_warmup.add(name="answers in one call")
+    sample.batch_size = min(TOKENIZER_WARMUP_TEXTS, info.max_batch_size)
+    sample.inputs[contract.TEXT].data_type = model_config_pb2.TYPE_STRING
+    sample.inputs[contract.TEXT].dims.append(1)
+    sample.inputs[contract.TEXT].zero_data = True
     config.parameters[contract.PART_OF].string_value = info.name
     config.parameters["network"].string_value = info.name + contract.BERT_SUFFIX
     config.parameters["max_length"].string_value = str(info.max_length)

@@ -4,8 +4,10 @@ Copied into the repository beside the tokenizer model, which imports it.
 
 Triton's Python backend keeps a list of the requests that have their last answer. It empties the list whenever
 it begins to call the model, and adds to it whenever an answer comes, the first without the lock that it takes
-for the second (`closed_requests_` in python_be.cc, 24.10 and the sources of June 2026). Where both happen at
-once, tritonserver's memory is damaged, and it hangs. From the model's side they cannot while `execute` runs.
+for the second (`closed_requests_` in python_be.cc, 24.10 and the sources of June 2026). Where the list has to
+grow in that instant, tritonserver's memory is damaged, and it crashes or hangs. The list doubles when it is
+full, and keeps its memory when it is emptied. So it grows while `execute` runs, when Triton cannot begin a
+call, and the warm-up makes it grow at once. Between calls no answer is sent for which it would have to.
 """
 
 from collections import deque
@@ -16,8 +18,9 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-# How long an answer waits for the next call; when none comes for so long, hardly one comes in that instant.
+# How long an answer waits for the next call, and one for which the list has to grow.
 PATIENCE_S = 0.05
+GROWTH_PATIENCE_S = 1.0
 
 
 class SendingWindow:
@@ -27,13 +30,15 @@ class SendingWindow:
         self.changed = Condition()
         self.is_open = False
         self.ready: deque[tuple[Any, Any]] = deque()  # senders and their responses
+        self.sent = 0  # since the last call began, which is what Triton's list holds
+        self.list_size = 0  # that it has memory for
 
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Send what is ready, and what becomes so until the end."""
         with self.changed:
-            self.is_open = True
-            self.send_ready()
+            self.is_open, self.sent = True, 0
+            self.send_ready(may_grow=True)
             self.changed.notify_all()
         try:
             yield
@@ -46,20 +51,23 @@ class SendingWindow:
         with self.changed:
             self.ready.append((sender, response))
             if self.is_open:
-                self.send_ready()
+                self.send_ready(may_grow=True)
 
     def flush(self) -> None:
         """Wait a moment for a call, then send what is ready without one."""
         with self.changed:
-            if not self.ready:
-                return
-            self.changed.wait_for(lambda: not self.ready, PATIENCE_S)
-            self.send_ready()
+            for patience_s, may_grow in ((PATIENCE_S, False), (GROWTH_PATIENCE_S, True)):
+                if self.ready:
+                    self.changed.wait_for(lambda: not self.ready, patience_s)
+                    self.send_ready(may_grow=may_grow)
 
-    def send_ready(self) -> None:
-        """A client that is gone does not stop the others."""
-        while self.ready:
+    def send_ready(self, *, may_grow: bool) -> None:
+        """Send what the list has room for, or all; a client that is gone does not stop the others."""
+        while self.ready and (may_grow or self.sent < self.list_size):
             sender, response = self.ready.popleft()
+            self.sent += 1
+            while self.list_size < self.sent:
+                self.list_size = max(1, 2 * self.list_size)
             try:
                 sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
             except Exception as exc:  # noqa: BLE001 - others still wait for their answers

@@ -75,7 +75,17 @@ def test_an_answer_between_calls_waits_for_the_next(window: Any) -> None:
         assert sent == ["first", "second"]
 
 
+def warm_up(window: Any, answers: int) -> None:
+    """Have Triton's list grow while a call lasts."""
+    with window.opened():
+        for _ in range(answers):
+            window.send(Sender([]), "warm-up")
+    with window.opened():  # which empties the list
+        pass
+
+
 def test_an_answer_is_sent_without_a_call_where_none_comes(window: Any) -> None:
+    warm_up(window, 1)
     sent: list[Any] = []
     window.send(Sender(sent), "answer")
 
@@ -85,21 +95,58 @@ def test_an_answer_is_sent_without_a_call_where_none_comes(window: Any) -> None:
     window.flush()  # nothing is left to wait for
 
 
+def flushing(window: Any) -> threading.Thread:
+    """A thread that flushes, and has begun to."""
+    thread = threading.Thread(target=window.flush)
+    thread.start()
+    time.sleep(0.2)
+    return thread
+
+
 def test_who_waits_for_a_call_goes_on_as_soon_as_it_comes(
     window: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(type(window).flush.__globals__, "PATIENCE_S", 60)
+    warm_up(window, 1)
     sent: list[Any] = []
     window.send(Sender(sent), "answer")
-    waiting = threading.Thread(target=window.flush)
-    waiting.start()
-    time.sleep(0.05)
+    waiting = flushing(window)
     assert sent == []
 
     with window.opened():
         waiting.join(20)
 
     assert not waiting.is_alive()
+    assert sent == ["answer"]
+
+
+@pytest.mark.parametrize(("warmed_up", "room"), [(1, 1), (2, 2), (3, 4), (33, 64), (48, 64)])
+def test_no_more_is_sent_between_calls_than_the_list_has_room_for(
+    window: Any, monkeypatch: pytest.MonkeyPatch, warmed_up: int, room: int
+) -> None:
+    monkeypatch.setitem(type(window).flush.__globals__, "GROWTH_PATIENCE_S", 60)
+    warm_up(window, warmed_up)
+    sent: list[Any] = []
+    for number in range(room + 2):
+        window.send(Sender(sent), number)
+
+    waiting = flushing(window)
+    assert sent == list(range(room))
+
+    with window.opened():
+        waiting.join(20)
+        assert sent == list(range(room + 2))
+
+
+def test_the_list_grows_between_calls_where_none_comes_for_long(
+    window: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(type(window).flush.__globals__, "GROWTH_PATIENCE_S", 0.1)
+    sent: list[Any] = []
+    window.send(Sender(sent), "answer")
+
+    window.flush()
+
     assert sent == ["answer"]
 
 

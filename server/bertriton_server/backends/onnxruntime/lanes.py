@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
-from parts import WHOLE_ROWS, Piece, joined  # type: ignore[import-not-found]
+from parts import Piece  # type: ignore[import-not-found]
+from work import Turn, Work, refusal, respond  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,114 +36,18 @@ if TYPE_CHECKING:
 
 MICROSECONDS_PER_S = 1e6
 MICRO_BATCH_KEY = "micro_batch_elements"
-# A request of more pieces is large: it takes turns with others, and Triton may bring them meanwhile.
-MAX_SMALL_PIECES = 8
 # So many of those may wait for the one that takes turns; the rest stays in Triton's queue.
 MAX_WAITING_LARGE_REQUESTS = 8
-# How long the answer to a large one waits for Triton's next call before it is sent without one, see `send`.
+# How long the answer to a large one waits for Triton's next call before it is sent without one, and one for
+# which a list of Triton's has to grow, see `send`.
 SENDING_PATIENCE_S = 0.02
+GROWTH_PATIENCE_S = 1.0
 # Two million tokens in micro-batches of 512 are enough to wait; more are refused at once.
 MAX_WAITING_PARTS = 4096
 # How long parts of a row let other requests go first, so that those do not wait for it, and it not for ever.
 PATIENCE_S = 1.0
-# Triton is asked no sooner and no more often whether a client is gone, which takes a while.
-CANCELLATION_INTERVAL_S = 0.1
 # How much longer than an even share of the work a row may take before the cores that wait for it are missed.
 MAX_UNEVENNESS = 1.25
-
-
-def respond(answer: Named, wanted: set[str]) -> Any:  # noqa: ANN401 (pb_utils.InferenceResponse)
-    """The response with those outputs that a request asked for."""
-    return pb_utils.InferenceResponse(
-        [pb_utils.Tensor(name, answer[name]) for name in answer if name in wanted]
-    )
-
-
-@dataclass(eq=False)
-class Work:
-    """A request: its pieces that still wait for a lane, and the answers to those that had one."""
-
-    sender: Any  # pb_utils.InferenceResponseSender
-    wanted: set[str]
-    named: Named
-    pieces: tuple[Piece, ...]
-    timeout_s: float  # that the client gave it; 0: any
-    taken_s: float = field(default_factory=time.monotonic)
-    answers: list[Named | None] = field(init=False)
-    next: int = 0  # piece to run
-    size_left: int = field(init=False)  # of the pieces that wait
-    is_refused: bool = False
-    asked_s: float = field(init=False)  # when Triton was asked whether the client is gone
-
-    def __post_init__(self) -> None:
-        """Leave room for as many answers as there are pieces."""
-        self.answers = [None] * len(self.pieces)
-        self.size_left = sum(piece.size for piece in self.pieces)
-        self.longest = max(piece.size / max(1, piece.rows) for piece in self.pieces)
-        self.is_in_parts = any(piece.row != WHOLE_ROWS for piece in self.pieces)
-        self.is_large = not self.is_in_parts and len(self.pieces) > MAX_SMALL_PIECES
-        self.asked_s = self.ran_s = self.taken_s
-
-    @property
-    def is_small(self) -> bool:
-        """Whether Triton waits for its answer before it brings others."""
-        return not (self.is_large or self.is_in_parts)
-
-    @property
-    def pieces_left(self) -> int:
-        """How many wait for a lane."""
-        return len(self.pieces) - self.next
-
-    @property
-    def next_size(self) -> int:
-        """Elements of the piece that is next to run."""
-        return int(self.pieces[self.next].size)
-
-    def take_piece(self) -> tuple[Work, int]:
-        """The piece that is next to run; it no longer waits."""
-        index, self.next = self.next, self.next + 1
-        self.ran_s = time.monotonic()
-        self.size_left -= self.pieces[index].size
-        return self, index
-
-    def drop_pieces(self) -> None:
-        """Let none of them run any more."""
-        self.next, self.size_left = len(self.pieces), 0
-
-    def answer(self) -> Named:
-        """The answers of all pieces, rows one after the other."""
-        return {
-            name: joined(self.pieces, [answer[name] for answer in self.answers if answer])
-            for name in self.answers[0] or ()
-            if name in self.wanted  # the runs of others' pieces may have had more
-        }
-
-    def end(self) -> str | None:
-        """Why nobody waits for this any more; None where somebody may."""
-        now_s = time.monotonic()
-        if self.timeout_s and now_s - self.taken_s > self.timeout_s:
-            return "the request took longer than its timeout"
-        if now_s - self.asked_s > CANCELLATION_INTERVAL_S:
-            self.asked_s = now_s
-            if self.sender.is_cancelled():
-                return "the request was cancelled"
-        return None
-
-    def finish(self, response: Any) -> None:  # noqa: ANN401 (pb_utils.InferenceResponse)
-        """Answer the request; a client that is gone does not stop the lane."""
-        try:
-            self.sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-        except Exception as exc:  # noqa: BLE001 - others still wait for their answers
-            pb_utils.Logger.log_error(f"could not answer a request: {exc}")
-
-
-Turn = tuple[Work, int]  # a request, and which of its pieces
-
-
-def refusal(reason: str, code: str = "INVALID_ARG") -> Any:  # noqa: ANN401
-    """The response that refuses a request, with one of Triton's codes."""
-    kind = pb_utils.TritonError  # which Triton adds to the module after it has loaded this one
-    return pb_utils.InferenceResponse(error=kind(f"onnxruntime: {reason}", getattr(kind, code)))
 
 
 class Lanes:
@@ -184,6 +88,8 @@ class Lanes:
         self.small = 0  # requests that are neither large nor in parts, and not answered
         self.is_called = False  # by Triton, which waits
         self.ready: deque[tuple[Work, Any]] = deque()  # answers that wait for a call
+        self.sent = 0  # answers since the last call began, which is what Triton's list holds
+        self.list_size = 0  # that it has memory for
         self.idle = count
         self.is_alone = False  # one run has all threads
         self.is_stopping = False
@@ -196,18 +102,20 @@ class Lanes:
 
     def take(self, requests: list[Any]) -> None:
         """Have requests answered, by response senders; returns when there is room for more."""
-        works = [work for work in map(self.work_of, requests) if work]
+        works = list(map(self.work_of, requests))
         with self.arrived:
-            self.is_called = True
-            self.send_ready()
-            for work in works:
+            self.is_called, self.sent = True, 0
+            for work, refused in works:
+                self.small += work.is_small
                 parts = work.pieces_left if work.is_in_parts else 0
-                if parts and parts + self.waiting_parts() > MAX_WAITING_PARTS:
+                if refused:
+                    self.ready.append((work, refused))
+                elif parts and parts + self.waiting_parts() > MAX_WAITING_PARTS:
                     reason = "large requests wait for the network already, try again later"
-                    work.finish(refusal(reason, "UNAVAILABLE"))
+                    self.ready.append((work, refusal(reason, "UNAVAILABLE")))
                 else:
-                    self.small += work.is_small
                     (self.large if work.is_large else self.waiting).append(work)
+            self.send_ready(may_grow=True)
             self.bring_a_large_one()
             self.arrived.notify_all()
             self.left.wait_for(lambda: not self.small and len(self.large) < MAX_WAITING_LARGE_REQUESTS)
@@ -217,39 +125,41 @@ class Lanes:
         """Answer a request while Triton waits for this model, or when it has not called it for a moment.
 
         Its Python backend (24.10 to June 2026) empties its list of answered requests as it begins to call,
-        without the lock under which answers add to it: at once, the two damage tritonserver's memory.
+        without the lock under which answers add to it. Where the list has to grow in that instant, which
+        doubles it, tritonserver's memory is damaged. So it grows while a call lasts.
         """
         with self.arrived:
             self.ready.append((work, response))
             if self.is_called:
-                self.send_ready()
-            else:
-                self.left.wait_for(lambda: not self.ready, SENDING_PATIENCE_S)
-                self.send_ready()
+                self.send_ready(may_grow=True)
+                return
+            for patience_s, may_grow in ((SENDING_PATIENCE_S, False), (GROWTH_PATIENCE_S, True)):
+                if self.ready:
+                    self.left.wait_for(lambda: not self.ready, patience_s)
+                    self.send_ready(may_grow=may_grow)
 
-    def send_ready(self) -> None:
-        """Send all answers that wait for a call."""
-        while self.ready:
+    def send_ready(self, *, may_grow: bool) -> None:
+        """Send the answers that wait for a call, or those that Triton's list has room for."""
+        while self.ready and (may_grow or self.sent < self.list_size):
             work, response = self.ready.popleft()
+            self.sent += 1
+            while self.list_size < self.sent:
+                self.list_size = max(1, 2 * self.list_size)
             self.small -= work.is_small
             work.finish(response)
         self.left.notify_all()
 
-    def work_of(self, request: Any) -> Work | None:  # noqa: ANN401 (pb_utils.InferenceRequest)
-        """A request in pieces; None where it was refused for what it holds."""
+    def work_of(self, request: Any) -> tuple[Work, Any]:  # noqa: ANN401 (pb_utils)
+        """A request in pieces, and the response to one that is refused for what it holds; else None."""
         try:
             named = self.read_inputs(request)
             error = self.refusals.emptiness(named)
         except Exception as exc:  # noqa: BLE001 - it belongs to the client that asked
             named, error = {}, exc
-        sender = request.get_response_sender()
         pieces = tuple(self.cut(named)) if named and not error else ()
-        wanted = request.requested_output_names()
-        if pieces:
-            return Work(sender, wanted, named, pieces, request.timeout() / MICROSECONDS_PER_S)
-        response = refusal(str(error or "the request has no rows"))
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-        return None
+        wanted, timeout_s = request.requested_output_names(), request.timeout() / MICROSECONDS_PER_S
+        work = Work(request.get_response_sender(), wanted, named, pieces, timeout_s)
+        return work, None if pieces else refusal(str(error or "the request has no rows"))
 
     def waiting_parts(self) -> int:
         """Pieces of rows that wait."""
@@ -342,8 +252,8 @@ class Lanes:
         if not turns:
             return
         try:
-            for turn, answer in zip(turns, run_together(turns, self.outputs, run), strict=True):
-                self.hand_over(*turn, answer)
+            for (work, index), answer in zip(turns, run_together(turns, self.outputs, run), strict=True):
+                self.hand_over(work, index, answer)
         except Exception as exc:  # noqa: BLE001 - whatever it was, it must not reach the neighbours
             if len(turns) == 1:
                 self.refuse(turns[0][0], refusal(str(exc), "INTERNAL"))
