@@ -100,14 +100,18 @@ def test_a_burst_is_answered_or_refused_and_leaves_nothing(imdb_server: LocalSer
     before = texts_of_the_network(imdb_server)
 
     codes, _ = outcomes(stub, message(b"a film like any other"), BURST)
-    computed = texts_of_the_network(imdb_server) - before
     started_s = time.monotonic()
     stub.ModelInfer(message(b"the next one"), timeout=PATIENCE_S)
+    took_s = time.monotonic() - started_s
 
     assert codes.keys() <= {"OK", "UNAVAILABLE"}
     assert codes["OK"] > BURST / 4
-    assert computed == codes["OK"]
-    assert time.monotonic() - started_s < 2
+    assert took_s < 2
+    # Triton counts a batch when its call is over, which is after the answers are sent.
+    while texts_of_the_network(imdb_server) - before <= codes["OK"]:
+        assert time.monotonic() - started_s < PATIENCE_S
+        time.sleep(0.05)
+    assert texts_of_the_network(imdb_server) - before == codes["OK"] + 1
 
 
 def test_what_is_late_is_dropped_before_the_network_computes_it(imdb_server: LocalServer, stub: Any) -> None:

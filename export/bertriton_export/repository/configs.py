@@ -26,6 +26,8 @@ WARMUP_FOLDER: Final = "warmup"
 # That the tokenizer's model answers in one call before it counts as ready, for the reason told in sending.py:
 # more than 32, so that Triton's list of answered requests has room for 64.
 TOKENIZER_WARMUP_TEXTS: Final = 48
+# A batch that may hold no second request, however many rows the first has.
+ONE_REQUEST: Final = 1
 
 LABELS_FILE: Final = "labels.txt"
 TOKENIZER_FILE: Final = "tokenizer.json"
@@ -97,7 +99,10 @@ def _tokenizer(info: ClassifierInfo, network: NetworkConfig, tokenizer_sha256: s
         config.output.add(name=name, data_type=model_config_pb2.TYPE_INT32, dims=[-1])
     _add_reports(config, _TOKEN_REPORT)
     config.instance_group.add(count=1, kind=KIND_CPU)
-    # No batching: it takes requests one by one as they come, and makes batches of them itself.
+    # One request a call: it takes them as they come, and makes batches itself. Until then they are to queue
+    # in a batcher: without one, each that waits takes one of Triton's pooled payloads, and once there are
+    # 1,000, batchers write to memory that was freed (2.51, and its sources of June 2026).
+    config.dynamic_batching.preferred_batch_size.append(ONE_REQUEST)
     sample = config.model_warmup.add(name="answers in one call")
     sample.batch_size = min(TOKENIZER_WARMUP_TEXTS, info.max_batch_size)
     sample.inputs[contract.TEXT].data_type = model_config_pb2.TYPE_STRING

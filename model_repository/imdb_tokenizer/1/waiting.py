@@ -6,8 +6,9 @@ Triton tells how long a request may take but not when it came, and never that th
 gone. So requests are taken as they come, and wait here until the network is about to get to them, see
 flow_control.py. What is late then is refused before any work; what comes when too many wait, at once.
 
-They come one by one, and batches are made here: Triton's Python backend reads all texts of a batch before the
-model sees any, and a string that says it is longer than what was sent would fail the whole batch.
+They come one by one, as configs.py asks, and batches are made here: Triton's Python backend reads all texts
+of a batch before the model sees any, and a string that says it is longer than what was sent would fail the
+whole batch.
 """
 
 from collections import deque

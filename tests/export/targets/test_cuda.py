@@ -350,7 +350,13 @@ def test_configs_are_triton_configs_for_a_gpu(embedded: Path) -> None:
     assert list(bert.dynamic_batching.preferred_batch_size) == [bert.max_batch_size]
     # Any limit of a queue has Triton let requests wait for half a second; the tokenizer has the limits.
     assert not bert.dynamic_batching.HasField("default_queue_policy")
-    assert not configs["tiny_tokenizer"].HasField("dynamic_batching")
+    tokenizer = configs["tiny_tokenizer"]
+    assert not tokenizer.dynamic_batching.HasField("default_queue_policy")
+    # What waits for it is in a batcher's queue, not in payloads of Triton's pool, one request a batch.
+    assert list(tokenizer.dynamic_batching.preferred_batch_size) == [1]
+    # And its first call is one of many requests.
+    (warmup,) = tokenizer.model_warmup
+    assert 32 < warmup.batch_size <= tokenizer.max_batch_size
 
 
 def test_warm_up_begins_with_the_largest_batch(embedded: Path) -> None:
