@@ -24,9 +24,11 @@ MERGED_ROWS: Final = 16
 # The pip-only server runs no more tokens than this at once on a core, enough for full speed; larger requests
 # run in pieces.
 MICRO_BATCH_TOKENS: Final = 512
-# What a request may have in Triton's own backend, which runs it in one go while all others wait: 0.4 s for
-# MiniLM on two cores, 2 s for the BERT-base shape.
+# What a request may have in Triton's own backend, which runs it in one go while all others wait: 0.4 s in
+# int8 on two cores, counted in products of a weight and an activation. For MiniLM that is 8,192 tokens. A
+# text of the greatest length is always taken.
 MAX_UNCUT_TOKENS: Final = 2**13
+MAX_UNCUT_PRODUCTS: Final = 90 * 10**9
 SHORT_WARMUP_TOKENS: Final = 16
 # Texts of a model that reads more may be longer: a warm-up of all it reads would take a minute or more.
 LONG_WARMUP_TOKENS: Final = 512
@@ -47,6 +49,20 @@ def write_cpu_graph(
         return WrittenGraph(verification, "fp32 logits", comparison)
     _, verification = write_fp32_graph(checkpoint, folder, on_stage, fingerprint=request.fingerprint)
     return WrittenGraph(verification, "fp32 logits")
+
+
+def uncut_tokens(info: ClassifierInfo, request: GraphRequest) -> int:
+    """Tokens that a request may have where it is not run in pieces, a power of two or the greatest length.
+
+    Raises:
+        ValueError: the request does not tell the network's sizes.
+    """
+    if request.sizes is None:
+        raise ValueError("what a request may hold depends on the network's sizes: set GraphRequest.sizes")
+    hidden, intermediate = request.sizes.hidden_size, request.sizes.intermediate_size
+    of_a_token = request.sizes.num_hidden_layers * (4 * hidden**2 + 2 * hidden * intermediate)
+    fitting = 1 << (max(1, MAX_UNCUT_PRODUCTS // of_a_token).bit_length() - 1)
+    return max(info.max_length, min(fitting, MAX_UNCUT_TOKENS))
 
 
 def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
@@ -71,5 +87,5 @@ def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
             WarmUp(short, info.max_batch_size),
         ),
         parameters=parameters,
-        max_request_tokens=MAX_UNCUT_TOKENS,
+        max_request_tokens=uncut_tokens(info, request),
     )
