@@ -49,6 +49,7 @@ _COMMANDS: Final = {
     "serve": _Entry(
         "bertriton_server.command", "serve_command", "serve", "Serve a model repository with Triton."
     ),
+    "ui": _Entry("bertriton_ui.command", "ui_command", "ui", "Try a server's classifiers in the browser."),
 }
 
 
