@@ -50,9 +50,12 @@ def page_url(golden_server: LocalServer) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The Chromium of this machine, such as Debian's."""
+    """The Chromium of this machine, such as Debian's.
+
+    Not of the session: while it is steered, this thread has an event loop, and other tests run their own.
+    """
     found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if found is None:
         pytest.skip(f"no {', '.join(CHROMIUMS)} on PATH: apt-get install chromium")
