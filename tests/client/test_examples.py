@@ -72,6 +72,23 @@ def test_the_asyncio_script_counts_labels(imdb_server: LocalServer) -> None:
     assert done.stdout == "pos: 2\nneg: 1\n"
 
 
+def test_the_traced_call_is_shown_from_the_client_to_the_network(imdb_repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "whole_trace.py", imdb_repository, TEXTS[0]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    answer, *spans = done.stdout.splitlines()
+    assert answer.startswith("Classification('pos', ")
+    depth_and_name = [((len(line) - len(line.lstrip())) // 2, line.split()[0]) for line in spans]
+    assert depth_and_name == [
+        *((0, "bertriton.classify"), (1, "ModelInfer"), (2, "InferRequest"), (3, "imdb")),
+        *((4, "imdb_tokenizer"), (5, "compute"), (4, "imdb_bert"), (5, "compute")),
+    ]
+
+
 def test_the_pandas_script_adds_columns(imdb_server: LocalServer, tmp_path: Path) -> None:
     pd.DataFrame({"id": [1, 2, 3], "text": TEXTS}).to_csv(tmp_path / "in.csv", index=False)
 

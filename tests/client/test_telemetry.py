@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -26,7 +28,6 @@ from bertriton_server import LocalServer, ServerConfig, Tracing, TracingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from conftest import ScriptedTriton
     from opentelemetry.sdk.trace import ReadableSpan
@@ -372,3 +373,18 @@ def test_a_missing_extra_says_what_to_install() -> None:
     )
 
     assert in_fresh_python(script).endswith("is not installed: pip install 'bertriton[otel]'")
+
+
+def test_the_guide_names_every_span_and_figure(
+    traced: tuple[ScriptedTriton, Client], collected: Collected
+) -> None:
+    triton, client = traced
+    triton.failures = [grpc.StatusCode.UNAVAILABLE]
+    client.classify("a")
+
+    guide = (Path(__file__).parents[2] / "docs" / "tracing.md").read_text(encoding="utf-8")
+    assert {f"bertriton.client.{name}" for name in collected.figures()} == set(
+        re.findall(r"^\| `(bertriton\.client\.[a-z.]+)`", guide, re.MULTILINE)
+    )
+    names = {name for span in (*collected.calls, *collected.requests) for name in span.attributes or {}}
+    assert {name for name in names if not name.startswith("rpc.") and f"`{name}`" not in guide} == set()
