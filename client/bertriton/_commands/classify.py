@@ -21,8 +21,8 @@ from bertriton._commands.options import (
     reading_options,
     zero_shot_options,
 )
-from bertriton._commands.patience import patience
 from bertriton._commands.standard_input import standard_input_lines
+from bertriton._commands.waiting import patience
 from bertriton._files import LINE_COLUMN, FileJob, file_progress, run
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from bertriton._commands.options import (
     reading_options,
     request_options,
 )
-from bertriton._commands.patience import patience
 from bertriton._commands.standard_input import standard_input_lines
+from bertriton._commands.waiting import patience
 
 if TYPE_CHECKING:
     from bertriton import RankedDocument

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from bertriton import BertritonError, RetryPolicy
 from bertriton._commands.options import connected, connection_options, option
-from bertriton._commands.patience import patience
+from bertriton._commands.waiting import patience
 from bertriton._config import PROBE_TEXT, READY_TIMEOUT_S
 from bertriton.contract import FINGERPRINT_BYTES
 

@@ -18,9 +18,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from bertriton import Classification, ClassifierInfo, contract
-from bertriton._commands import patience as patience_room
+from bertriton._commands import waiting
 from bertriton._commands.answers import AnswerTable
-from bertriton._commands.patience import Patience
+from bertriton._commands.waiting import Patience
 
 if TYPE_CHECKING:
     from bertriton_server import LocalServer
@@ -99,7 +99,7 @@ def test_every_kind_of_answer_has_its_row(problem_type: str, answer: dict[str, o
 
 
 def test_patience_is_asked_for_after_a_moment_and_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience_room, "SHOWN_AFTER_S", 0.05)
+    monkeypatch.setattr(waiting, "SHOWN_AFTER_S", 0.05)
     terminal, file = Console(force_terminal=True, width=COLUMNS), Console(force_terminal=False)
     with terminal.capture() as on_screen:
         wait = Patience("asking", terminal)

@@ -41,9 +41,10 @@ class Patience:
     def end(self) -> None:
         """Make room for what else is to be written; a second time does nothing."""
         with self._lock:
-            self._has_ended = True
-            self._timer.cancel()
-            self._status.stop()
+            if not self._has_ended:
+                self._has_ended = True
+                self._timer.cancel()
+                self._status.stop()
 
     def _show(self) -> None:
         with self._lock:
