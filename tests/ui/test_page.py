@@ -146,13 +146,14 @@ def test_a_taken_port_is_one_line() -> None:
     )
 
 
-def test_a_signal_ends_it_cleanly() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "bertriton", "ui", "--page-port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         process.stdout.readline()
         httpx.get(process.stdout.readline().split()[1], timeout=DEADLINE_S)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, stderr = process.communicate(timeout=DEADLINE_S)
 
     assert (process.returncode, stderr) == (0, "stopped\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import webbrowser
 from typing import TYPE_CHECKING, Any, Final
@@ -69,7 +70,9 @@ def _serve(app: ASGIApp, listener: socket.socket, *, open_browser: bool) -> None
     config = uvicorn.Config(
         app, log_level="warning", server_header=False, timeout_graceful_shutdown=_STOP_TIMEOUT_S
     )
+    # uvicorn stops at either, and then hands it on to what was there before.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:  # which uvicorn hands on once it has stopped
+    except KeyboardInterrupt:
         click.echo("stopped", err=True)

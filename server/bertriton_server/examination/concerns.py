@@ -100,6 +100,8 @@ def of_safety(host: str, repository: Path, environment: Mapping[str, str] = os.e
             f"everybody who reaches {host} may ask the server",
             "set BERTRITON_API_KEY, or --tls-client-ca",
         )
+    if os.geteuid() == 0:
+        yield Concern(UNSAFE, "a server started here runs as root", "start it as a user of its own")
     # Whoever writes there has their Python run by the server.
     for folder in _writable_by_all(repository):
         yield Concern(
