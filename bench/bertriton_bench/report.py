@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
-    from bertriton_bench.machine import Machine
     from bertriton_bench.measurement import Measurement
     from bertriton_bench.texts import TextSet
+    from bertriton_server.machine import Machine
 
 RATE_HEADER: Final = ("texts", "in flight", "texts/s", "tokens/s", "p50 ms", "p95 ms", "p99 ms")
 STEP_HEADER: Final = (

@@ -13,11 +13,11 @@ from tritonclient.utils import InferenceServerException
 from bertriton import BertritonError, Client, contract
 from bertriton_bench.access import Access
 from bertriton_bench.errors import ServerUnusableError
-from bertriton_bench.machine import this_machine
 from bertriton_bench.measurement import MIN_REQUESTS_PER_SLOT, Target, measure, requests_for
 from bertriton_bench.perf_analyzer import find_perf_analyzer
 from bertriton_bench.report import Report, SetSummary
 from bertriton_bench.texts import SET_NAMES, make_sets
+from bertriton_server.machine import this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bertriton_bench import Report
-    from bertriton_bench.machine import Machine
+    from bertriton_server.machine import Machine
     from comparisons.figures import Figure
     from comparisons.parts import FormatCosts, MemoryCurve, Rounds
 

@@ -22,10 +22,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from bertriton_bench import Plan, run_plan
-from bertriton_bench.machine import this_machine
 from bertriton_bench.perf_analyzer import find_perf_analyzer
 from bertriton_bench.texts import default_texts, read_texts
 from bertriton_server import LocalServer, ServerConfig
+from bertriton_server.machine import this_machine
 from comparisons.checkpoints import BERT_BASE, NAME, Shape, bert_base, minilm
 from comparisons.document import FIGURE_HEADER, Results, write_results
 from comparisons.parts import (

@@ -35,6 +35,9 @@ _COMMANDS: Final = {
     "completion": _Entry(
         "bertriton._commands.completion", "completion_command", "cli", "Complete in a shell."
     ),
+    "doctor": _Entry(
+        "bertriton_server.doctor_command", "doctor_command", "cli", "Say what a report of a fault needs."
+    ),
     "evaluate": _Entry(
         "bertriton_evaluate.command", "evaluate_command", "evaluate", "Measure how accurate a model is."
     ),
@@ -49,6 +52,7 @@ _COMMANDS: Final = {
     "serve": _Entry(
         "bertriton_server.command", "serve_command", "serve", "Serve a model repository with Triton."
     ),
+    "ui": _Entry("bertriton_ui.command", "ui_command", "ui", "Try a server's classifiers in the browser."),
 }
 
 
@@ -102,7 +106,9 @@ def run() -> NoReturn:
     With BERTRITON_DEBUG=1 what nobody expected shows its traceback.
     """
     try:
-        exit_code = bertriton.main(prog_name=PROGRAM, standalone_mode=False)
+        # https://no-color.org; that standard output is no terminal click sees by itself.
+        color = False if os.environ.get("NO_COLOR") else None
+        exit_code = bertriton.main(prog_name=PROGRAM, standalone_mode=False, color=color)
         _flush()
     except click.Abort:
         exit_code = _INTERRUPTED_EXIT

@@ -18,6 +18,7 @@ from bertriton._commands import (
     connection_options,
     errors_in_one_line,
     option,
+    patience,
     reading_options,
 )
 from bertriton._files import SUFFIX_TO_READER, file_progress
@@ -76,7 +77,9 @@ class _Outcomes:
         else:
             print_report(evaluation, Console())
         if self.html:
-            _write(self.html, to_html(evaluation))
+            with patience("drawing the plots"):
+                page = to_html(evaluation)
+            _write(self.html, page)
         if self.card:
             update_card(find_card(self.card, evaluation.model), evaluation)
         accuracy = evaluation.metrics.accuracy

@@ -12,10 +12,12 @@ from bertriton_server.errors import (
     ServerExitedError,
     StartError,
     StartTimeoutError,
+    TracingError,
 )
 from bertriton_server.local_server import LocalServer, ServerConfig
 from bertriton_server.runtime import Runtime, find_runtime, runtime_directory
 from bertriton_server.security import Security
+from bertriton_server.tracing import Tracing
 
 __all__ = [
     "AddressUnavailableError",
@@ -33,6 +35,8 @@ __all__ = [
     "ServerExitedError",
     "StartError",
     "StartTimeoutError",
+    "Tracing",
+    "TracingError",
     "find_runtime",
     "runtime_directory",
 ]

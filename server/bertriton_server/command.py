@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -16,53 +16,42 @@ from rich.markup import escape
 
 from bertriton_server.errors import ServerError
 from bertriton_server.local_server import LOOPBACK, START_TIMEOUT_S, LocalServer, ServerConfig
+from bertriton_server.options import (
+    GRPC_PORT,
+    HTTP_PORT,
+    METRICS_PORT,
+    MODEL_REPOSITORY,
+    port_option,
+    server_option,
+)
+from bertriton_server.runtime import progress
 from bertriton_server.security import Security
 from bertriton_server.supervision import MAX_FAILED_RESTARTS, Rules, Supervisor
+from bertriton_server.tracing import TRACE_RATE, Tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-CommandT = TypeVar("CommandT", bound="Callable[..., Any]")
-
-MODEL_REPOSITORY: Final = "model_repository"
-# The same as tritonserver's own.
-HTTP_PORT: Final = 8000
-GRPC_PORT: Final = 8001
-METRICS_PORT: Final = 8002
-
-
-def _option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], CommandT]:  # noqa: ANN401 - click's own
-    """A click option with its environment variable, named as those of the other commands are.
-
-    The rule stands here once more because this package has nothing of the client's.
-    """
-    variable = "BERTRITON_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(
-        name, *more, **{"show_default": True, "envvar": variable, "show_envvar": True, **settings}
-    )
-
-
-_port = partial(_option, type=click.IntRange(0, 65535))
-_file = partial(_option, show_default=False, type=click.Path(dir_okay=False, path_type=Path))
+_file = partial(server_option, show_default=False, type=click.Path(dir_okay=False, path_type=Path))
 
 
 @click.command("serve")
-@_option(
+@server_option(
     "--model-repository",
     type=click.Path(path_type=Path),
     default=MODEL_REPOSITORY,
     help="Folder that holds one folder per model.",
 )
-@_option("--host", default=LOOPBACK, help="Name or IPv4 address to listen on.")
-@_port("--http-port", default=HTTP_PORT, help="0: any free port.")
-@_port("--grpc-port", default=GRPC_PORT, help="0: any free port.")
-@_port("--metrics-port", default=METRICS_PORT, help="0: any free port.")
-@_option(
+@server_option("--host", default=LOOPBACK, help="Name or IPv4 address to listen on.")
+@port_option("--http-port", default=HTTP_PORT, help="0: any free port.")
+@port_option("--grpc-port", default=GRPC_PORT, help="0: any free port.")
+@port_option("--metrics-port", default=METRICS_PORT, help="0: any free port.")
+@server_option(
     "--metrics-host",
     default=LOOPBACK,
     help="Name or IPv4 address for the metrics, which no key guards.",
 )
-@_option(
+@server_option(
     "--start-timeout",
     "start_timeout_s",
     type=click.FloatRange(min=0, min_open=True),
@@ -76,23 +65,34 @@ _file = partial(_option, show_default=False, type=click.Path(dir_okay=False, pat
     "--tls-client-ca",
     help="PEM file of the authorities that must have signed a client's certificate.",
 )
-@_option(
+@server_option(
     "--api-key",
     show_default=False,
     help="A secret that every request must carry; better given in the environment.",
 )
-@_option(
+@server_option(
     "--model-control",
     is_flag=True,
     help="Let clients load and unload models, under tritonserver's --model-control-mode=explicit.",
 )
-@_option(
+@server_option(
+    "--trace-url",
+    show_default=False,
+    help="Send spans of requests to this collector of OTLP over HTTP, as http://localhost:4318/v1/traces.",
+)
+@server_option(
+    "--trace-rate",
+    type=click.IntRange(min=1),
+    default=TRACE_RATE,
+    help="Of the requests that bring no W3C context, one in so many is traced.",
+)
+@server_option(
     "--restarts",
     type=click.IntRange(min=0),
     default=MAX_FAILED_RESTARTS,
     help="Restarts in a row that may fail before an ill server is given up; 0: give it up at once.",
 )
-@_option("--verbose", is_flag=True, help="Show Triton's own log on stderr.")
+@server_option("--verbose", is_flag=True, help="Show Triton's own log on stderr.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- TRITONSERVER_FLAGS...]")
 def serve_command(*, verbose: bool, restarts: int, **settings: Any) -> None:  # noqa: ANN401 - checked by click, named by ServerConfig
     """Serve a model repository on this machine until Ctrl-C.
@@ -112,15 +112,22 @@ def serve_command(*, verbose: bool, restarts: int, **settings: Any) -> None:  # 
 
 
 def _config(settings: dict[str, Any]) -> ServerConfig:
+    url, rate = settings.pop("trace_url"), settings.pop("trace_rate")
+    tracing = Tracing(url, rate) if url else None
     security = {field.name: settings.pop(field.name) for field in fields(Security)}
-    return ServerConfig(**settings, security=Security(**security))
+    return ServerConfig(**settings, tracing=tracing, security=Security(**security))
 
 
 def _serve_until_interrupted(config: ServerConfig, rules: Rules, *, verbose: bool) -> None:
-    _say(f"loading the models of {config.model_repository}")
+    loading = f"loading the models of {config.model_repository}"
     server = LocalServer(config, log_stream=sys.stderr if verbose else None)
     try:
-        server.start()
+        if verbose:  # a spinner would stand between the lines of the log
+            _say(loading)
+            server.start()
+        else:
+            with progress(loading):
+                server.start()
         supervisor = Supervisor(server, rules, _say)
         _announce_and_watch(server, supervisor)
         _say("stopping once the requests in flight are answered; Ctrl-C again stops at once")

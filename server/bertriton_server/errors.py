@@ -5,6 +5,7 @@ ServerError                   (.summary: the message on one line)
 ├── RuntimeInstallError       making the pip runtime failed (.log_tail)
 ├── RepositoryError           the model repository cannot be read (.path)
 ├── SecurityError             certificates or key that cannot be used
+├── TracingError              no place that traces can be sent to
 ├── AddressUnavailableError   it cannot listen where it was asked to (.host, .port)
 └── StartError                tritonserver did not come up, or did not stay up
     ├── ModelsNotReadyError   some models failed to load (.reasons: model -> Triton's own words)
@@ -37,6 +38,10 @@ class RuntimeNotFoundError(ServerError):
 
 class SecurityError(ServerError):
     """Certificates or a key that cannot be used."""
+
+
+class TracingError(ServerError):
+    """Traces cannot be sent where they were to be sent."""
 
 
 class RuntimeInstallError(ServerError):

@@ -21,6 +21,7 @@ from bertriton_server.process import (
 )
 from bertriton_server.runtime import Runtime, find_runtime
 from bertriton_server.security import Security, new_closed_secret
+from bertriton_server.tracing import Tracing  # noqa: TC001 - dataclass fields stay readable
 
 if TYPE_CHECKING:
     import os
@@ -53,6 +54,7 @@ class ServerConfig:
     stop_grace_s: float = STOP_GRACE_S  # for requests in flight when it is stopped; 0 ends it at once
     completes_configs: bool = False  # whether Triton may fill in what a config.pbtxt lacks; starts slower
     security: Security = field(default_factory=Security)  # what clients must show
+    tracing: Tracing | None = None  # where spans of requests are sent
     arguments: tuple[str, ...] = ()  # further tritonserver flags
 
 
@@ -276,6 +278,7 @@ class LocalServer:
             *(f"--{service}-address={address}" for service, address in self._service_to_address.items()),
             *(f"--{service}-port={port}" for service, port in self._service_to_port.items()),
             *([] if config.completes_configs else ["--disable-auto-complete-config"]),
+            *(config.tracing.arguments() if config.tracing else []),
             *config.security.arguments(self._closed_secret, config.arguments),
             *config.arguments,
         ]

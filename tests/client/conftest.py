@@ -120,6 +120,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.answered_columns: int | None = None  # where it is not the number of labels
         self.model_is_ready = True
         self.inferences = 0
+        self.metadata: dict[str, Any] = {}  # of the last inference
         self.words = "as told"  # with a failure
 
     def RepositoryIndex(self, _: Any, context: Any) -> Any:  # noqa: ARG002, N802
@@ -154,6 +155,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.inferences += 1
+        self.metadata = dict(context.invocation_metadata())
         if self.failures:
             context.abort(self.failures.pop(0), self.words)
         texts = list(deserialize_bytes_tensor(request.raw_input_contents[0]))

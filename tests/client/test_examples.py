@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from fastapi.testclient import TestClient
@@ -70,6 +71,34 @@ def test_the_asyncio_script_counts_labels(imdb_server: LocalServer) -> None:
     )
 
     assert done.stdout == "pos: 2\nneg: 1\n"
+
+
+def test_the_traced_call_is_shown_from_the_client_to_the_network(imdb_repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "whole_trace.py", imdb_repository, TEXTS[0]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    answer, *spans = done.stdout.splitlines()
+    assert answer.startswith("Classification('pos', ")
+    depth_and_name = [((len(line) - len(line.lstrip())) // 2, line.split()[0]) for line in spans]
+    assert depth_and_name == [
+        *((0, "bertriton.classify"), (1, "ModelInfer"), (2, "InferRequest"), (3, "imdb")),
+        *((4, "imdb_tokenizer"), (5, "compute"), (4, "imdb_bert"), (5, "compute")),
+    ]
+
+
+def test_the_code_of_the_tracing_guide_runs(imdb_server: LocalServer) -> None:
+    guide = (EXAMPLES.parent / "docs" / "tracing.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+
+    names: dict[str, Any] = {}
+    exec(code.replace("localhost:8001", imdb_server.grpc_url), names)  # noqa: S102 (the guide is ours)
+
+    assert names["client"].is_ready()
+    names["client"].close()
 
 
 def test_the_pandas_script_adds_columns(imdb_server: LocalServer, tmp_path: Path) -> None:

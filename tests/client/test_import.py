@@ -19,6 +19,7 @@ HEAVY = (
     "click",
     "rich",
     "pyarrow",
+    "opentelemetry",
     "bertriton_export",
     "bertriton_server",
 )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bertriton_server import Tracing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,7 +35,7 @@ def become(tmp_path: Path) -> Callable[..., tuple[str, list[str]]]:
     (tools / "tritonserver").write_text(TRITONSERVER)
     (tools / "tritonserver").chmod(0o755)
 
-    def run(repository: Path, cpu_limit: str | None = None) -> tuple[str, list[str]]:
+    def run(repository: Path, cpu_limit: str | None = None, **settings: str) -> tuple[str, list[str]]:
         limit_file = tmp_path / "cpu.max"
         if cpu_limit is not None:
             limit_file.write_text(cpu_limit)
@@ -44,6 +46,7 @@ def become(tmp_path: Path) -> Callable[..., tuple[str, list[str]]]:
             "BERTRITON_CHECKPOINT": "/none",
             "BERTRITON_STORE": os.fspath(store),
             "BERTRITON_MODEL_REPOSITORY": os.fspath(repository),
+            **settings,
         }
         command = ["bash", "-c", script.replace(CPU_LIMIT, os.fspath(limit_file)), "entrypoint"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -65,6 +68,22 @@ def test_threads_are_those_that_the_container_may_use(
     told = [argument for argument in arguments if argument.startswith("--backend-config=onnxruntime,")]
     names = ["enable-global-threadpool=1", f"intra_op_thread_count={threads}"] if threads else []
     assert told == [f"--backend-config=onnxruntime,{name}" for name in names]
+
+
+def test_traces_go_where_serve_would_send_them(
+    become: Callable[..., tuple[str, list[str]]], tmp_path: Path
+) -> None:
+    url = "http://collector:4318/v1/traces"
+    told = [
+        [argument for argument in arguments if argument.startswith("--trace-config=")]
+        for _, arguments in (
+            become(tmp_path),
+            become(tmp_path, BERTRITON_TRACE_URL=url),
+            become(tmp_path, BERTRITON_TRACE_URL=url, BERTRITON_TRACE_RATE="7"),
+        )
+    ]
+
+    assert told == [[], Tracing(url).arguments(), Tracing(url, rate=7).arguments()]
 
 
 def test_a_repository_without_engines_is_served_as_it_is_from_the_store(

@@ -166,6 +166,7 @@ def test_tritons_log_is_shown_when_asked_for(repository: Repository) -> None:
     [
         (["--model-repository", "absent"], "cannot read model repository absent: No such file or directory"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:"),
+        (["--trace-url", "localhost:4318"], "trace_url: expected the address of a collector"),
         (["--", "--nonsense"], "unrecognized option '--nonsense'"),
     ],
 )
@@ -200,6 +201,8 @@ def test_each_option_names_its_variable_and_default() -> None:
         "model_control",
         "restarts",
         "start_timeout",
+        "trace_url",
+        "trace_rate",
         "verbose",
     ):
         assert f"--{option.replace('_', '-')}" in text

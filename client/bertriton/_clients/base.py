@@ -39,6 +39,7 @@ from bertriton._errors import (
     ServiceError,
     WrongProcessError,
 )
+from bertriton._telemetry import NO_TELEMETRY, open_telemetry
 from bertriton._wire import Attempts, Endpoint, Sender, encoded_text, infer_request
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from bertriton._clients.sources import Source
     from bertriton._clients.tasks import Task
     from bertriton._config import Tls
+    from bertriton._telemetry import Telemetry
     from bertriton._types import ServedClassifier
     from bertriton._wire import Flow
     from bertriton.contract import ClassifierInfo
@@ -85,6 +87,7 @@ class BaseClient:
         keepalive: pings that find a dead connection.
         channel_args: gRPC channel arguments; they replace defaults of the same name only.
         cache_size: answers kept for texts that come again; 0 keeps none.
+        telemetry: whether calls and requests are told to OpenTelemetry, see the extra `otel`.
 
     Raises:
         InvalidOptionError: a setting is out of its range.
@@ -106,6 +109,7 @@ class BaseClient:
         keepalive: Keepalive | None = None,
         channel_args: Mapping[str, int | str] | None = None,
         cache_size: int = 0,
+        telemetry: bool = False,
     ) -> None:
         self._url = url
         self._endpoint = Endpoint(
@@ -125,6 +129,7 @@ class BaseClient:
         self._probe = Sender(_PROBE_RETRIES, self._endpoint)
         self._directory = Directory()
         self._cache = AnswerCache(valid_count("cache_size", cache_size, 0), CACHE_MAX_AGE_S)
+        self._telemetry = _telemetry(self._endpoint) if telemetry else NO_TELEMETRY
         self._process_id = os.getpid()
         self._connection = self._connect(self._endpoint)
 
@@ -178,7 +183,12 @@ class BaseClient:
         self._check_process()
         timeout_s = options.timeout or self._settings.timeout_s
         collaborators = Collaborators(
-            self._settings.sender, self._directory, self._cache, self._settings.limits, timeout_s
+            self._settings.sender,
+            self._directory,
+            self._cache,
+            self._settings.limits,
+            timeout_s,
+            self._telemetry,
         )
         bound_s = timeout_s if whole and options.timeout else float("inf")
         return ClassifyCall(
@@ -263,6 +273,11 @@ class BaseClient:
 def _empty_flow() -> Flow[None]:
     """No steps at all."""
     yield from ()
+
+
+def _telemetry(endpoint: Endpoint) -> Telemetry:
+    address = endpoint.address
+    return open_telemetry(address.host, address.port) if address else open_telemetry(endpoint.url, None)
 
 
 def _all_headers(headers: Mapping[str, str] | None, token: str | None, api_key: str | None) -> dict[str, str]:

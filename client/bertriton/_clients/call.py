@@ -18,6 +18,7 @@ from bertriton._errors import (
     ServiceError,
     UnexpectedAnswerError,
 )
+from bertriton._telemetry import NO_TELEMETRY, SILENT_CALL
 from bertriton._types import Classification
 from bertriton._wire import (
     Attempts,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from bertriton._clients.sources import Source
     from bertriton._clients.tasks import Task
     from bertriton._config import RequestLimits
+    from bertriton._telemetry import Telemetry
     from bertriton._wire import EncodedText, Sender
     from bertriton.contract import ClassifierInfo
 
@@ -53,6 +55,7 @@ class Collaborators:
     cache: AnswerCache
     limits: RequestLimits
     request_timeout_s: float
+    telemetry: Telemetry
 
 
 @dataclass
@@ -88,13 +91,27 @@ class ClassifyCall:
         self._done_count = 0
         self._version = str(options.version)
         self._info: ClassifierInfo
+        self._trace = SILENT_CALL
 
     def results(self, source: Source) -> Flow[None]:
         """Emit the results of one batch after the other; requests ahead of it are under way meanwhile."""
+        return self._results(source) if self._client.telemetry is NO_TELEMETRY else self._traced(source)
+
+    def _traced(self, source: Source) -> Flow[None]:
+        self._trace = self._client.telemetry.call(self._task.name)
+        try:
+            yield from self._results(source)
+        except BaseException as error:  # a caller who leaves included
+            self._trace.ended(self._done_count, error)
+            raise
+        self._trace.ended(self._done_count)
+
+    def _results(self, source: Source) -> Flow[None]:
         client = self._client
         self._info = yield from client.directory.find(
             client.sender, self._options.model, self._version, self._timeout_s()
         )
+        self._trace.found(self._info.name, self._version)
         self._task.require(self._info)
         if self._task.expands:
             source = ExpandedSource(source, self._task)
@@ -118,6 +135,7 @@ class ClassifyCall:
             for sent in window:
                 if sent.handle is not None:
                     sent.handle.cancel()
+                sent.attempts.trace.ended(sent.attempts.count, GeneratorExit())
         if intake.error is not None:
             raise intake.error
 
@@ -155,11 +173,14 @@ class ClassifyCall:
     def _timeout_s(self) -> float:
         return min(self._client.request_timeout_s, self._deadline_s - time.monotonic())
 
-    def _new_attempts(self) -> Attempts:
+    def _new_attempts(self, rows: int) -> Attempts:
         request_id = f"{self._request_id}-{self._request_count}"
         self._request_count += 1
         asked_s = self._client.request_timeout_s
-        return Attempts(self._info.name, self._version, request_id, self._timeout_s(), asked_s)
+        attempts = Attempts(self._info.name, self._version, request_id, self._timeout_s(), asked_s)
+        if rows:
+            attempts.trace = self._trace.request(rows, request_id)
+        return attempts
 
     def _request(self, rows: Sequence[Row], attempts: Attempts) -> Any:  # noqa: ANN401  # tritonclient is untyped
         return infer_request(
@@ -172,7 +193,7 @@ class ClassifyCall:
 
     def _sent(self, batch: Batch, *, alone: bool) -> Flow[_Sent]:
         """The batch on its way; one that has no company is sent when it is received, which is quicker."""
-        sent = _Sent(batch, self._new_attempts())
+        sent = _Sent(batch, self._new_attempts(len(batch.rows)))
         if batch.rows:
             sent.request = self._request(batch.rows, sent.attempts)
             if not alone:
@@ -218,7 +239,7 @@ class ClassifyCall:
         """The server refuses a request for one of its texts: find it, so that the others are answered."""
         if len(rows) > 1:
             for half in halves(rows):
-                attempts = self._new_attempts()
+                attempts = self._new_attempts(len(half))
                 yield from self._settle(_Sent(batch, attempts, self._request(half, attempts)), half)
             return
         error.index = (batch.first_index + rows[0].place) // self._task.rows_per_text

@@ -33,6 +33,7 @@ _ENTAILMENT: Final = "entail"  # begins the label of a text that entails its hyp
 class Task:
     """Classification: a row a text, answered by what the model says of it."""
 
+    name: ClassVar[str] = "classify"  # of a call that does it, in traces
     expands: ClassVar[bool] = False  # whether `rows` gives others than the text itself
     rows_per_text = 1
 
@@ -59,6 +60,7 @@ class ZeroShot(Task):
     candidate_labels: tuple[str, ...]
     hypothesis_template: str = DEFAULT_HYPOTHESIS_TEMPLATE
     multi_label: bool = False  # whether each candidate has a probability by itself
+    name: ClassVar[str] = "zero_shot"
     expands: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -121,6 +123,8 @@ class ZeroShot(Task):
 
 class Rerank(Task):
     """How well a document answers a query: the pair, and the only logit of the model."""
+
+    name: ClassVar[str] = "rerank"
 
     def require(self, info: ClassifierInfo) -> None:
         if len(info.labels) != 1:

@@ -13,6 +13,7 @@ from bertriton._commands.options import (
     option,
     reading_options,
 )
+from bertriton._commands.waiting import patience
 
 __all__ = [
     "access_options",
@@ -22,5 +23,6 @@ __all__ = [
     "connection_options",
     "errors_in_one_line",
     "option",
+    "patience",
     "reading_options",
 ]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bertriton import RequestLimits
 from bertriton._clients import DEFAULT_HYPOTHESIS_TEMPLATE, answered_info
+from bertriton._commands.answers import answer_format
 from bertriton._commands.options import (
     TextList,
     call_options,
@@ -22,16 +22,15 @@ from bertriton._commands.options import (
     zero_shot_options,
 )
 from bertriton._commands.standard_input import standard_input_lines
+from bertriton._commands.waiting import patience
 from bertriton._files import LINE_COLUMN, FileJob, file_progress, run
-from bertriton.contract import MULTI_LABEL, SINGLE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bertriton import CallOptions, Classification, ClassifierInfo, Client
+    from bertriton import CallOptions, Client
     from bertriton._files import Progress
 
-_NO_LABEL: Final = "(none)"  # of a multi-label answer without a label at or over the threshold
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -128,45 +127,19 @@ def _classify_file(job: FileJob, client: Client, options: CallOptions) -> None:
 def _print_answers(source: Iterable[str], client: Client, options: CallOptions, *, as_json: bool) -> None:
     if sys.stdout is None:  # as Python says of one that is closed
         raise click.UsageError("standard output is closed: give --input and --output")
-    shown = _as_json if as_json else AnswerLine(answered_info(client.info, options))
-    # Not itertools.tee: the client reads its texts in another thread.
-    unanswered: deque[str] = deque()
-    answers = client.classify_iter(_remembered(source, unanswered), **options)
-    for answer in answers:
-        click.echo(shown(unanswered.popleft(), answer))
+    with patience("waiting for the first answer") as wait:
+        shown = answer_format(answered_info(client.info, options), as_json=as_json)
+        # Not itertools.tee: the client reads its texts in another thread.
+        unanswered: deque[str] = deque()
+        answers = client.classify_iter(_remembered(source, unanswered), **options)
+        for count, answer in enumerate(answers, 1):
+            if sys.stdout.isatty():
+                wait.end()  # the answers themselves are to be seen
+            wait.say(f"{count:,} texts classified")
+            click.echo(shown(unanswered.popleft(), answer))
 
 
 def _remembered(texts: Iterable[str], memory: deque[str]) -> Iterator[str]:
     for text in texts:
         memory.append(text)
         yield text
-
-
-def _as_json(text: str, answer: Classification) -> str:
-    return json.dumps({"text": text, **answer.to_dict()}, ensure_ascii=False)
-
-
-class AnswerLine:
-    """An answer on one line, what the model says in front of the text."""
-
-    def __init__(self, info: ClassifierInfo) -> None:
-        self._problem_type = info.problem_type
-        self._label_width = max(map(len, info.labels))
-
-    def __call__(self, text: str, answer: Classification) -> str:
-        return f"{self._said(answer)}  {' '.join(text.split())}"
-
-    def _said(self, answer: Classification) -> str:
-        if answer.value is not None:
-            return _bold(f"{answer.value:.4f}")
-        if self._problem_type == SINGLE_LABEL:
-            return f"{_bold(answer.label.ljust(self._label_width))}  {answer.score:.4f}"
-        # Of a regression model with several outputs all of them count.
-        names = answer.labels if self._problem_type == MULTI_LABEL else tuple(answer.scores)
-        if not names:
-            return _bold(_NO_LABEL)
-        return ", ".join(f"{_bold(name)} {answer.scores[name]:.4f}" for name in names)
-
-
-def _bold(text: str) -> str:
-    return click.style(text, bold=True)

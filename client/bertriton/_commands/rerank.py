@@ -16,6 +16,7 @@ from bertriton._commands.options import (
     request_options,
 )
 from bertriton._commands.standard_input import standard_input_lines
+from bertriton._commands.waiting import patience
 
 if TYPE_CHECKING:
     from bertriton import RankedDocument
@@ -45,7 +46,10 @@ def rerank_command(
     options = request_options(others)
     found = documents or tuple(standard_input_lines("DOCUMENT"))
     with connected(limits=RequestLimits(rows=rows), **others) as client:
-        for document in client.rerank(query, found, top_k=top_k, **options):
+        with patience(f"{len(found):,} documents to be read") as wait:
+            options["progress"] = lambda done: wait.say(f"{done:,} of {len(found):,} documents read")
+            ranked = client.rerank(query, found, top_k=top_k, **options)
+        for document in ranked:
             click.echo(json.dumps(document.to_dict(), ensure_ascii=False) if as_json else _line(document))
 
 

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from bertriton import BertritonError, RetryPolicy
 from bertriton._commands.options import connected, connection_options, option
+from bertriton._commands.waiting import patience
 from bertriton._config import PROBE_TEXT, READY_TIMEOUT_S
 from bertriton.contract import FINGERPRINT_BYTES
 
@@ -30,7 +31,7 @@ _COLUMNS: Final = (
 @connection_options
 def models_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401  # click's own
     """List the classifiers of a server with labels, limits and versions."""
-    with connected(**connection) as client:
+    with connected(**connection) as client, patience(f"asking {connection['url']}"):
         served = _served(client, connection)
     if as_json:
         for classifier in served:
@@ -48,7 +49,8 @@ def models_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401
 def health_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401
     """Have each classifier of a server classify a tiny text; exit with 1 if one does not within 5 seconds."""
     connection["timeout"] = min(connection["timeout"], READY_TIMEOUT_S)
-    with connected(**connection, retry=RetryPolicy(max_attempts=1)) as client:
+    once = RetryPolicy(max_attempts=1)
+    with connected(**connection, retry=once) as client, patience(f"asking {connection['url']}"):
         served = _served(client, connection)
         if not served:
             raise click.ClickException(f"no classifier at {connection['url']}")

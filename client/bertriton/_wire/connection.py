@@ -46,13 +46,14 @@ class SyncConnection:
     def call(self, step: Call) -> Any:  # noqa: ANN401  # tritonclient is untyped
         """Send and wait."""
         with grpc_errors_translated():
-            return self._method(step.method)(step.request, timeout=step.timeout_s, metadata=self._metadata)
+            send = self._method(step.method)
+            return send(step.request, timeout=step.timeout_s, metadata=self._metadata + step.metadata)
 
     def start(self, step: Start) -> Any:  # noqa: ANN401
         """Send, and wait elsewhere."""
         with grpc_errors_translated():
             send = self._method(step.method).future
-            return send(step.request, timeout=step.timeout_s, metadata=self._metadata)
+            return send(step.request, timeout=step.timeout_s, metadata=self._metadata + step.metadata)
 
     def wait(self, step: Wait) -> Any:  # noqa: ANN401
         """Wait for what was started."""
@@ -122,7 +123,7 @@ class AsyncConnection:
     def _sent(self, step: Call | Start) -> Any:  # noqa: ANN401
         with grpc_errors_translated():
             send = self._method(step.method)
-            return send(step.request, timeout=step.timeout_s, metadata=self._metadata)
+            return send(step.request, timeout=step.timeout_s, metadata=self._metadata + step.metadata)
 
     async def _response(self, call: Any) -> Any:  # noqa: ANN401
         try:

@@ -19,6 +19,7 @@ from bertriton._errors import (
     ServiceError,
     UnavailableError,
 )
+from bertriton._telemetry import SILENT_REQUEST
 from bertriton._wire.protocol import set_queue_timeout
 from bertriton._wire.steps import AskHttp, Call, Flow, Sleep, Start, Wait
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bertriton._config import RetryPolicy
+    from bertriton._telemetry import RequestTrace
     from bertriton._wire.endpoint import Endpoint
 
 ErrorT = TypeVar("ErrorT", bound=BertritonError)
@@ -53,6 +55,7 @@ class Attempts:
         self.timeout_s = max(0.0, timeout_s)
         self.asked_timeout_s = timeout_s if asked_timeout_s is None else asked_timeout_s  # by the caller
         self.count = 0
+        self.trace: RequestTrace = SILENT_REQUEST
         self._started = time.monotonic()
 
     def elapsed_s(self) -> float:
@@ -110,7 +113,9 @@ class Sender:
 
     def start(self, attempts: Attempts, request: Any) -> Flow[Any]:  # noqa: ANN401
         """Send a `ModelInferRequest` and give its handle; `infer` takes it from there."""
-        return (yield Start("ModelInfer", request, _infer_timeout_s(attempts, request)))
+        return (
+            yield Start("ModelInfer", request, _infer_timeout_s(attempts, request), attempts.trace.metadata)
+        )
 
     def infer(
         self,
@@ -127,7 +132,13 @@ class Sender:
             handle: of the first try, if that is under way.
             read: may raise an `UnavailableError` for a response that is no answer; then it is asked again.
         """
-        return (yield from self._answer(attempts, "ModelInfer", request, handle, read))
+        try:
+            answer = yield from self._answer(attempts, "ModelInfer", request, handle, read)
+        except BaseException as error:  # a caller who leaves included
+            attempts.trace.ended(attempts.count, error)
+            raise
+        attempts.trace.ended(attempts.count)
+        return answer
 
     def ask(self, attempts: Attempts, method: str, request: Any) -> Flow[Any]:  # noqa: ANN401
         """The response to any other request."""
@@ -147,11 +158,13 @@ class Sender:
                 if handle is not None:
                     response = yield Wait(handle)
                 else:
-                    response = yield Call(method, request, _timeout_s(attempts, method, request))
+                    timeout_s = _timeout_s(attempts, method, request)
+                    response = yield Call(method, request, timeout_s, attempts.trace.metadata)
                 self._address_has_answered = True
                 answer = yield from read(response)
             except UnavailableError as error:
                 handle = None
+                attempts.trace.refused(error)
                 yield from self._wait_for_next_try(error, attempts)
             except BertritonError as error:
                 raise attempts.stamped(_located(error, self._endpoint, attempts)) from error.__cause__
@@ -163,6 +176,7 @@ class Sender:
         """Sleep before another try, or raise if there is none."""
         wait_s = self._backoff_s(attempts.count)
         if self._may_retry(attempts, wait_s):
+            attempts.trace.retried(wait_s)
             yield Sleep(wait_s)
         else:
             leaf = yield from self._diagnosed(error, attempts)

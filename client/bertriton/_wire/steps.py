@@ -18,6 +18,7 @@ class Call:
     method: str  # of Triton's gRPC service
     request: Any
     timeout_s: float
+    metadata: tuple[tuple[str, str], ...] = ()  # of gRPC, beside the client's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Start:
     method: str
     request: Any
     timeout_s: float
+    metadata: tuple[tuple[str, str], ...] = ()  # of gRPC, beside the client's own
 
 
 @dataclass(frozen=True, slots=True)

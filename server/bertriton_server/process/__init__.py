@@ -11,13 +11,14 @@ from bertriton_server.process.http_probe import (
     problems_of,
 )
 from bertriton_server.process.members import Member, members_of
-from bertriton_server.process.open_files import require_open_files
+from bertriton_server.process.open_files import MIN_OPEN_FILES, require_open_files
 from bertriton_server.process.ports import choose_ports, ipv4_address, is_free
 from bertriton_server.process.readiness import ready_models, wait_until_ready
 from bertriton_server.process.server_process import ServerProcess
 from bertriton_server.process.warden import STOP_GRACE_S
 
 __all__ = [
+    "MIN_OPEN_FILES",
     "STOP_GRACE_S",
     "HttpEndpoint",
     "Member",

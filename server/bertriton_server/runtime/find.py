@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bertriton_server.errors import RuntimeNotFoundError
-from bertriton_server.runtime.pip_runtime import PipRuntime, find_or_make_pip_runtime
+from bertriton_server.runtime.pip_runtime import PipRuntime, find_or_make_pip_runtime, find_pip_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +67,16 @@ def find_runtime() -> Runtime:
     """
     installed = _find_installed()
     return Runtime(installed) if installed else _from_pip_runtime(find_or_make_pip_runtime())
+
+
+def find_made_runtime() -> tuple[Path | None, PipRuntime | None]:
+    """The tritonserver that is installed, else the pip runtime that is there; nothing is made.
+
+    Raises:
+        RuntimeNotFoundError: BERTRITON_TRITONSERVER names no executable file, or there is no place for one.
+    """
+    installed = _find_installed()
+    return installed, None if installed else find_pip_runtime()
 
 
 def _find_installed() -> Path | None:

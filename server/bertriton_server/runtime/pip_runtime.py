@@ -25,7 +25,7 @@ from bertriton_server.runtime.interpreter import (
     running_minor,
 )
 from bertriton_server.runtime.program import last_lines, run_program
-from bertriton_server.runtime.progress import progress
+from bertriton_server.runtime.spinner import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,6 +93,12 @@ def find_or_make_pip_runtime() -> PipRuntime:
     with _locked(folder):
         # Another first use may have finished it while this one waited for the lock.
         return _read_complete(folder, interpreter.minor) or _make(folder, interpreter)
+
+
+def find_pip_runtime() -> PipRuntime | None:
+    """A pip runtime that is there already, of the running Python first."""
+    minors = sorted(SUPPORTED_MINORS, key=lambda minor: minor != running_minor())
+    return next(filter(None, (_read_complete(_folder_for(minor), minor) for minor in minors)), None)
 
 
 def runtime_directory() -> Path:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bertriton_bench import Measurement, Report
-from bertriton_bench.machine import Machine
 from bertriton_bench.profile_export import StepTime
 from bertriton_bench.report import SetSummary
+from bertriton_server.machine import Machine
 from comparisons.checkpoints import BERT_BASE, Shape
 from comparisons.document import DOCUMENT, PLOTS, RESULTS, Results, write_results
 from comparisons.figures import Figure

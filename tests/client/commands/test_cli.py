@@ -195,6 +195,10 @@ def test_commands_and_options_are_completed() -> None:
 
 # What is called otherwise: one variable for the repository that is written and the one that is served, and
 # names of their own for options that mean something else in another command, or to the images.
+COMMANDS = {
+    *("bench", "classify", "completion", "doctor", "evaluate", "export", "health", "models", "rerank"),
+    *("serve", "ui"),
+}
 OTHER_VARIABLES = {
     ("export", "--repository"): "BERTRITON_MODEL_REPOSITORY",
     ("bench", "--json"): "BERTRITON_BENCH_JSON",
@@ -206,13 +210,14 @@ OTHER_VARIABLES = {
     ("export", "--aggregation"): "BERTRITON_EXPORT_AGGREGATION",
 } | {
     (command, f"--tls-{file}"): f"BERTRITON_CLIENT_TLS_{file.upper()}"
-    for command in ("bench", "classify", "evaluate", "health", "models", "rerank")
+    for command in ("bench", "classify", "evaluate", "health", "models", "rerank", "ui")
     for file in ("cert", "key")
 }
 
 
 @pytest.mark.parametrize(
-    "name", ["bench", "classify", "evaluate", "export", "health", "models", "rerank", "serve"]
+    "name",
+    ["bench", "classify", "doctor", "evaluate", "export", "health", "models", "rerank", "serve", "ui"],
 )
 def test_every_option_has_an_environment_variable(name: str) -> None:
     context = click.Context(cli.bertriton)
@@ -268,9 +273,7 @@ def test_a_header_without_name_and_value_is_a_usage_error(header: str) -> None:
     assert _run("models", "--header", header).returncode == 2
 
 
-@pytest.mark.parametrize(
-    "command", ["bench", "classify", "completion", "evaluate", "export", "health", "models", "serve"]
-)
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_is_where_the_table_says(command: str) -> None:
     done = _run(command, "--help")
 
@@ -282,13 +285,12 @@ def test_the_help_lists_every_command_without_their_extras() -> None:
     done = _run_without("onnx,onnxruntime,tokenizers,bertriton_export,bertriton_server", "--help")
 
     assert done.returncode == 0
-    assert {"bench", "classify", "completion", "evaluate", "export", "health", "models", "serve"} <= {
-        line.split()[0] for line in done.stdout.splitlines() if line
-    }
+    assert {line.split()[0] for line in done.stdout.splitlines() if line} >= COMMANDS
 
 
 @pytest.mark.parametrize(
-    ("command", "package"), [("export", "onnx"), ("evaluate", "sklearn"), ("serve", "bertriton_server")]
+    ("command", "package"),
+    [("export", "onnx"), ("evaluate", "sklearn"), ("serve", "bertriton_server"), ("ui", "starlette")],
 )
 def test_a_command_without_its_extra_says_what_to_install(command: str, package: str) -> None:
     done = _run_without(package, command, "--flag", "argument")

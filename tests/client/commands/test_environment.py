@@ -18,8 +18,9 @@ CONTEXT = click.Context(cli.bertriton)
 COMMANDS: dict[str, Any] = {
     name: cli.bertriton.get_command(CONTEXT, name) for name in cli.bertriton.list_commands(CONTEXT)
 }
-CLIENTS = {"bench", "classify", "evaluate", "health", "models", "rerank"}
+CLIENTS = {"bench", "classify", "evaluate", "health", "models", "rerank", "ui"}
 FILES = {"classify", "evaluate"}
+SERVERS = {"doctor", "serve"}
 READERS = {*FILES, "rerank"}
 # What several commands may read, since it means the same to each; all others are of one command.
 SHARED = {
@@ -31,8 +32,9 @@ SHARED = {
     "TEXT_COLUMN": FILES | {"bench"},
     "TIMEOUT": CLIENTS - {"bench"},  # it measures as long as a request takes
     "API_KEY": CLIENTS | {"serve"},  # one key, asked for and shown
-    "JSON": CLIENTS - {"bench"} | {"export"},  # print JSON
-    "MODEL_REPOSITORY": {"export", "serve"},  # written and served
+    "JSON": CLIENTS - {"bench", "ui"} | {"doctor", "export"},  # print JSON
+    "MODEL_REPOSITORY": {"doctor", "export", "serve"},  # written, looked at and served
+    **dict.fromkeys(("HOST", "HTTP_PORT", "GRPC_PORT", "METRICS_PORT"), SERVERS),
 }
 # Read by nothing but the images' entry point, or by no command's option.
 OTHERS = {

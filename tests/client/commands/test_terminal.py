@@ -1,0 +1,123 @@
+"""What a person sees on a terminal, and what a program reads where there is none."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from bertriton import Classification, ClassifierInfo, contract
+from bertriton._commands import waiting
+from bertriton._commands.answers import AnswerTable
+from bertriton._commands.waiting import Patience
+
+if TYPE_CHECKING:
+    from bertriton_server import LocalServer
+
+COLUMNS = 80
+DEADLINE_S = 60.0
+STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_terminal(*arguments: str, **variables: str) -> str:
+    """What a command writes to standard output, a terminal of 80 columns."""
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", **variables}
+    environment.pop("COLUMNS", None)
+    # Standard error is no terminal, on which a busy machine is asked patience for.
+    with subprocess.Popen(
+        [sys.executable, "-m", "bertriton", *arguments],
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        os.close(terminal)
+        written = b""
+        try:
+            while block := os.read(screen, 4096):
+                written += block
+        except OSError:  # as Linux says that nobody writes there any more
+            pass
+        assert process.stderr
+        assert process.wait(DEADLINE_S) == 0, process.stderr.read()
+    os.close(screen)
+    return written.decode()
+
+
+def test_answers_are_a_table_on_a_terminal(imdb_server: LocalServer) -> None:
+    long = "dull and lifeless " * 300
+    written = on_terminal("classify", "--url", imdb_server.grpc_url, "A lovely film.", long, "a\x1b[31m\tb")
+
+    assert "\x1b[1m" in written
+    lines = STEERING.sub("", written).splitlines()
+    heading, lovely, dull, steering = lines
+    assert heading.split() == ["label", "score", "tokens", "text"]
+    assert re.fullmatch(r"pos    0\.\d{4}       6      A lovely film\.", lovely)
+    assert " cut  dull and lifeless" in dull
+    assert len(dull) == COLUMNS
+    assert dull.endswith("…")
+    assert steering.endswith("  a�[31m b")
+
+
+def test_colours_are_off_where_nobody_wants_them(imdb_server: LocalServer) -> None:
+    arguments = ("classify", "--url", imdb_server.grpc_url, "A lovely film.")
+    piped = subprocess.run(
+        [sys.executable, "-m", "bertriton", *arguments], capture_output=True, text=True, check=True
+    )
+
+    assert re.fullmatch(r"pos  0\.\d{4}  A lovely film\.\n", piped.stdout)
+    assert "\x1b" not in on_terminal(*arguments, NO_COLOR="1")
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "answer", "row"),
+    [
+        (contract.MULTI_LABEL, {"labels": ("spam", "new")}, "spam 0.9000, new 0.6000       7      映画"),
+        (contract.MULTI_LABEL, {"labels": ()}, "(none)       7      映画"),
+        (contract.REGRESSION, {"value": -1.5}, "-1.5000       7      映画"),
+        (contract.SINGLE_LABEL, {"labels": ("spam",)}, "spam   0.9000       7      映画"),
+    ],
+)
+def test_every_kind_of_answer_has_its_row(problem_type: str, answer: dict[str, object], row: str) -> None:
+    info = ClassifierInfo("one", ("spam", "new"), problem_type, 512, 64, "5e0c", "00f1a2b3c4d5e6f7")
+    scores = {"spam": 0.9, "new": 0.6}
+    found = Classification("spam", 0.9, scores, (2.0, 1.0), 7, truncated=False, **answer)  # type: ignore[arg-type]
+    table = AnswerTable(info, COLUMNS)
+
+    _, first = STEERING.sub("", table("映画", found)).splitlines()
+    second = STEERING.sub("", table("映画" * 40, found))
+
+    assert row == first
+    assert cell_len(second) <= COLUMNS
+
+
+def test_patience_is_asked_for_after_a_moment_and_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "SHOWN_AFTER_S", 0.05)
+    terminal, file = Console(force_terminal=True, width=COLUMNS), Console(force_terminal=False)
+    with terminal.capture() as on_screen:
+        wait = Patience("asking", terminal)
+        wait.say("asking [again]")
+        until_s = time.monotonic() + DEADLINE_S
+        while not wait.is_shown and time.monotonic() < until_s:
+            time.sleep(0.01)
+        wait.end()
+        wait.end()
+    with file.capture() as in_file:
+        elsewhere = Patience("asking", file)
+        time.sleep(0.2)
+        elsewhere.end()
+
+    assert "asking [again]" in on_screen.get()
+    assert in_file.get() == ""
