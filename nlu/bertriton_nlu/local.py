@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import tempfile
 import threading
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from bertriton_server import LocalServer, ServerConfig, ServerError
 if TYPE_CHECKING:
     from bertriton_nlu.references import LocalModel
 
+_PRECISION_VARIABLE: Final = "BERTRITON_PRECISION"  # as `bertriton export` reads it
 _MODEL_CONFIGS: Final = "*/config.pbtxt"  # what makes a folder a model repository
 
 _servers: dict[LocalModel, Server] = {}
@@ -60,7 +62,9 @@ def _exported(model: LocalModel, folder: str) -> Path:
             "BERTRITON_URL to a server"
         ) from exc
     try:
-        export(model.source, name=model.name, repository=folder)
+        export(
+            model.source, name=model.name, repository=folder, precision=os.environ.get(_PRECISION_VARIABLE)
+        )
     except ExportError as exc:
         raise LocalServerError(f"cannot serve {model.source}: {exc}") from exc
     return Path(folder)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +16,12 @@ from bertriton import Client, nlu
 from bertriton_server import LocalServer
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
     from tests.conftest import Review
 
 REFERENCE = "en.classify.bert_sequence.imdb"
 TEXTS = ["I really liked that movie!", "Two hours of my life, gone. Dull.", "Great \U0001f3ac film. See it!"]
 ARCHITECTURES = Path(__file__).parents[1] / "data" / "architectures"
-LABEL_SCORE = r"classified_sequence_.+_confidence"
+LABEL_SCORE = "classified_sequence_{}_confidence"
 COLUMNS = ["classified_sequence", "classified_sequence_confidence", "document"]
 
 
@@ -112,43 +113,51 @@ def test_rows_without_a_word_stay_without_a_label(level: str) -> None:
     assert len(nlu.load(REFERENCE).predict([])) == 0
 
 
-def test_a_multi_label_model_gives_lists_and_is_served_from_its_checkpoint() -> None:
+def test_a_multi_label_model_gives_lists_and_is_served_from_its_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BERTRITON_PRECISION", "fp32")
     pipeline = nlu.load("en.classify.topics", str(ARCHITECTURES / "bert-multi"))
 
     found = pipeline.predict(TEXTS, metadata=True)
 
-    scores = {name: found[name] for name in found.columns if re.fullmatch(LABEL_SCORE, name)}
+    scores = {name: found[name] for name in map(LABEL_SCORE.format, ("funny", "sad", "long"))}
     for row, labels in enumerate(found.classified_sequence):
         over = {name: column[row] for name, column in scores.items() if column[row] >= 0.5}
-        assert [f"classified_sequence_{label}_confidence" for label in labels] == list(over)
-        assert found.classified_sequence_confidence[row] == list(over.values())
-    assert (
-        len({len(labels) for labels in found.classified_sequence}) > 1
-        or len(found.classified_sequence[0]) > 1
-    )
+        assert found.classified_sequence_confidence[row] == [
+            over[LABEL_SCORE.format(label)] for label in labels
+        ]
+        assert len(over) == len(labels)
 
 
-def test_a_spark_frame_is_classified_by_its_workers(
-    configured: LocalServer, spark: SparkSession, reviews: list[Review]
-) -> None:
+def test_a_spark_frame_is_classified_by_its_workers(configured: LocalServer, reviews: list[Review]) -> None:
     texts = [review.text for review in reviews]
     with Client(configured.grpc_url, "imdb") as client:
         answers = client.classify(texts)
-    data = spark.createDataFrame([*enumerate(texts)], "id int, text string").repartition(3)
 
-    rows = nlu.load(REFERENCE).predict(data, return_spark_df=True)
-    found = nlu.load(REFERENCE).predict(data.limit(1).select("text"))
-
-    assert rows.schema.simpleString() == (
-        "struct<classified_sequence:string,classified_sequence_confidence:double,document:string,id:int,text:string>"
+    script = Path(__file__).parent / "on_spark.py"
+    done = subprocess.run(
+        [sys.executable, script], input=json.dumps(texts), capture_output=True, text=True, check=False
     )
-    by_id = {row.id: row for row in rows.collect()}
-    assert len(by_id) == len(texts)
-    for index, answer in enumerate(answers):
-        row = by_id[index]
-        assert (row.classified_sequence, row.classified_sequence_confidence) == (answer.label, answer.score)
-        assert row.document == row.text == texts[index]
-    assert list(found.columns) == COLUMNS
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema"] == (
+        "struct<classified_sequence:string,classified_sequence_confidence:double,document:string,"
+        "id:int,text:string>"
+    )
+    assert sorted(found["rows"], key=lambda row: int(row["id"])) == [
+        {
+            "classified_sequence": answer.label,
+            "classified_sequence_confidence": answer.score,
+            "document": text,
+            "id": index,
+            "text": text,
+        }
+        for index, (text, answer) in enumerate(zip(texts, answers, strict=True))
+    ]
+    assert found["columns"] == COLUMNS
+    assert set(found["labels"]) <= {"neg", "pos"}
 
 
 @pytest.mark.parametrize(
