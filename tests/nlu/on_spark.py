@@ -1,6 +1,6 @@
-"""A Spark frame classified on two workers; run in a process of its own, which has Spark's warnings and its JVM.
+"""A Spark frame classified on two workers, in a process of its own, which has Spark's warnings and its JVM.
 
-Takes JSON, a list of texts, from standard input, and gives JSON: the schema, the rows, the columns of a pandas frame.
+Takes JSON from standard input, a list of texts, and gives JSON: the schema, the rows, a pandas frame's columns.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ CARD = Path(__file__).parent / "card.scala"
 POM = ROOT / "spark" / "scala" / "pom.xml"
 API_KEY = "key1"
 UNUSED = "http://127.0.0.1:1"
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # for a JVM that runs for a minute
 SHELL_TIMEOUT_S = 900.0
 ODD_TEXTS = [
     "",
@@ -141,7 +142,7 @@ def run_shell(folder: Path, addresses: str, store: Path) -> None:
     home = Path(spec.origin).parent
     trust = "-Djavax.net.ssl.trustStore"
     options = {
-        "spark.driver.extraJavaOptions": f"{trust}={store} {trust}Password=changeit",
+        "spark.driver.extraJavaOptions": f"{trust}={store} {trust}Password=changeit {SHORT_LIVED}",
         "spark.driver.memory": "1g",
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",
