@@ -8,7 +8,7 @@ package bertriton.spark
 
 import java.io.{File, IOException}
 import java.net.URI
-import java.net.http.{HttpClient, HttpRequest, HttpResponse, HttpTimeoutException}
+import java.net.http.{HttpClient, HttpConnectTimeoutException, HttpRequest, HttpResponse, HttpTimeoutException}
 import java.time.Duration
 import java.util.concurrent.{Callable, ConcurrentHashMap, ExecutionException, Executors, Future, ThreadFactory}
 import java.util.concurrent.ThreadLocalRandom
@@ -90,8 +90,10 @@ private[spark] object AnnotationColumn {
   def typeOf(field: StructField): String =
     if (field.metadata.contains(Mark)) field.metadata.getString(Mark) else "no annotations"
 
-  def annotation(row: Row): Annotation =
-    Annotation(row.getString(0), row.getInt(1), row.getInt(2), row.getString(3), row.getMap[String, String](4).toMap, Array())
+  def annotation(row: Row): Annotation = {
+    val metadata = row.getMap[String, String](4).toMap
+    Annotation(row.getString(0), row.getInt(1), row.getInt(2), row.getString(3), metadata, Array())
+  }
 
   def row(of: Annotation): Row =
     Row(of.annotatorType, of.begin, of.end, of.result, of.metadata, of.embeddings)
@@ -170,10 +172,12 @@ class Tokenizer(override val uid: String) extends Annotator {
   /** Nothing is learned; Spark NLP's is an estimator. */
   def fit(dataset: Dataset[_]): Tokenizer = this
 
-  protected def requireInput(schema: StructType): Unit =
-    if (getInputCols.map(name => AnnotationColumn.typeOf(field(schema, name))).toSeq != Seq(AnnotationColumn.Document))
+  protected def requireInput(schema: StructType): Unit = {
+    val types = getInputCols.map(name => AnnotationColumn.typeOf(field(schema, name)))
+    if (types.toSeq != Seq(AnnotationColumn.Document))
       throw new InvalidOptionException(
-        s"inputCols: expected one column of documents, found ${getInputCols.mkString(", ")}")
+        s"inputCols: expected one column of documents, found ${getInputCols.mkString(", ")} (${types.mkString(", ")})")
+  }
 
   override def transform(dataset: Dataset[_]): DataFrame = {
     val split = udf((documents: Seq[Annotation]) => documents.flatMap(Tokenizer.tokens))
@@ -234,19 +238,23 @@ abstract class SequenceClassifier extends Annotator {
   final val inputCols = new StringArrayParam(this, "inputCols", "columns of documents and, unused, of tokens")
   final val url = new StringArrayParam(this, "url", "http(s)://host:port of each Triton")
   final val model = new Param[String](this, "model", "the classifier's name on the server")
-  final val batchSize = new IntParam(this, "batchSize", "texts of a request; counts once it is set, for the server takes more")
+  final val batchSize = new IntParam(this, "batchSize", "texts of a request; counts once it is set")
   final val inFlight = new IntParam(this, "inFlight", "requests of a partition that are under way at once")
   final val timeout = new IntParam(this, "timeout", "seconds for a request, with all that is tried again")
   final val caseSensitive = new BooleanParam(this, "caseSensitive", "false: texts are sent in lower case")
-  final val maxSentenceLength = new IntParam(this, "maxSentenceLength", "tokens read of a text, [CLS] and [SEP] included")
-  final val coalesceSentences = new BooleanParam(this, "coalesceSentences", "one annotation a row: its sentences' mean")
-  final val truncation = new Param[String](this, "truncation", "what is read of a long text; the model's own way if not set")
+  final val maxSentenceLength =
+    new IntParam(this, "maxSentenceLength", "tokens read of a text, [CLS] and [SEP] included")
+  final val coalesceSentences =
+    new BooleanParam(this, "coalesceSentences", "one annotation a row: its sentences' mean")
+  final val truncation =
+    new Param[String](this, "truncation", "what is read of a long text; the model's own way if not set")
   final val activation = new Param[String](this, "activation", "softmax or sigmoid; the model's own if not set")
   final val multilabel = new BooleanParam(this, "multilabel", "whether the activation is sigmoid")
   final val threshold = new DoubleParam(this, "threshold", "the score above which a label counts under sigmoid")
   final val someKeys = new BooleanParam(this, "someKeys", "metadata keys Some(label), as of Spark NLP before 4.2.8")
   setDefault(batchSize -> 8, inFlight -> 8, timeout -> 180, caseSensitive -> true, maxSentenceLength -> 128)
-  setDefault(coalesceSentences -> false, activation -> Softmax, multilabel -> false, threshold -> 0.5, someKeys -> false)
+  setDefault(coalesceSentences -> false, activation -> Softmax, multilabel -> false, threshold -> 0.5)
+  setDefault(someKeys -> false)
 
   def setInputCols(value: Array[String]): this.type = set(inputCols, value)
   def setInputCols(value: String*): this.type = set(inputCols, value.toArray)
@@ -307,7 +315,8 @@ abstract class SequenceClassifier extends Annotator {
     documents.head
   }
 
-  private def connection = Connection(getUrl.toSeq, getModel, apiKey, getTimeout, getMaxSentenceLength, get(truncation))
+  private def connection =
+    Connection(getUrl.toSeq, getModel, apiKey, getTimeout, getMaxSentenceLength, get(truncation))
 
   override def transform(dataset: Dataset[_]): DataFrame = {
     val schema = transformSchema(dataset.schema)
@@ -334,24 +343,30 @@ private[spark] object SequenceClassifier {
   def servedName(name: String, lang: String): String = sys.env.get(ModelVariable).filter(_.nonEmpty)
     .orElse(Seq(s"$name/$lang", name).flatMap(table.get(_)).headOption).getOrElse(name)
 
-  /** The table that the Python package reads too: {"NAME or NAME/LANG": {"model": "the server's name"}}. */
-  private def table: Map[String, String] = DefaultTable ++ sys.env.get(TableVariable).filter(_.nonEmpty).toSeq.flatMap { file =>
+  /** DefaultTable and the user's own, which the Python package reads too. */
+  private def table: Map[String, String] =
+    DefaultTable ++ sys.env.get(TableVariable).filter(_.nonEmpty).toSeq.flatMap(tableOf)
+
+  private def tableOf(file: String): Seq[(String, String)] = {
     val entries =
       try new ObjectMapper().readTree(new File(file))
-      catch { case error: IOException => throw new InvalidOptionException(
-        s"""$TableVariable=$file: expected JSON as {"NAME": {"model": "..."}}: ${error.getMessage}""") }
+      catch {
+        case error: IOException => throw new InvalidOptionException(
+            s"""$TableVariable=$file: expected JSON as {"NAME": {"model": "..."}}: ${error.getMessage}""")
+      }
     val names = mutable.ArrayBuffer[(String, String)]()
     entries.fieldNames.forEachRemaining(name => names += name -> entries.get(name).path("model").asText(name))
-    names
+    names.toSeq
   }
 
   def addresses(remoteLoc: String): Seq[String] =
     addressesOf(Option(remoteLoc).getOrElse(sys.env.getOrElse(AddressVariable, DefaultAddress)))
 
-  def addressesOf(text: String): Seq[String] = text.split(",").map(_.trim.stripSuffix("/")).filter(_.nonEmpty).toSeq.map {
-    case address if address.matches("https?://[^/]+(/.*)?") => address
-    case other => throw new InvalidOptionException(
-      s"address: expected http://host:port of Triton's HTTP endpoint, or https:// of a proxy, found '$other'")
+  def addressesOf(text: String): Seq[String] = {
+    val found = text.split(",").map(_.trim.stripSuffix("/")).filter(_.nonEmpty).toSeq
+    found.find(!_.matches("https?://[^/]+(/.*)?")).foreach(other => throw new InvalidOptionException(
+      s"url: expected http://host:port of Triton's HTTP endpoint, or https:// of a proxy, found '$other'"))
+    found
   }
 
   def atLeast(name: String, least: Int, value: Int): Int =
@@ -424,7 +439,8 @@ private[spark] final class PartitionTask(connection: Connection, reading: Readin
     Option(TaskContext.get()).foreach(_.addTaskCompletionListener[Unit](_ => threads.shutdownNow()))
     val first = Option(TaskContext.get()).fold(0)(_.partitionId()) // so partitions begin with different servers
     val sized = rows.map(row => row -> sentences(row))
-    lazy val requests = grouped[(Row, Seq[Annotation])](sized, textsPerRequest(first), _._2.size, _._2.map(_.result.length).sum)
+    lazy val requests = grouped[(Row, Seq[Annotation])](
+      sized, textsPerRequest(first), _._2.size, _._2.map(_.result.length).sum)
     val underWay = mutable.Queue[Future[Seq[Row]]]()
     val answers = new Iterator[Seq[Row]] {
       private def fill(): Unit = while (underWay.size < reading.inFlight && requests.hasNext) {
@@ -447,12 +463,16 @@ private[spark] final class PartitionTask(connection: Connection, reading: Readin
   /** The documents of a row that have a word in them. */
   private def sentences(row: Row): Seq[Annotation] =
     if (row.isNullAt(documents)) Seq()
-    else row.getSeq[Row](documents).map(AnnotationColumn.annotation).filter(_.result.exists(!Blank.contains(_))).toList
+    else {
+      val found = row.getSeq[Row](documents).map(AnnotationColumn.annotation).toList
+      found.filter(_.result.exists(!Blank.contains(_)))
+    }
 
   private def answered(batch: Seq[(Row, Seq[Annotation])], first: Int): Seq[Row] = {
     val triton = Triton.shared(connection)
     val texts = batch.flatMap(_._2).map(each => if (reading.caseSensitive) each.result else each.result.toLowerCase)
-    val answers = grouped[String](texts.iterator, textsPerRequest(first), _ => 1, _.length).flatMap(triton.infer(_, first)).toArray
+    val requests = grouped[String](texts.iterator, textsPerRequest(first), _ => 1, _.length)
+    val answers = requests.flatMap(triton.infer(_, first)).toArray
     val ends = batch.scanLeft(0)(_ + _._2.size)
     batch.zip(ends).map { case ((row, found), start) =>
       val scored = found.zip(answers.slice(start, start + found.size))
@@ -464,8 +484,8 @@ private[spark] final class PartitionTask(connection: Connection, reading: Readin
   /** The mean of the sentences' scores, in the place of the first. */
   private def coalesced(scored: Seq[(Annotation, Answer)]): Seq[(Annotation, Answer)] = scored.headOption.toSeq.map {
     case (first, answer) =>
-      val means = answer.labels.indices.map(index => scored.map(_._2.scores(reading.activation)(index)).sum / scored.size)
-      first -> answer.copy(scores = _ => means)
+      val scores = scored.map(_._2.scores(reading.activation))
+      first -> answer.copy(scores = _ => answer.labels.indices.map(index => scores.map(_(index)).sum / scores.size))
   }
 
   private def annotations(sentence: Annotation, answer: Answer): Seq[Annotation] = {
@@ -478,7 +498,8 @@ private[spark] final class PartitionTask(connection: Connection, reading: Readin
       (if (reading.someKeys) s"Some($label)" else label) -> score.toString
     }
     val metadata = ListMap(("sentence" -> sentence.metadata.getOrElse("sentence", "0")) +: named: _*)
-    chosen.map(index => Annotation(AnnotationColumn.Category, sentence.begin, sentence.end, answer.labels(index), metadata, Array()))
+    chosen.map(answer.labels).map(label =>
+      Annotation(AnnotationColumn.Category, sentence.begin, sentence.end, label, metadata, Array()))
   }
 }
 
@@ -487,7 +508,11 @@ private[spark] object PartitionTask {
   private val MaxRequestChars = 1 << 20
 
   private object DaemonThreads extends ThreadFactory {
-    def newThread(work: Runnable): Thread = { val thread = new Thread(work, "bertriton"); thread.setDaemon(true); thread }
+    def newThread(work: Runnable): Thread = {
+      val thread = new Thread(work, "bertriton")
+      thread.setDaemon(true)
+      thread
+    }
   }
 
   /** Items in groups of at most so many texts and a million characters; one that has more is a group of its own. */
@@ -511,10 +536,18 @@ private[spark] object PartitionTask {
 }
 
 /** What the model says of one text: its scores by activation, in the order of its labels. */
-private[spark] final case class Answer(labels: Seq[String], isMultiLabel: Boolean, scores: Option[String] => Seq[Float])
+private[spark] final case class Answer(
+    labels: Seq[String],
+    isMultiLabel: Boolean,
+    scores: Option[String] => Seq[Float])
 
 /** What the server says of a classifier. */
-private[spark] final case class Classifier(labels: Seq[String], isMultiLabel: Boolean, maxLength: Int, maxBatchSize: Int, fingerprint: String)
+private[spark] final case class Classifier(
+    labels: Seq[String],
+    isMultiLabel: Boolean,
+    maxLength: Int,
+    maxBatchSize: Int,
+    fingerprint: String)
 
 /** A classifier on one or several Tritons, asked over HTTP; one for all tasks of a JVM. */
 private[spark] final class Triton(connection: Connection) {
@@ -525,6 +558,7 @@ private[spark] final class Triton(connection: Connection) {
     .connectTimeout(Duration.ofSeconds(ConnectTimeoutS)).build()
   @volatile private var known: Option[Classifier] = None
   @volatile private var hasAnswered = false
+  private val away = new ConcurrentHashMap[String, Long]() // until when an address is passed over
 
   /** Labels and limits, asked once. `first`: which address is asked first, counted round. */
   def classifier(first: Int = 0): Classifier = known.getOrElse(synchronized(known.getOrElse(ask(first))))
@@ -537,12 +571,15 @@ private[spark] final class Triton(connection: Connection) {
     val print = prints.map(_.map(word => f"$word%08x").mkString).distinct
     if (print != Seq(model.fingerprint)) {
       known = None // asked again, with the next try
-      throw new ModelNotReadyException(s"model '${connection.model}' is being replaced: the answer is of ${print.mkString(" and ")}, "
-        + s"labels are known of ${model.fingerprint}; if it stays so, export it again")
+      throw new ModelNotReadyException(
+        s"model '${connection.model}' is being replaced: the answer is of ${print.mkString(" and ")}, labels are " +
+          s"known of ${model.fingerprint}; if it stays so, export it again")
     }
     val probabilities = answer.rows("probabilities", texts.size, _.floatValue)
     val logits = answer.rows("logits", texts.size, _.floatValue)
-    probabilities.zip(logits).map { case (own, raw) => Answer(model.labels, model.isMultiLabel, scores(model, own, raw)) }
+    probabilities.zip(logits).map { case (own, raw) =>
+      Answer(model.labels, model.isMultiLabel, scores(model, own, raw))
+    }
   }
 
   private def scores(model: Classifier, own: Seq[Float], logits: Seq[Float])(activation: Option[String]): Seq[Float] =
@@ -562,12 +599,14 @@ private[spark] final class Triton(connection: Connection) {
         s"model '${connection.model}' is no classifier of bertriton: it has no parameter bertriton.$name")
     }
     if (parameter("contract") != Contract)
-      throw new UnexpectedAnswerException(s"model '${connection.model}' follows contract ${parameter("contract")}, this file "
-        + s"$Contract: export it again, or take the Bertriton.scala of its version")
-    if (!Seq(SingleLabel, MultiLabel).contains(parameter("problem_type")))
-      throw new ModelNotFoundException(s"model '${connection.model}' is a ${parameter("problem_type")}: it has no labels to choose from")
+      throw new UnexpectedAnswerException(
+        s"model '${connection.model}' follows contract ${parameter("contract")}, this file $Contract: export it " +
+          "again, or take the Bertriton.scala of its version")
+    val problem = parameter("problem_type")
+    if (!Seq(SingleLabel, MultiLabel).contains(problem))
+      throw new ModelNotFoundException(s"model '${connection.model}' is a $problem: it has no labels to choose from")
     val labels = json.readValue(parameter("labels"), classOf[Array[String]]).toSeq
-    val found = Classifier(labels, parameter("problem_type") == MultiLabel, parameter("max_length").toInt,
+    val found = Classifier(labels, problem == MultiLabel, parameter("max_length").toInt,
       math.max(1, config.path("max_batch_size").asInt), parameter("fingerprint"))
     known = Some(found)
     found
@@ -590,33 +629,51 @@ private[spark] final class Triton(connection: Connection) {
 
   /** The answer to one request to one server, or its error. */
   private def sent(address: String, path: String, body: Option[String], leftMs: Long): JsonNode = {
-    val builder = HttpRequest.newBuilder(URI.create(s"$address/v2/models/${connection.model}$path")).timeout(Duration.ofMillis(leftMs))
+    val builder = HttpRequest.newBuilder(URI.create(s"$address/v2/models/${connection.model}$path"))
+    builder.timeout(Duration.ofMillis(leftMs))
     connection.apiKey.foreach(builder.header(ApiKeyHeader, _))
-    body.foreach(text => builder.header("Content-Type", "application/json").POST(HttpRequest.BodyPublishers.ofString(text)))
+    body.map(HttpRequest.BodyPublishers.ofString(_)).foreach(builder.header("Content-Type", "application/json").POST(_))
     val answer =
       try http.send(builder.build(), HttpResponse.BodyHandlers.ofString())
       catch {
-        case error: HttpTimeoutException => throw failure(error, s"no answer of $address within ${connection.timeoutS} s")
-        case error: SSLException => throw new AccessDeniedException(s"$address: ${error.getMessage}; "
-            + "certificates must be of an authority in Java's trust store (-Djavax.net.ssl.trustStore)", error)
-        case error: IOException => throw new ConnectionFailedException(s"cannot reach Triton at $address: $error", error)
+        case error: HttpConnectTimeoutException => throw unreachable(address, error)
+        case error: HttpTimeoutException =>
+          throw new DeadlineException(s"no answer of $address within ${connection.timeoutS} s", error)
+        case error: SSLException =>
+          throw new AccessDeniedException(
+            s"$address: ${error.getMessage}; its certificate must be of an authority in Java's trust store " +
+              "(-Djavax.net.ssl.trustStore)", error)
+        case error: IOException => throw unreachable(address, error)
       }
     hasAnswered = true
     val content =
       try json.readTree(answer.body)
-      catch { case _: JsonProcessingException => json.createObjectNode().put("error", answer.body.take(MaxShownChars)) }
+      catch {
+        case _: JsonProcessingException => json.createObjectNode().put("error", answer.body.take(MaxShownChars))
+      }
+    val reason = content.path("error").asText("no reason given")
     if (answer.statusCode == Ok) content
-    else throw refusal(answer.statusCode, s"$address: HTTP ${answer.statusCode}: ${content.path("error").asText("no reason given")}")
+    else throw refusal(answer.statusCode, s"$address: HTTP ${answer.statusCode}: $reason")
   }
 
-  private def failure(error: HttpTimeoutException, message: String) =
-    if (error.isInstanceOf[java.net.http.HttpConnectTimeoutException]) new ConnectionFailedException(message, error)
-    else new DeadlineException(message, error)
+  private def unreachable(address: String, error: IOException) = {
+    away.put(address, System.nanoTime() + AwayNs)
+    new ConnectionFailedException(s"cannot reach Triton at $address: $error", error)
+  }
+
+  /** The address whose turn it is, or the next that has not been away just now. */
+  private def addressOf(turn: Int): String = {
+    val addresses = connection.addresses
+    val turned = addresses.indices.map(place => addresses((turn + place) % addresses.size))
+    val now = System.nanoTime()
+    turned.find(address => now - away.getOrDefault(address, now) >= 0).getOrElse(turned.head)
+  }
 
   private def refusal(status: Int, reason: String): BertritonException = status match {
     case _ if NotReadyNow.exists(reason.contains) => new ModelNotReadyException(reason)
     case 401 | 403 => new AccessDeniedException(s"$reason; setApiKey or BERTRITON_API_KEY", null)
-    case 404 => new ModelNotFoundException(s"$reason; setModel, or the table that BERTRITON_SPARK_MODELS names, says which it is")
+    case 404 => new ModelNotFoundException(
+        s"$reason; setModel, or the table that BERTRITON_SPARK_MODELS names, says which it is")
     case 400 if reason.contains("unknown model") => refusal(404, reason)
     case 408 => new DeadlineException(reason, null)
     case 429 | 502 | 503 | 504 => new OverloadedException(reason)
@@ -630,9 +687,11 @@ private[spark] final class Triton(connection: Connection) {
     def leftMs: Long = connection.timeoutS * 1000L - (System.nanoTime() - started) / 1000000L
     @scala.annotation.tailrec
     def attempt(count: Int): A = {
-      val address = connection.addresses((first + count) % connection.addresses.size)
-      val outcome = try Right(ask(address, math.max(1L, leftMs))) catch { case error: BertritonException => Left(error) }
-      val waitMs = ThreadLocalRandom.current.nextLong(1 + math.min(MaxBackoffMs, FirstBackoffMs << math.min(count, 20)))
+      val outcome =
+        try Right(ask(addressOf(first + count), math.max(1L, leftMs)))
+        catch { case error: BertritonException => Left(error) }
+      val bound = math.min(MaxBackoffMs, FirstBackoffMs << math.min(count, 20))
+      val waitMs = ThreadLocalRandom.current.nextLong(1 + bound)
       val attempts = (if (hasAnswered) MaxAttempts else FirstContactAttempts) * connection.addresses.size
       outcome match {
         case Right(answer) => answer
@@ -657,6 +716,7 @@ private[spark] object Triton {
   private val FirstContactAttempts = 4
   private val FirstBackoffMs = 50L
   private val MaxBackoffMs = 2000L
+  private val AwayNs = 5000000000L // five seconds
   private val MaxShownChars = 200
   private val Ok = 200
   // Triton's words for a model that is being loaded, or whose process is being started anew.

@@ -1,6 +1,6 @@
 """A Spark frame classified on two workers, in a process of its own, which has Spark's warnings and its JVM.
 
-Takes JSON from standard input, a list of texts, and gives JSON: the schema, the rows, a pandas frame's columns.
+Takes JSON from standard input, a list of texts, and gives JSON: schema, rows, and a pandas frame's columns.
 """
 
 from __future__ import annotations

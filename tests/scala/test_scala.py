@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 import trustme
 
@@ -23,7 +24,7 @@ from bertriton import Client, __version__
 from bertriton_server import LocalServer, Security, ServerConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.conftest import Review
 
@@ -180,6 +181,11 @@ def scores_of(annotation: dict[str, Any]) -> dict[str, float]:
     return {name: float(score) for name, score in annotation["metadata"].items() if name != "sentence"}
 
 
+def in_fp32(scores: Mapping[str, float]) -> dict[str, np.float32]:
+    """Java writes no more digits than tell one number of FP32 from the next."""
+    return {name: np.float32(score) for name, score in scores.items()}
+
+
 def without_scores(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in one.items() if name != "metadata"} for one in annotations]
 
@@ -228,7 +234,7 @@ def test_every_row_of_a_saved_and_loaded_pipeline_is_what_the_client_says(run: R
     for index, (text, answer) in enumerate(zip(run.texts, run.answers, strict=True)):
         assert without_scores(found[index]) == category(text, answer)
         for annotation in found[index]:
-            assert scores_of(annotation) == pytest.approx(dict(answer.scores), rel=1e-6)
+            assert in_fp32(scores_of(annotation)) == in_fp32(answer.scores)
 
 
 def test_each_sentence_has_its_answer_in_its_place(run: Run) -> None:
