@@ -280,7 +280,7 @@ def test_failures_say_what_to_do(run: Run) -> None:
         "AccessDeniedException false .*HTTP 403.*BERTRITON_API_KEY",
         "ModelNotFoundException false .*unknown model: 'absent'.*setModel",
         "ConnectionFailedException true cannot reach Triton at http://127.0.0.1:1:",
-        "InvalidOptionException false address: expected http://host:port.*found 'localhost:8001'",
+        "InvalidOptionException false url: expected http://host:port.*found 'localhost:8001'",
         r"InvalidOptionException false inputCols: .*'text' \(no annotations\), 'token' \(token\)",
         "InvalidOptionException false .*there is no column 'sentence'; there are text, document, token",
         "InvalidOptionException false outputCol: there is a column 'text' already",
