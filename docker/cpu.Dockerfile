@@ -18,6 +18,7 @@ COPY bench bench
 COPY client client
 COPY evaluate evaluate
 COPY export export
+COPY nlu nlu
 COPY ui ui
 RUN PIP_CONSTRAINT=constraints.txt python3 -m pip wheel --no-deps --wheel-dir /wheels . \
     && python3 -m venv --without-pip /opt/bertriton \

@@ -19,6 +19,7 @@ PACKAGES = (
     "bertriton_bench",
     "bertriton_evaluate",
     "bertriton_export",
+    "bertriton_nlu",
     "bertriton_server",
     "bertriton_ui",
 )
@@ -118,6 +119,7 @@ def test_sdk_imports_neither_exporter_nor_server_nor_what_they_need() -> None:
         "safetensors",
         "matplotlib",
         "sklearn",
+        "pandas",
         "click",
         "rich",
         *PACKAGES[1:],

@@ -16,6 +16,7 @@ PACKAGES = (
     "bertriton_bench",
     "bertriton_evaluate",
     "bertriton_export",
+    "bertriton_nlu",
     "bertriton_server",
     "bertriton_ui",
     "comparisons",

@@ -1,0 +1,118 @@
+"""What a reference of NLU stands for, and the server that starts where none is configured."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.conftest import EMBEDDED_CHECKPOINT
+
+from bertriton import Tls, nlu
+from bertriton_nlu.references import Access, LocalModel, Server, target_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REFERENCE = "en.classify.bert_sequence.imdb"
+ONE_LINE = """
+import bertriton.nlu as nlu
+pipeline = nlu.load("en.classify.bert_sequence.imdb")
+found = [pipeline.predict(text).classified_sequence.item() for text in ("Great film!", "Dull.")]
+from bertriton_nlu.local import _servers
+print(*found, *(server.url for server in _servers.values()))
+"""
+
+
+def table(folder: Path, **entries: object) -> dict[str, str]:
+    file = folder / "table.json"
+    file.write_text(json.dumps({name.replace("_", "."): fields for name, fields in entries.items()}))
+    return {"BERTRITON_SPARK_MODELS": str(file)}
+
+
+def test_the_last_part_of_a_reference_names_the_classifier() -> None:
+    environment = {"BERTRITON_URL": "triton:8001"}
+
+    assert target_of(REFERENCE, None, environment) == Server("triton:8001", "imdb")
+    assert target_of("emotion", None, environment) == Server("triton:8001", "emotion")
+    assert target_of(REFERENCE, None, environment | {"BERTRITON_MODEL": "x"}) == Server("triton:8001", "x")
+
+
+def test_a_table_says_more_and_the_environment_has_the_last_word(tmp_path: Path) -> None:
+    names = table(tmp_path, en_toxic={"model": "toxic", "url": "a:1"}, en_local={"local": "/models/local"})
+
+    assert target_of("en.toxic", None, names) == Server("a:1", "toxic")
+    assert target_of("en.toxic", None, names | {"BERTRITON_URL": "b:2"}) == Server("b:2", "toxic")
+    assert target_of("en.local", None, names) == LocalModel("/models/local", "local")
+    assert target_of("en.toxic", "/here", names) == LocalModel("/here", "toxic")
+
+
+def test_without_a_server_a_model_is_served_here() -> None:
+    both = {"BERTRITON_CHECKPOINT": "/checkpoint", "BERTRITON_MODEL_REPOSITORY": "/models"}
+
+    assert target_of(REFERENCE, None, {}) == LocalModel(str(EMBEDDED_CHECKPOINT), "imdb")
+    assert target_of("x", None, both) == LocalModel("/models", "x")
+    with pytest.raises(nlu.UnknownModelError, match="BERTRITON_URL=host:port"):
+        target_of("en.emotion", None, {})
+
+
+def test_variables_say_how_to_get_in_and_secrets_are_not_shown() -> None:
+    environment = {
+        "BERTRITON_URL": "triton:8001",
+        "BERTRITON_API_KEY": "key1",
+        "BERTRITON_TOKEN": "token1",
+        "BERTRITON_HEADER": "a=b c=d=e",
+        "BERTRITON_TLS_CA": "ca.pem",
+    }
+
+    target = target_of("x", None, environment)
+
+    access = Access("token1", "key1", (("a", "b"), ("c", "d=e")), Tls(authority="ca.pem"))
+    assert target == Server("triton:8001", "x", access)
+    assert "key1" not in repr(target)
+    assert "token1" not in repr(target)
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", '{"x": 1}', '{"x": {"address": "a:1"}}'])
+def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "table.json").write_text(content)
+
+    with pytest.raises(nlu.SettingError, match=r"table\.json: expected"):
+        target_of("x", None, {"BERTRITON_SPARK_MODELS": str(tmp_path / "table.json")})
+
+
+def test_a_server_starts_once_and_ends_with_the_process(imdb_repository: Path) -> None:
+    environment = os.environ | {"BERTRITON_MODEL_REPOSITORY": str(imdb_repository)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_LINE], env=environment, capture_output=True, text=True, check=True
+    )
+
+    *labels, url = done.stdout.split()
+    assert labels == ["pos", "neg"]
+    with pytest.raises(nlu.NluError.__bases__[0], match="cannot reach Triton"):
+        nlu.load("imdb", url=url).predict("Anything")
+
+
+def test_what_cannot_be_served_is_told(tmp_path: Path) -> None:
+    with pytest.raises(nlu.LocalServerError, match="cannot serve"):
+        nlu.load("imdb", str(tmp_path)).predict("Anything")
+
+
+def test_the_door_says_what_to_install() -> None:
+    script = """
+import sys
+sys.modules["pandas"] = None
+import bertriton.nlu
+try:
+    bertriton.nlu.load
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "pip install 'bertriton[nlu]'" in done.stdout
