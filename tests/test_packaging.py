@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("bertriton", "bertriton_bench", "bertriton_evaluate", "bertriton_export", "bertriton_server")
+PACKAGES = (
+    "bertriton",
+    "bertriton_bench",
+    "bertriton_evaluate",
+    "bertriton_export",
+    "bertriton_server",
+    "bertriton_spark",
+)
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_MEDIAN_FUNCTION_LINES = 10
@@ -107,6 +114,7 @@ def test_sdk_imports_neither_exporter_nor_server_nor_what_they_need() -> None:
         "safetensors",
         "matplotlib",
         "sklearn",
+        "pyspark",
         "click",
         "rich",
         *PACKAGES[1:],

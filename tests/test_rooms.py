@@ -17,6 +17,7 @@ PACKAGES = (
     "bertriton_evaluate",
     "bertriton_export",
     "bertriton_server",
+    "bertriton_spark",
     "comparisons",
 )
 MAX_MODULES_OF_A_ROOM = 15
