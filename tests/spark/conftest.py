@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.sql import SparkSession
 
-from bertriton.spark import BertForSequenceClassification, DocumentAssembler, Pipeline, Tokenizer
+from bertriton.spark import BertForSequenceClassification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,20 +58,6 @@ def texts_frame(spark: SparkSession) -> Callable[..., DataFrame]:
 
     def made(texts: list[Any], partitions: int = 2) -> DataFrame:
         rows = list(enumerate(texts))
-        return spark.createDataFrame(
-            spark.sparkContext.parallelize(rows, partitions), "id int, text string"
-        )
+        return spark.createDataFrame(spark.sparkContext.parallelize(rows, partitions), "id int, text string")
 
     return made
-
-
-def pipeline_of(*stages: Any) -> Pipeline:
-    """Documents and tokens of the column `text`, and what comes after them."""
-    document = DocumentAssembler().setInputCol("text").setOutputCol("document")
-    token = Tokenizer().setInputCols(["document"]).setOutputCol("token")
-    return Pipeline(stages=[document, token, *stages])
-
-
-def annotated(frame: DataFrame, classifier: Any) -> DataFrame:
-    """The frame with the pipeline's columns."""
-    return pipeline_of(classifier).fit(frame).transform(frame)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from bertriton_spark.execution.plan import Access, Plan
 
 # The timeout ends tries, not their number; a worker may well start while its server is being replaced.
-_RETRY: Final = RetryPolicy(max_attempts=1_000, first_contact_attempts=30)
+_MAX_ATTEMPTS: Final = 1_000
+_FIRST_CONTACT_ATTEMPTS: Final = 30
+# Each request under way comes back about once a second while servers are full of other executors' texts.
+_RETRIES_PER_S_AND_REQUEST: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,11 @@ def _new_client(connection: Connection) -> Client:
         connection.url,
         connection.model,
         timeout=connection.timeout_s,
-        retry=_RETRY,
+        retry=RetryPolicy(
+            max_attempts=_MAX_ATTEMPTS,
+            first_contact_attempts=_FIRST_CONTACT_ATTEMPTS,
+            budget_per_s=_RETRIES_PER_S_AND_REQUEST * connection.in_flight,
+        ),
         limits=RequestLimits(rows=connection.rows_per_request, in_flight=connection.in_flight),
         tls=Tls(access.tls_ca, access.tls_cert, access.tls_key) if encrypted else None,
         token=access.token,
