@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812  # as everybody has it
+from pyspark.sql.pandas.functions import pandas_udf
 
 from bertriton_spark.annotations import (
     ANNOTATION_TYPE,
@@ -16,9 +17,10 @@ from bertriton_spark.annotations import (
 from bertriton_spark.errors import ColumnError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructType
 
 
 def with_annotations(dataset: DataFrame, name: str, annotations: Column, annotator_type: str) -> DataFrame:
@@ -26,6 +28,12 @@ def with_annotations(dataset: DataFrame, name: str, annotations: Column, annotat
     # Spark NLP's columns may all be null, which Spark knows of no array that it makes itself.
     nullable = F.when(F.lit(1) == 1, annotations.cast(ANNOTATIONS_TYPE))
     return dataset.withColumn(name, nullable.alias(name, metadata={TYPE_KEY: annotator_type}))
+
+
+def pandas_function(function: Callable[..., Any], result: StructType) -> Any:  # noqa: ANN401
+    """A function of pandas series, or of iterators of them, for columns; its hints say which it is."""
+    # The types that pyspark gives to `pandas_udf` know no structs of arrays.
+    return pandas_udf(function, result)  # type: ignore[call-overload]
 
 
 def annotation(annotator_type: str, begin: Column, end: Column, result: Column, metadata: Column) -> Column:

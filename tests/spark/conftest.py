@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
     from bertriton_server import LocalServer
 
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Of these tests alone: PySpark leaves the sockets that it collects rows from to the garbage collector."""
+    item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+
+
 # Two workers at once, and the tries of a task that a cluster gives it, which local[2] alone does not.
 MASTER = "local[2,4]"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.spark.pipelines import annotated
 
-from bertriton import Client, ConnectionFailedError, RetryPolicy
+from bertriton import BertritonError, Client, RetryPolicy
 from bertriton.spark import BertForSequenceClassification, LocalServerError, SettingError, UnknownModelError
 from bertriton_spark.execution import spread_address
 from bertriton_spark.pretrained import Wish, pretrained_model, target_of
@@ -48,7 +48,7 @@ def answers(url: str) -> bool:
     with Client(url, retry=RetryPolicy(max_attempts=1)) as client:
         try:
             return client.classify("Great.").label == "pos"
-        except ConnectionFailedError:
+        except BertritonError:
             return False
 
 

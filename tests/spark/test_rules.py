@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession  # a fixture's type
 from pyspark.sql import functions as F  # noqa: N812
 
-from bertriton.spark import Annotation, DocumentAssembler, SettingError, Tokenizer
+from bertriton.spark import Annotation, DocumentAssembler, PipelineModel, SettingError, Tokenizer
 from bertriton_spark.annotations import java_float
 from bertriton_spark.stages.sentence_rules import SentenceRules
 from bertriton_spark.stages.token_rules import TokenRules
@@ -104,14 +104,18 @@ def test_a_context_char_is_one_character() -> None:
 def test_documents_are_cleaned_as_asked_with_spark_and_without(spark: SparkSession) -> None:
     text = "  two\t lines\\n and\n\nmore "
     frame = spark.createDataFrame([(text,)], "text string")
-    for mode in ("disabled", "inplace", "inplace_full", "shrink", "shrink_full", "each", "delete_full"):
-        stage = DocumentAssembler().setInputCol("text").setOutputCol("document").setCleanupMode(mode)
+    modes = ("disabled", "inplace", "inplace_full", "shrink", "shrink_full", "each", "delete_full")
+    stages = [
+        DocumentAssembler().setInputCol("text").setOutputCol(mode).setCleanupMode(mode) for mode in modes
+    ]
 
-        ((document,),) = stage.transform(frame).select("document").collect()[0]
-        light: Annotation = stage.annotated_rows([text], [{}])[0]["document"][0]
+    (row,) = PipelineModel(stages).transform(frame).collect()
+    lights: list[Annotation] = [
+        stage.annotated_rows([text], [{}])[0][mode][0] for mode, stage in zip(modes, stages, strict=True)
+    ]
 
-        assert vars(light) == document.asDict()
-    assert light.result == "two\t lines and\n\nmore"
+    assert [vars(light) for light in lights] == [row[mode][0].asDict() for mode in modes]
+    assert lights[-1].result == "two\t lines and\n\nmore"
     with pytest.raises(SettingError, match="expected disabled, inplace"):
         DocumentAssembler().setCleanupMode("all")
 

@@ -20,6 +20,7 @@ _KEEPER: Final = "bertriton_spark.local.keeper"
 _POLL_S: Final = 0.1
 # Held until this process ends: the system gives them back, even when it is killed.
 _leases: Final[dict[tuple[int, Path], IO[bytes]]] = {}
+_keepers: Final[list[subprocess.Popen[bytes]]] = []  # those that this process has started, which outlive it
 
 
 def local_url(source: str, name: str) -> str:
@@ -78,6 +79,7 @@ def _start(layout: Layout, source: str, name: str) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # it outlives a worker that is killed with its group
         )
+    _keepers.append(keeper)
     while not layout.address.exists():
         if keeper.poll() is not None:
             raise LocalServerError(f"no server for {source} on this host: {_last_line(layout)}")

@@ -55,6 +55,11 @@ class StageParams(Params, DefaultParamsReadable[Any], DefaultParamsWritable):
             if isinstance(value, Param):
                 _add_accessors(cls, name, value.doc)
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+            """For type checkers: setters and getters are not in the source."""
+
     def with_values(self, **values: Any) -> Self:  # noqa: ANN401
         """The stage itself with parameters set by name."""
         return self._set(**values)

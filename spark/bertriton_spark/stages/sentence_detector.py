@@ -8,11 +8,10 @@ import pandas as pd
 from pyspark.ml import Transformer
 from pyspark.ml.param import TypeConverters
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
 
 from bertriton_spark.annotations import DOCUMENT, SENTENCE, Annotation, utf16_length
-from bertriton_spark.columns import annotation, inputs_by_type, with_annotations
+from bertriton_spark.columns import annotation, inputs_by_type, pandas_function, with_annotations
 from bertriton_spark.stages.params import AnnotatorParams, param
 from bertriton_spark.stages.sentence_rules import Sentence, SentenceRules
 
@@ -79,7 +78,7 @@ class SentenceDetector(AnnotatorParams, Transformer):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         inputs = inputs_by_type(dataset, self.getOrDefault("inputCols"), self.inputAnnotatorTypes, self.uid)
         name: str = self.getOrDefault("outputCol")
-        cut = pandas_udf(self._cutting(), _SENTENCES_TYPE)
+        cut = pandas_function(self._cutting(), _SENTENCES_TYPE)
         hidden = f"_{self.uid}"
         cut_dataset = dataset.withColumn(
             hidden, cut(F.transform(F.col(inputs[DOCUMENT]), lambda one: one["result"]))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pyspark.ml import Transformer
 from pyspark.ml.param import TypeConverters
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.pandas.functions import pandas_udf
 
 from bertriton.contract import TRUNCATIONS
 from bertriton_spark.annotations import CATEGORY, DOCUMENT, SENTENCE, TOKEN, Annotation, java_float
-from bertriton_spark.columns import category_annotations, inputs_by_type, with_annotations
+from bertriton_spark.columns import (
+    category_annotations,
+    inputs_by_type,
+    pandas_function,
+    with_annotations,
+)
 from bertriton_spark.errors import SettingError
 from bertriton_spark.execution import (
     DEFAULT_IN_FLIGHT,
@@ -236,7 +241,7 @@ class SequenceClassifier(AnnotatorParams, Transformer):
         has_case = self.getOrDefault("caseSensitive")
         texts = F.transform(documents, lambda one: one["result"] if has_case else F.lower(one["result"]))
         # What Spark takes for deterministic it may compute again, which would send texts twice.
-        scoring = pandas_udf(scoring_function(self.plan()), SCORED_TYPE).asNondeterministic()
+        scoring = pandas_function(scoring_function(self.plan()), SCORED_TYPE).asNondeterministic()
         hidden = f"_{self.uid}"
         scored = dataset.withColumn(hidden, scoring(texts))
         if self.isSet("errorCol"):
@@ -253,7 +258,8 @@ class SequenceClassifier(AnnotatorParams, Transformer):
         documents = [self.input_of(row, DOCUMENT) for row in rows]
         has_case = self.getOrDefault("caseSensitive")
         sentences = [[one.result if has_case else one.result.lower() for one in row] for row in documents]
-        scored = scored_rows(sentences, self.plan())
+        # There is no error column here.
+        scored = scored_rows(sentences, replace(self.plan(), keep_errors=False))
         made = [
             [_annotation(row[answer["sentence"]], answer) for answer in answers]
             for row, (answers, _) in zip(documents, scored, strict=True)

@@ -9,11 +9,16 @@ import pandas as pd
 from pyspark.ml import Estimator, Model
 from pyspark.ml.param import TypeConverters
 from pyspark.sql import functions as F  # noqa: N812
-from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
 
 from bertriton_spark.annotations import DOCUMENT, SENTENCE, TOKEN, Annotation
-from bertriton_spark.columns import annotation, inputs_by_type, sentence_number, with_annotations
+from bertriton_spark.columns import (
+    annotation,
+    inputs_by_type,
+    pandas_function,
+    sentence_number,
+    with_annotations,
+)
 from bertriton_spark.errors import SettingError
 from bertriton_spark.stages.params import AnnotatorParams, param
 from bertriton_spark.stages.token_rules import CONTEXT_CHARS, DEFAULT_MAX_LENGTH, TokenRules
@@ -120,7 +125,7 @@ class TokenizerModel(_TokenizerParams, Model):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         inputs = inputs_by_type(dataset, self.getOrDefault("inputCols"), self.inputAnnotatorTypes, self.uid)
         documents = F.col(inputs[DOCUMENT])
-        cut = pandas_udf(_cutting(self.rules()), _TOKENS_TYPE)
+        cut = pandas_function(_cutting(self.rules()), _TOKENS_TYPE)
         texts = F.transform(documents, lambda one: one["result"])
         hidden = f"_{self.uid}"
         cut_dataset = dataset.withColumn(hidden, cut(texts))
