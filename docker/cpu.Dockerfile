@@ -19,6 +19,7 @@ COPY client client
 COPY evaluate evaluate
 COPY export export
 COPY nlu nlu
+COPY spark spark
 COPY ui ui
 RUN PIP_CONSTRAINT=constraints.txt python3 -m pip wheel --no-deps --wheel-dir /wheels . \
     && python3 -m venv --without-pip /opt/bertriton \

@@ -21,6 +21,7 @@ PACKAGES = (
     "bertriton_export",
     "bertriton_nlu",
     "bertriton_server",
+    "bertriton_spark",
     "bertriton_ui",
 )
 MAX_FILE_LINES = 400
@@ -120,6 +121,7 @@ def test_sdk_imports_neither_exporter_nor_server_nor_what_they_need() -> None:
         "matplotlib",
         "sklearn",
         "pandas",
+        "pyspark",
         "click",
         "rich",
         *PACKAGES[1:],

@@ -18,6 +18,7 @@ PACKAGES = (
     "bertriton_export",
     "bertriton_nlu",
     "bertriton_server",
+    "bertriton_spark",
     "bertriton_ui",
     "comparisons",
 )

@@ -1,0 +1,144 @@
+"""Rows through Spark against `bertriton classify --input`, on this machine: `make bench-spark`.
+
+Both ask one server, in turns, after a turn of each that does not count. Times of the clock depend on what
+else the machine does; seconds of CPU hardly do, and say what a row costs each of the parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from bertriton.spark import BertForSequenceClassification, DocumentAssembler, Pipeline, Tokenizer, start
+from bertriton_server import LocalServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import DataFrame
+
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_REVIEWS: Final = Path(__file__).parents[2] / "tests" / "data" / "reviews.csv"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one run took."""
+
+    wall_s: float
+    client_s: float  # of CPU, of the program that asks and all that it has started
+    server_s: float  # likewise of Triton
+
+
+def cpu_s(root: int, without: int = 0) -> float:
+    """Seconds of CPU that a process and its descendants have used, less those of one of them and its own."""
+    parents: dict[int, int] = {}
+    used: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended; its parent has its time
+        pid = int(stat.parent.name)
+        parents[pid] = int(fields[1])
+        used[pid] = sum(map(int, fields[11:15]))
+    return sum(used[pid] for pid in used if _descends(pid, root, without, parents)) / _TICKS_PER_S
+
+
+def _descends(pid: int, root: int, without: int, parents: dict[int, int]) -> bool:
+    while pid in parents and pid not in (root, without):
+        pid = parents[pid]
+    return pid == root
+
+
+def measured(run: Callable[[], object], client: Callable[[], float], server_pid: int) -> Turn:
+    """The turn of a run."""
+    before = client(), cpu_s(server_pid)
+    started = time.perf_counter()
+    run()
+    wall_s = time.perf_counter() - started
+    return Turn(wall_s, client() - before[0], cpu_s(server_pid) - before[1])
+
+
+def classified(frame: DataFrame, url: str) -> DataFrame:
+    """The frame with the model card's pipeline behind it."""
+    stages = [
+        DocumentAssembler().setInputCol("text").setOutputCol("document"),
+        Tokenizer().setInputCols(["document"]).setOutputCol("token"),
+        BertForSequenceClassification()
+        .setInputCols(["token", "document"])
+        .setOutputCol("class")
+        .with_values(maxSentenceLength=512, url=[url]),
+    ]
+    return Pipeline(stages=stages).fit(frame).transform(frame)
+
+
+def main() -> None:
+    """Print a table for docs/spark.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repository", default="model_repository")
+    parser.add_argument("--rows", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with _REVIEWS.open(encoding="utf-8", newline="") as file:
+        reviews = [row["text"] for row in csv.DictReader(file)]
+    texts = [f"{reviews[place % len(reviews)]} {place}" for place in range(options.rows)]
+    with LocalServer(options.repository) as server, TemporaryDirectory() as folder:
+        turns = _turns(texts, server, Path(folder), options.rounds)
+    print(f"{options.rows} rows, {options.rounds} rounds, {os.cpu_count()} cores\n")
+    print("| asked by | rows/s | CPU of the asking side, ms a row | CPU of Triton, ms a row |")
+    print("|---|---:|---:|---:|")
+    for name, found in turns.items():
+        rate = options.rows / statistics.median(turn.wall_s for turn in found)
+        client, served = (
+            1e3 * statistics.median(getattr(turn, field) for turn in found) / options.rows
+            for field in ("client_s", "server_s")
+        )
+        print(f"| {name} | {rate:,.0f} | {client:.2f} | {served:.2f} |")
+
+
+def _turns(texts: list[str], server: LocalServer, folder: Path, rounds: int) -> dict[str, list[Turn]]:
+    source = folder / "texts.csv"
+    with source.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text"], *([text] for text in texts)])
+    spark = start(params={"spark.master": "local[2]", "spark.ui.enabled": "false"})
+    rows = spark.sparkContext.parallelize([(text,) for text in texts], 2)
+    frame = classified(spark.createDataFrame(rows, "text string"), server.grpc_url).select("class")
+    command = [
+        sys.executable,
+        "-m",
+        "bertriton",
+        "classify",
+        "--url",
+        server.grpc_url,
+        "--input",
+        str(source),
+    ]
+
+    def by_spark() -> None:
+        frame.write.format("noop").mode("overwrite").save()
+
+    def by_command() -> None:
+        output = folder / f"answers-{time.monotonic_ns()}.jsonl"
+        subprocess.run([*command, "--output", str(output)], check=True, capture_output=True)  # noqa: S603
+
+    own = os.getpid()
+    turns: dict[str, list[Turn]] = {"Spark, local[2]": [], "`bertriton classify --input`": []}
+    for _ in range(rounds + 1):
+        for name, run in zip(turns, (by_spark, by_command), strict=True):
+            turns[name].append(measured(run, lambda: cpu_s(own, without=server.pid), server.pid))
+    spark.stop()
+    return {name: found[1:] for name, found in turns.items()}
+
+
+if __name__ == "__main__":
+    main()

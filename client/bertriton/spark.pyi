@@ -1,0 +1,1 @@
+from bertriton_spark import *

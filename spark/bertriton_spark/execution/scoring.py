@@ -1,0 +1,86 @@
+"""From a classifier's answers to what Spark NLP says of a row: labels, their sentences and scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from bertriton.contract import MULTI_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from bertriton import Classification
+
+SOFTMAX: Final = "softmax"
+SIGMOID: Final = "sigmoid"
+DEFAULT_THRESHOLD: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How logits become annotations."""
+
+    activation: str | None = None  # SOFTMAX or SIGMOID; None: what the model was made for
+    threshold: float = DEFAULT_THRESHOLD  # with SIGMOID, labels above it count
+    coalesce: bool = False  # whether a row's sentences are averaged to one
+    some_keys: bool = False  # whether scores stand under `Some(label)`, as Spark NLP wrote until 4.2.8
+
+
+@dataclass(frozen=True)
+class ScoredSentence:
+    """One annotation without what Spark knows itself."""
+
+    sentence: int  # place in the row's documents
+    result: str
+    scores: dict[str, float]  # key -> score, in the order of the logits
+
+
+def annotated(
+    answers: Sequence[Classification | None], scoring: Scoring, problem_type: str
+) -> list[ScoredSentence]:
+    """What is said of one row.
+
+    Args:
+        answers: of its sentences, in their order; None of a sentence without a token.
+        scoring: how.
+        problem_type: what the model was made for, one of `checkpoint.HEADS` of the exporter.
+    """
+    scored = [
+        (place, tuple(answer.scores), _scores(answer, scoring.activation))
+        for place, answer in enumerate(answers)
+        if answer is not None
+    ]
+    if scoring.coalesce and scored:
+        place, labels, _ = scored[0]
+        scored = [(place, labels, np.mean([scores for _, _, scores in scored], axis=0))]
+    is_sigmoid = problem_type == MULTI_LABEL if scoring.activation is None else scoring.activation == SIGMOID
+    return [
+        ScoredSentence(place, labels[index], _by_key(labels, scores, some_keys=scoring.some_keys))
+        for place, labels, scores in scored
+        for index in _counting(scores, scoring.threshold, is_sigmoid=is_sigmoid)
+    ]
+
+
+def _scores(answer: Classification, activation: str | None) -> NDArray[np.float64]:
+    if activation is None:
+        return np.array(list(answer.scores.values()))
+    logits = np.array(answer.logits)
+    if activation == SIGMOID:
+        return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
+    powers = np.exp(logits - logits.max())
+    return np.asarray(powers / powers.sum())
+
+
+def _counting(scores: NDArray[np.float64], threshold: float, *, is_sigmoid: bool) -> list[int]:
+    """The labels that an annotation is made of: the first of the best, or all above the threshold."""
+    return np.flatnonzero(scores > threshold).tolist() if is_sigmoid else [int(scores.argmax())]
+
+
+def _by_key(labels: Sequence[str], scores: NDArray[np.float64], *, some_keys: bool) -> dict[str, float]:
+    keys = [f"Some({label})" for label in labels] if some_keys else labels
+    return dict(zip(keys, scores.tolist(), strict=True))

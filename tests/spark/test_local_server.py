@@ -1,0 +1,157 @@
+"""Without a server a host serves the model itself: once, for all of its workers, as long as they need it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.spark.pipelines import annotated
+
+from bertriton import BertritonError, Client, RetryPolicy
+from bertriton.spark import BertForSequenceClassification, LocalServerError, SettingError, UnknownModelError
+from bertriton_spark.execution import spread_address
+from bertriton_spark.pretrained import Wish, pretrained_model, target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+DEADLINE_S = 180.0
+CARD_NAME = "bert_base_sequence_classifier_imdb"
+LEASE = """
+import sys
+from bertriton_spark.local import local_url
+print(local_url(*sys.argv[1:]), flush=True)
+sys.stdin.read()
+"""
+
+
+def leasing(source: Path, folder: Path) -> subprocess.Popen[str]:
+    """A process that needs the server, until its standard input ends."""
+    return subprocess.Popen(
+        [sys.executable, "-c", LEASE, str(source), "imdb"],
+        env=os.environ | {"TMPDIR": str(folder)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def answers(url: str) -> bool:
+    with Client(url, retry=RetryPolicy(max_attempts=1)) as client:
+        try:
+            return client.classify("Great.").label == "pos"
+        except BertritonError:
+            return False
+
+
+def test_processes_share_a_server_that_ends_after_the_last(imdb_repository: Path, tmp_path: Path) -> None:
+    first, second = leasing(imdb_repository, tmp_path), leasing(imdb_repository, tmp_path)
+    assert first.stdout
+    assert second.stdout
+    url = first.stdout.readline().strip()
+    assert second.stdout.readline().strip() == url
+    assert answers(url)
+
+    first.kill()
+    first.communicate()
+    assert answers(url)
+    second.communicate("")
+
+    give_up = time.monotonic() + DEADLINE_S
+    while answers(url):
+        assert time.monotonic() < give_up
+        time.sleep(0.5)
+
+
+def test_a_pipeline_without_a_server_starts_one(
+    texts_frame: Callable[..., DataFrame],
+    imdb_repository: Path,
+) -> None:
+    classifier = (
+        BertForSequenceClassification.pretrained(CARD_NAME)
+        .setInputCols(["token", "document"])
+        .setOutputCol("class")
+        .setLocalModel(str(imdb_repository))
+    )
+
+    rows = annotated(texts_frame(["What a lovely film.", "Two hours, gone."]), classifier).collect()
+
+    assert [row["class"][0]["result"] for row in rows] == ["pos", "neg"]
+
+
+def test_a_model_that_cannot_be_served_says_why(
+    tmp_path: Path, texts_frame: Callable[..., DataFrame]
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    classifier = (
+        BertForSequenceClassification.loadSavedModel(str(tmp_path))
+        .setInputCols(["token", "document"])
+        .setOutputCol("class")
+    )
+
+    with pytest.raises(LocalServerError, match=rf"no server for {tmp_path} on this host: \w+Error: "):
+        classifier.getClasses()
+    with pytest.raises(Exception, match="LocalServerError: no server for"):
+        annotated(texts_frame(["x"]), classifier).collect()
+
+
+def test_what_is_set_comes_before_the_environment_and_that_before_the_table(tmp_path: Path) -> None:
+    table = tmp_path / "models.json"
+    table.write_text(json.dumps({"mine/de": {"model": "m", "url": "table:1, table:2", "local": "folder"}}))
+    known = {"BERTRITON_SPARK_MODELS": str(table)}
+    asked = {"BERTRITON_URL": "there:1", "BERTRITON_MODEL": "named"}
+    wish = Wish("mine", "de")
+
+    assert target_of(wish, known).urls == ("table:1", "table:2")
+    assert target_of(wish, known).model == "m"
+    assert target_of(wish, known | asked).urls == ("there:1",)
+    assert target_of(wish, known | asked).model == "named"
+    assert target_of(Wish("mine", "de", "own", ("set:1",)), known | asked).urls == ("set:1",)
+    local = target_of(Wish("mine", "de", is_local=True), known | asked).local
+    assert local is not None
+    assert (local.source, local.name) == ("folder", "named")
+    assert pretrained_model("other", "en", {}).model == "other"
+    assert pretrained_model(CARD_NAME, "en", {}).model == "imdb"
+
+
+def test_an_unknown_model_and_a_broken_table_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match="set BERTRITON_URL or setUrl"):
+        target_of(Wish("other"), {})
+    table = tmp_path / "models.json"
+    table.write_text('{"mine": {"adress": "x"}}')
+    with pytest.raises(SettingError, match="unknown fields adress"):
+        target_of(Wish("mine"), {"BERTRITON_SPARK_MODELS": str(table)})
+
+
+def test_partitions_are_spread_over_addresses_and_a_second_try_goes_elsewhere() -> None:
+    urls = ["a", "b", "c"]
+
+    assert [spread_address(urls, partition, 0) for partition in range(4)] == ["a", "b", "c", "a"]
+    assert [spread_address(urls, 1, attempt) for attempt in range(3)] == ["b", "c", "a"]
+
+
+def test_a_stage_saved_by_spark_nlp_hands_over_its_parameters(
+    spark: SparkSession,  # noqa: ARG001  # stages need it
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "metadata").mkdir()
+    written = {
+        "class": "com.johnsnowlabs.nlp.annotators.classifier.dl.BertForSequenceClassification",
+        "paramMap": {"caseSensitive": False, "maxSentenceLength": 256},
+        "defaultParamMap": {"maxSentenceLength": 128, "engine": "tensorflow", "coalesceSentences": True},
+    }
+    (tmp_path / "metadata" / "part-00000").write_text(json.dumps(written) + "\n")
+
+    stage: Any = BertForSequenceClassification.load(str(tmp_path))
+
+    assert stage.getLocalModel() == str(tmp_path)
+    assert (stage.getMaxSentenceLength(), stage.getCaseSensitive()) == (256, False)
+    assert stage.getCoalesceSentences()

@@ -1,0 +1,144 @@
+"""Tokens and sentences by Spark NLP's rules, and the numbers of Java."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession  # a fixture's type
+from pyspark.sql import functions as F  # noqa: N812
+
+from bertriton.spark import Annotation, DocumentAssembler, PipelineModel, SettingError, Tokenizer
+from bertriton_spark.annotations import java_float
+from bertriton_spark.stages.sentence_rules import SentenceRules
+from bertriton_spark.stages.token_rules import TokenRules
+
+FLOATS = 2_000
+# JDK 17 writes some floats with a digit that is not needed; later ones do not (JDK-4511638).
+MOST_OTHERWISE = 0.02
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("I really liked that movie!", ["I", "really", "liked", "that", "movie", "!"]),
+        ("didn't (really) well-made...", ["didn't", "(", "really", ")", "well-made", "..."]),
+        ('"8/10" !!! U.S.A. a\u00a0b', ['"', "8/10", '"', "!!!", "U.S.A", ".", "a\u00a0b"]),
+        ("x<br />y", ["x<br", "/>y"]),
+        (" \n\t", []),
+    ],
+)
+def test_tokens_are_those_of_the_rules(text: str, tokens: list[str]) -> None:
+    found = TokenRules().tokens(text)
+
+    assert [token.text for token in found] == tokens
+    assert [text[token.begin : token.end + 1] for token in found] == tokens
+
+
+def test_tokens_are_counted_as_java_counts() -> None:
+    found = TokenRules().tokens("😀 a😀!")
+
+    assert [(token.begin, token.end, token.text) for token in found] == [
+        (0, 1, "😀"),
+        (3, 5, "a😀"),
+        (6, 6, "!"),
+    ]
+
+
+def test_tokens_can_be_split_kept_whole_and_left_out() -> None:
+    split = TokenRules(split_pattern="-|#").tokens("well-made#it, ok")
+    whole = TokenRules(exceptions=("New York",), exceptions_have_case=False).tokens("in new york.")
+    long = TokenRules(min_length=2, max_length=4).tokens("a bc defgh ijkl")
+
+    assert [(token.begin, token.text) for token in split] == [
+        (0, "well"),
+        (5, "made"),
+        (10, "it"),
+        (12, ","),
+        (14, "ok"),
+    ]
+    assert [token.text for token in whole] == ["in", "new york."]
+    assert [token.text for token in long] == ["bc", "ijkl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        (
+            "This is my first sentence. This my second.",
+            ["This is my first sentence.", "This my second."],
+        ),
+        ("Mr. Smith came at 5 p.m. today; he left.", ["Mr. Smith came at 5 p.m. today;", "he left."]),
+        ("It costs 1.5 in the U.S. of course. Yes!", ["It costs 1.5 in the U.S. of course.", "Yes!"]),
+        ("Wow!! Really? Yes...  And so on", ["Wow!!", "Really?", "Yes...", "And so on"]),
+        ("see example.com vs. no. 5 there", ["see example.com vs. no. 5 there"]),
+        ("he said (so. it. is) twice.", ["he said (so. it. is) twice."]),
+        ("  \n ", []),
+    ],
+)
+def test_sentences_end_where_the_rules_say(text: str, sentences: list[str]) -> None:
+    found = SentenceRules().sentences(text)
+
+    assert [one.text for one in found] == sentences
+    assert [text[one.begin : one.end + 1] for one in found] == sentences
+
+
+def test_custom_bounds_part_sentences_alone_or_too() -> None:
+    text = "One. Two.\n\nThree"
+
+    assert [one.text for one in SentenceRules(custom_bounds=("\n\n",)).sentences(text)] == [
+        "One.",
+        "Two.",
+        "Three",
+    ]
+    alone = SentenceRules(custom_bounds=("\n\n",), custom_only=True).sentences(text)
+    assert [(one.begin, one.text) for one in alone] == [(0, "One. Two."), (11, "Three")]
+
+
+def test_a_context_char_is_one_character() -> None:
+    with pytest.raises(SettingError, match=re.escape("['ab']")):
+        Tokenizer().setContextChars(["a", "ab"])
+
+
+def test_documents_are_cleaned_as_asked_with_spark_and_without(spark: SparkSession) -> None:
+    text = "  two\t lines\\n and\n\nmore "
+    frame = spark.createDataFrame([(text,)], "text string")
+    modes = ("disabled", "inplace", "inplace_full", "shrink", "shrink_full", "each", "delete_full")
+    stages = [
+        DocumentAssembler().setInputCol("text").setOutputCol(mode).setCleanupMode(mode) for mode in modes
+    ]
+
+    (row,) = PipelineModel(stages).transform(frame).collect()
+    lights: list[Annotation] = [
+        stage.annotated_rows([text], [{}])[0][mode][0] for mode, stage in zip(modes, stages, strict=True)
+    ]
+
+    assert [vars(light) for light in lights] == [row[mode][0].asDict() for mode in modes]
+    assert lights[-1].result == "two\t lines and\n\nmore"
+    with pytest.raises(SettingError, match="expected disabled, inplace"):
+        DocumentAssembler().setCleanupMode("all")
+
+
+def test_floats_are_written_as_java_writes_them(spark: SparkSession) -> None:
+    generator = np.random.default_rng(0)
+    floats = np.concatenate([generator.random(FLOATS), 10.0 ** generator.uniform(-8, 8, FLOATS)])
+    floats = floats.astype(np.float32).astype(float)
+    frame = spark.createDataFrame([(float(one),) for one in floats], "x float")
+
+    written = [row[0] for row in frame.select(F.col("x").cast("string")).collect()]
+
+    assert all(
+        np.float32(java) == np.float32(java_float(one)) for java, one in zip(written, floats, strict=True)
+    )
+    otherwise = [java for java, one in zip(written, floats, strict=True) if java != java_float(one)]
+    assert len(otherwise) <= MOST_OTHERWISE * len(written)
+    assert [java_float(one) for one in (1.0, 0.0, 1e7, 1e-3, 9.99e-4, float("nan"), float("-inf"))] == [
+        "1.0",
+        "0.0",
+        "1.0E7",
+        "0.001",
+        "9.99E-4",
+        "NaN",
+        "-Infinity",
+    ]
