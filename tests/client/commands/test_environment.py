@@ -46,6 +46,7 @@ OTHERS = {
     "PERF_ANALYZER",
     "DEBUG",
     "ENGINE_TIMEOUT_S",
+    "SPARK_MODELS",
 }
 LIKE = {
     "evaluate": ["--data", "data.csv"],
