@@ -33,11 +33,13 @@ help:  ## Show this list.
 demo: $(VENV)/.serve-ready  ## Export the embedded model, serve it, classify real reviews, stop.
 	$(BIN)/python examples/demo.py
 
-# The exporter's tests need no server: beside the others they have a core of their own.
+# In three parts side by side, for most tests wait for a server more than they compute.
 test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
 	@$(BIN)/python -m pytest tests/export & exporter=$$!; \
-	$(BIN)/python -m pytest --ignore=tests/export; others=$$?; \
-	wait $$exporter && exit $$others
+	$(BIN)/python -m pytest tests/served tests/server & servers=$$!; \
+	$(BIN)/python -m pytest --ignore=tests/export --ignore=tests/served --ignore=tests/server; others=$$?; \
+	wait $$exporter; exported=$$?; wait $$servers; served=$$?; \
+	exit $$((exported || served || others))
 
 # The server is the one that BERTRITON_TRITONSERVER names, or an installed one, as in NVIDIA's image, or that from pip.
 test-served: $(VENV)/.dev-ready  ## Run what holds in any Triton; BERTRITON_TRITONSERVER names which.
