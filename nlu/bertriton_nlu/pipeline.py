@@ -24,13 +24,22 @@ TEXT: Final = "text"  # the column of texts, if there is one of that name
 ADDED: Final = (DOCUMENT, SENTENCE)  # beside the names that begin as the label's does
 
 
-def load(request: str = "", path: str | None = None, *, url: str | None = None) -> Pipeline:
+def load(
+    request: str = "",
+    path: str | None = None,
+    *,
+    verbose: bool = False,  # noqa: ARG001  # NLU's, as the next
+    gpu: bool = False,  # noqa: ARG001
+    url: str | None = None,
+) -> Pipeline:
     """The classifier that a reference of NLU stands for; nothing is downloaded.
 
     Args:
         request: as NLU has it. `en.classify.bert_sequence.imdb` is the classifier `imdb`, unless the table
             that BERTRITON_SPARK_MODELS names, or BERTRITON_MODEL, says otherwise.
         path: a model repository, or a checkpoint as `bertriton export` reads it, to serve in this process.
+        verbose: changes nothing; a server has a log.
+        gpu: changes nothing; the server has the GPU.
         url: `host:port` of Triton's gRPC endpoint; left out, BERTRITON_URL, and the variables of the command
             line say how to get in. Without either a server starts with the first prediction, and ends with
             the process.

@@ -211,7 +211,9 @@ private[spark] final case class Connection(
     apiKey: Option[String],
     timeoutS: Int,
     maxLength: Int,
-    truncation: Option[String])
+    truncation: Option[String]) {
+  override def toString: String = s"$model at ${addresses.mkString(", ")}" // without the key
+}
 
 /** How rows become requests, and answers annotations. */
 private[spark] final case class Reading(

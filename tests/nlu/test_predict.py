@@ -28,7 +28,7 @@ COLUMNS = ["classified_sequence", "classified_sequence_confidence", "document"]
 def test_the_one_liner_of_the_model_card(configured: LocalServer) -> None:
     assert isinstance(configured, LocalServer)
 
-    found = nlu.load(REFERENCE).predict("I really liked that movie!")
+    found = nlu.load(REFERENCE, verbose=False, gpu=False).predict("I really liked that movie!")
 
     assert list(found.columns) == COLUMNS
     assert found.classified_sequence.tolist() == ["pos"]

@@ -1,5 +1,6 @@
 // The model card's pipeline, its imports changed, and what beside it test_scala.py looks at.
-// FOLDER holds texts.json and gets a folder for each answer; BERTRITON_HTTP_URL, BERTRITON_API_KEY are set.
+// FOLDER holds texts.json and gets a folder for each answer; BERTRITON_HTTP_URL, BERTRITON_API_KEY are set,
+// and BERTRITON_SPARK_MODELS says what "reviews" is.
 import java.nio.file.{Files, Paths}
 
 import spark.implicits._
@@ -37,7 +38,7 @@ def failure(run: => Any): String =
     val ours = Iterator.iterate(error)(_.getCause).takeWhile(_ != null).collectFirst { case each: BertritonException => each }
     ours.fold(error.toString)(each => s"${each.getClass.getSimpleName} ${each.retryable} ${each.getMessage}")
   }
-def variant(): BertForSequenceClassification = BertForSequenceClassification.pretrained("imdb")
+def variant(): BertForSequenceClassification = BertForSequenceClassification.pretrained("reviews", "en")
   .setInputCols("token", "document").setOutputCol("class").setMaxSentenceLength(512)
 
 keep("card", result)

@@ -141,6 +141,8 @@ def run_shell(folder: Path, addresses: str, store: Path) -> None:
     assert spec is not None
     assert spec.origin is not None
     home = Path(spec.origin).parent
+    table = folder / "table.json"
+    table.write_text(json.dumps({"reviews/en": {"model": "imdb"}}))
     trust = "-Djavax.net.ssl.trustStore"
     options = {
         "spark.driver.extraJavaOptions": f"{trust}={store} {trust}Password=changeit {SHORT_LIVED}",
@@ -151,6 +153,7 @@ def run_shell(folder: Path, addresses: str, store: Path) -> None:
     environment = {
         "BERTRITON_API_KEY": API_KEY,
         "BERTRITON_HTTP_URL": addresses,
+        "BERTRITON_SPARK_MODELS": str(table),
         "FOLDER": str(folder),
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",
