@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Of these tests alone: PySpark leaves the sockets that it collects from to the garbage collector."""
+    """Let pass here alone that PySpark leaves sockets to the garbage collector."""
     item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
 
 
