@@ -23,7 +23,7 @@ def start(*, memory: str = DEFAULT_MEMORY, params: Mapping[str, str] | None = No
         memory: of the driver, which a running one has already.
         params: further settings of Spark.
     """
-    # Workers take the Python that PATH has unless this says otherwise: spark.pyspark.python is for spark-submit.
+    # Without it workers take the Python that PATH has; spark.pyspark.python is for spark-submit alone.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {"spark.driver.memory": memory, **(params or {})}
     builder = SparkSession.builder.appName(APP_NAME)
