@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def with_annotations(dataset: DataFrame, name: str, annotations: Column, annotator_type: str) -> DataFrame:
     """The data frame with an annotation column whose type and metadata are Spark NLP's."""
     # Spark NLP's columns may all be null, which Spark knows of no array that it makes itself.
-    nullable = F.when(F.lit(1) == 1, annotations.cast(ANNOTATIONS_TYPE))
+    nullable = F.when(F.lit(True), annotations.cast(ANNOTATIONS_TYPE))  # noqa: FBT003
     return dataset.withColumn(name, nullable.alias(name, metadata={TYPE_KEY: annotator_type}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -22,12 +23,9 @@ def start(*, memory: str = DEFAULT_MEMORY, params: Mapping[str, str] | None = No
         memory: of the driver, which a running one has already.
         params: further settings of Spark.
     """
-    settings = {
-        "spark.driver.memory": memory,
-        # Workers that are started without it take another Python if PATH has one.
-        "spark.pyspark.python": sys.executable,
-        **(params or {}),
-    }
+    # Without it workers take the Python that PATH has; spark.pyspark.python is for spark-submit alone.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    settings = {"spark.driver.memory": memory, **(params or {})}
     builder = SparkSession.builder.appName(APP_NAME)
     if "spark.master" not in settings and "spark.remote" not in settings:
         builder = builder.master(DEFAULT_MASTER)

@@ -221,7 +221,7 @@ def test_settings_out_of_range_are_refused(classifier: Any) -> None:
         classifier.setActivation("relu")
 
 
-def test_the_servers_labels_are_the_classes(spark: SparkSession, classifier: Any) -> None:  # noqa: ARG001
+def test_the_servers_labels_are_the_classes(classifier: Any) -> None:
     assert classifier.getClasses() == ["neg", "pos"]
     assert (classifier.getMaxSentenceLength(), classifier.getBatchSize()) == (512, 8)
     assert BertForSequenceClassification().getMaxSentenceLength() == 128

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pytest
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
     from bertriton_server import LocalServer
 
@@ -44,7 +44,7 @@ def test_every_block_of_the_guide_runs(
     assert "['pos']" in printed
 
 
-def test_every_setter_of_the_guide_exists(spark: SparkSession) -> None:  # noqa: ARG001  # stages need it
+def test_every_setter_of_the_guide_exists() -> None:
     stage = BertForSequenceClassification()
     for name in re.findall(r"^\| `(set\w+)\(", GUIDE, re.MULTILINE):
         assert callable(getattr(stage, name))
