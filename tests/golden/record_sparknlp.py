@@ -165,7 +165,7 @@ def main(jars: Path, saved_model: Path) -> None:
 def write(found: dict[str, Any]) -> None:
     """What was recorded so far."""
     file = GOLDEN / f"sparknlp-{sparknlp.version()}.json"
-    file.write_text(json.dumps(found, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(found, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
