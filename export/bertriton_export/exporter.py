@@ -64,11 +64,9 @@ def export(
         repository: the model repository to write into, made if need be.
         base: of an adapter, a folder or a hub id, instead of what lies beside it or what it names.
         labels: names to use instead of the checkpoint's, in the order of the logits.
-        problem_type: what the logits mean, instead of what the checkpoint says, one of `checkpoint.HEADS`.
-        threshold: probability from which a label counts, for multi_label_classification.
+        problem_type, threshold: one of `checkpoint.HEADS`, and from which probability a label counts.
         truncation: of requests that do not say, one of contract.TRUNCATIONS; default: the checkpoint's.
-        stride: likewise, tokens that a window shares with the one before.
-        aggregation: likewise, one of contract.AGGREGATIONS.
+        stride, aggregation: likewise, tokens that windows share, and one of contract.AGGREGATIONS.
         tokenization: how texts are cut into tokens, one of contract.TOKENIZATIONS; default: huggingface.
         target: what the graph is made for, one of `targets.TARGETS`.
         precision: of the encoder, one of the target's `precisions`; default: the first of them.

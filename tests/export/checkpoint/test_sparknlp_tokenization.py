@@ -19,7 +19,7 @@ from bertriton_export.reading import read_checkpoint
 
 TESTS = Path(__file__).parent.parent.parent
 GOLDEN = TESTS / "golden"
-VERSIONS = ("5.5.3",)
+VERSIONS = ("3.4.4", "5.5.3")
 EMBEDDED = TESTS.parent / "checkpoints" / "imdb-minilm"
 TINY = TESTS / "data" / "checkpoints"
 FAMILIES = TESTS / "data" / "architectures"
