@@ -64,9 +64,11 @@ def export(
         repository: the model repository to write into, made if need be.
         base: of an adapter, a folder or a hub id, instead of what lies beside it or what it names.
         labels: names to use instead of the checkpoint's, in the order of the logits.
-        problem_type, threshold: one of `checkpoint.HEADS`, and from which probability a label counts.
+        problem_type: what the logits mean, instead of what the checkpoint says, one of `checkpoint.HEADS`.
+        threshold: probability from which a label counts, for multi_label_classification.
         truncation: of requests that do not say, one of contract.TRUNCATIONS; default: the checkpoint's.
-        stride, aggregation: likewise, tokens that windows share, and one of contract.AGGREGATIONS.
+        stride: likewise, tokens that a window shares with the one before.
+        aggregation: likewise, one of contract.AGGREGATIONS.
         tokenization: how texts are cut into tokens, one of contract.TOKENIZATIONS; default: huggingface.
         target: what the graph is made for, one of `targets.TARGETS`.
         precision: of the encoder, one of the target's `precisions`; default: the first of them.
@@ -78,8 +80,7 @@ def export(
     Raises:
         CheckpointError, UnsupportedModelError: the checkpoint cannot be served.
         VerificationError, Int8GateError: the graph disagrees with the reference, or int8 with fp32.
-        OptionError: an option does not exist or does not go with another.
-        RepositoryError: the repository cannot be written, or the name is no model's or another's.
+        OptionError, RepositoryError: an option is wrong, or the repository or the name cannot be used.
 
     Example:
         >>> report = export("checkpoints/imdb-minilm", name="imdb")
@@ -90,8 +91,7 @@ def export(
     _, precision = checked_target(target, precision)
     request = GraphRequest(precision, _int8_request(precision, validation_texts, keep_fp32, vnni=vnni))
     require_own(Path(repository), name)
-    on_stage("reading the checkpoint")
-    source = with_tokenization(_read(checkpoint, labels, base), tokenization)
+    source = with_tokenization(_read(checkpoint, labels, base, on_stage), tokenization)
     source = with_truncation(with_head(source, problem_type, threshold), truncation, stride, aggregation)
     return _write(Path(repository), name, source, request, target=target, on_stage=on_stage)
 
@@ -119,8 +119,12 @@ def _write(
 
 
 def _read(
-    checkpoint: str | PathLike[str], labels: Sequence[str] | None, base: str | PathLike[str] | None
+    checkpoint: str | PathLike[str],
+    labels: Sequence[str] | None,
+    base: str | PathLike[str] | None,
+    on_stage: Callable[[str], object],
 ) -> Checkpoint:
+    on_stage("reading the checkpoint")
     return read_checkpoint(Path(checkpoint), labels, None if base is None else str(base))
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 FIXTURES = Path(__file__).parent.parent.parent / "data" / "sparknlp"
 FORMATS = FIXTURES.parent / "formats"
-TINY = FIXTURES.parent / "checkpoints"
 MODEL = "bert_classification_tensorflow"
 OBJECT_GRAPH = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 LABELS_PART = "fields/labels/part-00000"
@@ -92,29 +91,6 @@ def test_weights_are_the_reference_weights_bit_for_bit(model: Path) -> None:
         expected = reference[to_keras_name(name)]
         expected = expected.T if to_keras_name(name).endswith("kernel:0") else expected
         np.testing.assert_array_equal(expected, checkpoint.weights[name], name)
-
-
-@pytest.mark.parametrize(
-    ("saved", "source", "labels"),
-    [
-        ("5.5.3-tensorflow", TINY / "three-labels", ("bad", "so so", "très bien")),
-        ("3.4.4-tensorflow", TINY / "three-labels", ("bad", "so so", "très bien")),
-        ("5.5.3-onnx", FORMATS / "gelu", ("neg", "pos")),
-    ],
-)
-def test_what_the_real_spark_nlp_saved_has_the_weights_that_it_was_given(
-    saved: str, source: Path, labels: tuple[str, ...]
-) -> None:
-    expected = read_checkpoint(source)
-
-    found = read_checkpoint(FIXTURES / "saved" / f"{saved}.zip")
-
-    assert (expected.config, labels, 32) == (found.config, found.labels, found.max_length)
-    assert list(expected.weights) == list(found.weights)
-    for name in expected.weights:
-        np.testing.assert_array_equal(expected.weights[name], found.weights[name], name)
-    vocabularies = [Tokenizer.from_str(one.tokenizer_json).get_vocab() for one in (expected, found)]
-    assert vocabularies[0] == vocabularies[1]
 
 
 def test_dimensions_come_from_shapes_and_graph(model: Path) -> None:
