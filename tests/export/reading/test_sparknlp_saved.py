@@ -1,4 +1,4 @@
-"""What the real Spark NLP saved, by tests/golden/record_sparknlp.py, is read with the weights it was given."""
+"""What the real Spark NLP saved (tests/golden/record_sparknlp.py) has the weights that it was given."""
 
 from __future__ import annotations
 
