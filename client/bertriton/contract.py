@@ -72,6 +72,11 @@ DEFAULT_STRIDE: Final = 0  # tokens
 AGGREGATIONS: Final = ("mean", "max")
 DEFAULT_AGGREGATION: Final = "mean"
 
+# How texts are cut into tokens: as Transformers does, or as Spark NLP does.
+SPARKNLP: Final = "sparknlp"
+DEFAULT_TOKENIZATION: Final = "huggingface"
+TOKENIZATIONS: Final = (DEFAULT_TOKENIZATION, SPARKNLP)
+
 FINGERPRINT_BYTES: Final = 8
 FINGERPRINT_WORDS: Final = 2  # TensorRT is at home with INT32 alone
 NO_FINGERPRINT: Final = "00" * FINGERPRINT_BYTES  # of a graph that is part of no export
@@ -108,6 +113,7 @@ class ClassifierInfo:
     truncation: str = DEFAULT_TRUNCATION  # of requests that ask for none, one of TRUNCATIONS
     stride: int = DEFAULT_STRIDE  # likewise, tokens that a window shares with the one before
     aggregation: str = DEFAULT_AGGREGATION  # likewise, of the scores of windows, one of AGGREGATIONS
+    tokenization: str = DEFAULT_TOKENIZATION  # how texts are cut into tokens, one of TOKENIZATIONS
 
     def to_parameters(self) -> dict[str, str]:
         """The ensemble's config `parameters`; the name and the batch limit have fields of their own there."""
@@ -121,6 +127,7 @@ class ClassifierInfo:
             "truncation": self.truncation,
             "stride": str(self.stride),
             "aggregation": self.aggregation,
+            "tokenization": self.tokenization,
         }
         if self.problem_type == MULTI_LABEL:
             fields["threshold"] = repr(self.threshold)
@@ -156,6 +163,7 @@ class ClassifierInfo:
                 truncation=parameters.get(_PARAMETER_PREFIX + "truncation", DEFAULT_TRUNCATION),
                 stride=int(parameters.get(_PARAMETER_PREFIX + "stride", DEFAULT_STRIDE)),
                 aggregation=parameters.get(_PARAMETER_PREFIX + "aggregation", DEFAULT_AGGREGATION),
+                tokenization=parameters.get(_PARAMETER_PREFIX + "tokenization", DEFAULT_TOKENIZATION),
             )
         except (KeyError, ValueError, TypeError) as exc:
             raise ContractError(f"model {name!r} has unreadable parameters: {exc!r}") from exc

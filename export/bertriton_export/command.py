@@ -84,6 +84,12 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
     help="Likewise, how scores of windows are joined.",
 )
 @option(
+    "--tokenization",
+    type=click.Choice(contract.TOKENIZATIONS),
+    help="How texts are cut into tokens: as Transformers does, or as Spark NLP does, which drops parts of "
+    f"words, for the scores that it gave [default: {contract.DEFAULT_TOKENIZATION}].",
+)
+@option(
     "--target",
     type=click.Choice(tuple(TARGETS)),
     default=DEFAULT_TARGET,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from bertriton import contract
 from bertriton.contract import ClassifierInfo
-from bertriton_export.checkpoint import with_head, with_truncation
+from bertriton_export.checkpoint import with_head, with_tokenization, with_truncation
 from bertriton_export.errors import OptionError
 from bertriton_export.int8 import Int8Request
 from bertriton_export.reading import default_name, read_checkpoint
@@ -46,6 +46,7 @@ def export(
     truncation: str | None = None,
     stride: int | None = None,
     aggregation: str | None = None,
+    tokenization: str | None = None,
     target: str = DEFAULT_TARGET,
     precision: str | None = None,
     keep_fp32: Sequence[str] = (),
@@ -68,6 +69,7 @@ def export(
         truncation: of requests that do not say, one of contract.TRUNCATIONS; default: the checkpoint's.
         stride: likewise, tokens that a window shares with the one before.
         aggregation: likewise, one of contract.AGGREGATIONS.
+        tokenization: how texts are cut into tokens, one of contract.TOKENIZATIONS; default: huggingface.
         target: what the graph is made for, one of `targets.TARGETS`.
         precision: of the encoder, one of the target's `precisions`; default: the first of them.
         keep_fp32: layers that stay fp32 in int8, as `encoder.layer.3` or `encoder.layer.3.output.dense`.
@@ -78,8 +80,7 @@ def export(
     Raises:
         CheckpointError, UnsupportedModelError: the checkpoint cannot be served.
         VerificationError, Int8GateError: the graph disagrees with the reference, or int8 with fp32.
-        OptionError: an option does not exist or does not go with another.
-        RepositoryError: the repository cannot be written, or the name is no model's or another's.
+        OptionError, RepositoryError: an option is wrong, or the repository or the name cannot be used.
 
     Example:
         >>> report = export("checkpoints/imdb-minilm", name="imdb")
@@ -90,8 +91,7 @@ def export(
     _, precision = checked_target(target, precision)
     request = GraphRequest(precision, _int8_request(precision, validation_texts, keep_fp32, vnni=vnni))
     require_own(Path(repository), name)
-    on_stage("reading the checkpoint")
-    source = _read(checkpoint, labels, base)
+    source = with_tokenization(_read(checkpoint, labels, base, on_stage), tokenization)
     source = with_truncation(with_head(source, problem_type, threshold), truncation, stride, aggregation)
     return _write(Path(repository), name, source, request, target=target, on_stage=on_stage)
 
@@ -119,8 +119,12 @@ def _write(
 
 
 def _read(
-    checkpoint: str | PathLike[str], labels: Sequence[str] | None, base: str | PathLike[str] | None
+    checkpoint: str | PathLike[str],
+    labels: Sequence[str] | None,
+    base: str | PathLike[str] | None,
+    on_stage: Callable[[str], object],
 ) -> Checkpoint:
+    on_stage("reading the checkpoint")
     return read_checkpoint(Path(checkpoint), labels, None if base is None else str(base))
 
 
@@ -154,5 +158,6 @@ def _classifier_info(name: str, checkpoint: Checkpoint, fingerprint: str) -> Cla
         checkpoint_sha256=checkpoint.sha256,
         fingerprint=fingerprint,
         threshold=checkpoint.threshold,
+        tokenization=checkpoint.tokenization,
         **asdict(checkpoint.truncation),
     )

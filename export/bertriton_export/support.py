@@ -14,6 +14,7 @@ from bertriton_export.checkpoint import (
     MODEL_TYPE_TO_CLASS,
     OTHER_TASKS,
     REFUSED_TOKENIZERS,
+    SPARKNLP_FAMILIES,
     TOKENIZERS,
 )
 from bertriton_export.reading import READERS, WEIGHT_FORMATS
@@ -72,6 +73,8 @@ def _formats() -> Iterator[str]:
 def _tokenizers() -> Iterator[str]:
     yield "The class is that of tokenizer_config.json, else that of config.json, else that of the model type."
     yield f"A `tokenizer.json` is read where there is one. Ids are those of {FOLLOWED}."
+    families = ", ".join(f"`{family}`" for family in SPARKNLP_FAMILIES)
+    yield f"With `--tokenization sparknlp` they are those of Spark NLP, for these model types: {families}."
     yield ""
     rows = [
         (

@@ -27,10 +27,12 @@ from bertriton_export.checkpoint.tokenizer import (
     FOLLOWED,
     MODEL_TYPE_TO_CLASS,
     REFUSED_TOKENIZERS,
+    SPARKNLP_FAMILIES,
     TOKENIZER_FILES,
     TOKENIZERS,
     Sources,
     TokenizerReader,
+    with_tokenization,
     wordpiece_tokenizer,
 )
 from bertriton_export.checkpoint.truncation import (
@@ -51,6 +53,7 @@ __all__ = [
     "OTHER_TASKS",
     "POSITION_TO_CONTENT",
     "REFUSED_TOKENIZERS",
+    "SPARKNLP_FAMILIES",
     "TOKENIZERS",
     "TOKENIZER_FILES",
     "Architecture",
@@ -82,6 +85,7 @@ __all__ = [
     "short",
     "tensor_shapes",
     "with_head",
+    "with_tokenization",
     "with_truncation",
     "wordpiece_tokenizer",
 ]

@@ -36,6 +36,8 @@ class Checkpoint:
     sha256: str  # of the weight files
     threshold: float = contract.DEFAULT_THRESHOLD  # probability from which a label counts, for multi-label
     truncation: TruncationDefaults = field(default_factory=TruncationDefaults)
+    tokenization: str = contract.DEFAULT_TOKENIZATION  # that tokenizer_json follows, one of TOKENIZATIONS
+    model_type: str = "bert"  # the family
     source: Mapping[str, Any] = field(default_factory=dict)  # the format and what only it knows; JSON values
 
     def __post_init__(self) -> None:

@@ -83,6 +83,7 @@ def read_huggingface_folder(
         max_length=reader.longest_text(config, tokenizer),
         sha256=adapter.merged_sha256(weights.sha256) if adapter else weights.sha256,
         truncation=read_truncation(settings, reader.truncation),
+        model_type=architecture.model_type,
         source={
             "format": weights.format,
             "architecture": architecture.name,

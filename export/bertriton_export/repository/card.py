@@ -74,6 +74,7 @@ def _facts(report: ExportReport, checkpoint: Checkpoint) -> dict[str, str]:
         "sha256 of its weights": f"`{info.checkpoint_sha256}`",
         "network": f"{config.num_hidden_layers} layers of {config.hidden_size}, "
         f"{config.num_attention_heads} heads, {parameters / _MEGA:.1f} million parameters",
+        "tokenization": f"`{info.tokenization}`",
         "target": report.target,
         "precision": report.precision,
         "problem type": f"`{info.problem_type}`: {_PROBLEM_TO_ANSWER[info.problem_type]}",
