@@ -33,11 +33,12 @@ help:  ## Show this list.
 demo: $(VENV)/.serve-ready  ## Export the embedded model, serve it, classify real reviews, stop.
 	$(BIN)/python examples/demo.py
 
-# In three parts side by side, for most tests wait for a server more than they compute.
+# In three parts side by side, about as long as each other, for most tests wait for a server more than they compute.
+SERVED_TESTS := tests/served tests/server tests/spark tests/scala tests/nlu tests/ui
 test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
 	@$(BIN)/python -m pytest tests/export & exporter=$$!; \
-	$(BIN)/python -m pytest tests/served tests/server & servers=$$!; \
-	$(BIN)/python -m pytest --ignore=tests/export --ignore=tests/served --ignore=tests/server; others=$$?; \
+	$(BIN)/python -m pytest $(SERVED_TESTS) & servers=$$!; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,tests/export $(SERVED_TESTS)); others=$$?; \
 	wait $$exporter; exported=$$?; wait $$servers; served=$$?; \
 	exit $$((exported || served || others))
 

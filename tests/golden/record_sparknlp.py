@@ -12,7 +12,7 @@ with it. 5.5.3's own builds of TensorFlow, llama.cpp and OpenVINO were not to be
 and with `org.tensorflow:tensorflow-core-api` 0.4.2 (also its `linux-x86_64`) and protobuf-java 3.19.4 alone.
 SAVED_MODEL is made by record_sparknlp_model.py.
 
-Writes tests/data/sparknlp/saved/VERSION-ENGINE.zip and tests/golden/sparknlp-VERSION.json.
+Writes tests/data/sparknlp/saved/VERSION-ENGINE.zip and tests/data/sparknlp/answers-VERSION.json.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def main(jars: Path, saved_model: Path) -> None:
 
 def write(found: dict[str, Any]) -> None:
     """What was recorded so far."""
-    file = GOLDEN / f"sparknlp-{sparknlp.version()}.json"
+    file = DATA / "sparknlp" / f"answers-{sparknlp.version()}.json"
     file.write_text(json.dumps(found, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

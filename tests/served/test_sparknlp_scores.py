@@ -22,6 +22,7 @@ pytestmark = pytest.mark.any_server
 TESTS = Path(__file__).parent.parent
 SAVED = TESTS / "data" / "sparknlp" / "saved"
 GOLDEN = TESTS / "golden"
+ANSWERS = TESTS / "data" / "sparknlp"
 VERSIONS = ("3.4.4", "5.5.3")
 PROBLEM_TYPES = {"softmax": "single_label_classification", "sigmoid": "multi_label_classification"}
 TOLERANCE = 1e-4
@@ -77,7 +78,7 @@ def scores_of(annotation: dict[str, Any], labels: list[str]) -> list[float]:
 def test_scores_are_those_of_the_real_one(
     client: Client, texts: list[str], version: str, case: str, activation: str
 ) -> None:
-    golden = json.loads((GOLDEN / f"sparknlp-{version}.json").read_text("utf-8"))["tensorflow"]
+    golden = json.loads((ANSWERS / f"answers-{version}.json").read_text("utf-8"))["tensorflow"]
     expected = golden[f"document {case} {activation}"]
     # Spark NLP makes no annotation of a text without a token, nor with sigmoid of one without a label.
     answered = [(text, found[0]) for text, found in zip(texts, expected, strict=True) if found]
@@ -95,7 +96,7 @@ def test_scores_are_those_of_the_real_one(
 def test_scores_of_sentences_are_those_of_the_real_one(
     client: Client, texts: list[str], version: str
 ) -> None:
-    golden = json.loads((GOLDEN / f"sparknlp-{version}.json").read_text("utf-8"))["tensorflow"]
+    golden = json.loads((ANSWERS / f"answers-{version}.json").read_text("utf-8"))["tensorflow"]
     # Up to the eighth sentence older versions tell each by its own place (batchSize).
     annotations = [
         (text[one["begin"] : one["end"] + 1], one)

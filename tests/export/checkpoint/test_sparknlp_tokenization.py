@@ -19,6 +19,7 @@ from bertriton_export.reading import read_checkpoint
 
 TESTS = Path(__file__).parent.parent.parent
 GOLDEN = TESTS / "golden"
+ANSWERS = TESTS / "data" / "sparknlp"
 VERSIONS = ("3.4.4", "5.5.3")
 EMBEDDED = TESTS.parent / "checkpoints" / "imdb-minilm"
 TINY = TESTS / "data" / "checkpoints"
@@ -46,7 +47,7 @@ def tokenizer_of(checkpoint: Checkpoint, *, lowercase: bool) -> Tokenizer:
 
 
 def golden(version: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((GOLDEN / f"sparknlp-{version}.json").read_text("utf-8"))
+    document: dict[str, Any] = json.loads((ANSWERS / f"answers-{version}.json").read_text("utf-8"))
     return document
 
 
