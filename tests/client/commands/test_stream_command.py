@@ -16,7 +16,7 @@ import click
 import pytest
 
 from bertriton import Classification, ClassifierInfo, contract
-from bertriton._commands import classify
+from bertriton._commands.answers import AnswerLine
 from bertriton_export import export
 from bertriton_server import LocalServer, ServerConfig
 
@@ -230,9 +230,8 @@ def _answer(**changes: object) -> Classification:
     ],
 )
 def test_a_line_says_what_the_model_says(problem_type: str, answer: Classification, line: str) -> None:
-    known = {"fingerprint": "0" * 16} if "fingerprint" in ClassifierInfo.__annotations__ else {}
-    info = ClassifierInfo("m", ("a", "b", "c"), problem_type, 512, 8, "5e0c", **known)
+    info = ClassifierInfo("m", ("a", "b", "c"), problem_type, 512, 8, "5e0c", fingerprint="0" * 16)
 
-    shown = classify.AnswerLine(info)("text", answer)
+    shown = AnswerLine(info)("text", answer)
 
     assert click.unstyle(shown) == line
