@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 def with_annotations(dataset: DataFrame, name: str, annotations: Column, annotator_type: str) -> DataFrame:
     """The data frame with an annotation column whose type and metadata are Spark NLP's."""
-    # Spark NLP's columns may all be null, which Spark knows of no array that it makes itself.
-    nullable = F.when(F.lit(True), annotations.cast(ANNOTATIONS_TYPE))  # noqa: FBT003
+    # Spark NLP's columns may all be null, which Spark knows of no array that it makes itself. Of a literal
+    # `true` it would know that this one is never null.
+    nullable = F.when(F.lit(1) == 1, annotations.cast(ANNOTATIONS_TYPE))
     return dataset.withColumn(name, nullable.alias(name, metadata={TYPE_KEY: annotator_type}))
 
 

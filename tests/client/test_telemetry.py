@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 DEADLINE_S = 60.0
+SPANS_OF_A_CALL = 6
+TRIES = 3  # Triton's exporter sends a batch once, and drops it where a busy machine takes too long
 FLUSHED_AFTER_MS = 100
 
 
@@ -261,13 +263,12 @@ class Collector:
             self.services.add(named["service.name"]["stringValue"])
             self.spans += [span for scope in resource["scopeSpans"] for span in scope["spans"]]
 
-    def wait_for(self, trace_id: str, count: int) -> list[dict[str, Any]]:
-        until_s = time.monotonic() + DEADLINE_S
+    def wait_for(self, trace_id: str, count: int, *, patience_s: float = DEADLINE_S) -> list[dict[str, Any]]:
+        until_s = time.monotonic() + patience_s
         while True:
             found = [span for span in self.spans if span["traceId"] == trace_id]
-            if len(found) >= count:
+            if len(found) >= count or time.monotonic() > until_s:
                 return found
-            assert time.monotonic() < until_s, [span["name"] for span in self.spans]
             time.sleep(0.05)
 
 
@@ -307,12 +308,18 @@ def test_one_trace_leads_from_the_call_to_the_network(
     traced_server: LocalServer, collector: Collector, collected: Collected, new_client: Callable[..., Client]
 ) -> None:
     client = new_client(traced_server.grpc_url, telemetry=True)
-    client.classify("What a lovely film.")
+    for _ in range(TRIES):
+        collected.clear()
+        client.classify("What a lovely film.")
 
-    (call,), (request,) = collected.calls, collected.requests
-    assert call.context is not None
-    assert request.context is not None
-    spans = collector.wait_for(f"{call.context.trace_id:032x}", 6)
+        (call,), (request,) = collected.calls, collected.requests
+        assert call.context is not None
+        assert request.context is not None
+        spans = collector.wait_for(
+            f"{call.context.trace_id:032x}", SPANS_OF_A_CALL, patience_s=DEADLINE_S / TRIES
+        )
+        if spans:
+            break
     id_to_name = {span["spanId"]: span["name"] for span in spans}
     id_to_name[f"{request.context.span_id:016x}"] = "the client's request"
     assert sorted((id_to_name[span["parentSpanId"]], span["name"]) for span in spans) == [
@@ -337,7 +344,7 @@ def test_a_client_without_telemetry_begins_no_trace(
     new_client(traced_server.grpc_url, telemetry=True).classify("warm")
     (call,) = collected.calls
     assert call.context is not None
-    collector.wait_for(f"{call.context.trace_id:032x}", 6)
+    collector.wait_for(f"{call.context.trace_id:032x}", SPANS_OF_A_CALL)
     before = {span["traceId"] for span in collector.spans}
     client = new_client(traced_server.grpc_url)
     for _ in range(5):
