@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 DEADLINE_S = 60.0
+Spans = list[dict[str, Any]]  # as Triton tells them
 SPANS_OF_A_CALL = 6
 TRIES = 3  # Triton's exporter sends a batch once, and drops it where a busy machine takes too long
 FLUSHED_AFTER_MS = 100
@@ -263,13 +264,15 @@ class Collector:
             self.services.add(named["service.name"]["stringValue"])
             self.spans += [span for scope in resource["scopeSpans"] for span in scope["spans"]]
 
-    def wait_for(self, trace_id: str, count: int, *, patience_s: float = DEADLINE_S) -> list[dict[str, Any]]:
+    def spans_of(self, trace_id: str, count: int, *, patience_s: float) -> Spans:
+        """The spans of a trace once there are so many; none where that takes longer."""
         until_s = time.monotonic() + patience_s
-        while True:
+        while time.monotonic() < until_s:
             found = [span for span in self.spans if span["traceId"] == trace_id]
-            if len(found) >= count or time.monotonic() > until_s:
+            if len(found) >= count:
                 return found
             time.sleep(0.05)
+        return []
 
 
 @pytest.fixture(scope="module")
@@ -304,22 +307,25 @@ def traced_server(imdb_repository: Path, collector: Collector) -> Iterator[Local
         yield server
 
 
-def test_one_trace_leads_from_the_call_to_the_network(
-    traced_server: LocalServer, collector: Collector, collected: Collected, new_client: Callable[..., Client]
-) -> None:
-    client = new_client(traced_server.grpc_url, telemetry=True)
+def traced_call(client: Client, collector: Collector, collected: Collected) -> tuple[ReadableSpan, Spans]:
+    """The client's one request and Triton's spans of it."""
     for _ in range(TRIES):
         collected.clear()
         client.classify("What a lovely film.")
-
         (call,), (request,) = collected.calls, collected.requests
         assert call.context is not None
-        assert request.context is not None
-        spans = collector.wait_for(
-            f"{call.context.trace_id:032x}", SPANS_OF_A_CALL, patience_s=DEADLINE_S / TRIES
-        )
-        if spans:
-            break
+        trace_id = f"{call.context.trace_id:032x}"
+        if spans := collector.spans_of(trace_id, SPANS_OF_A_CALL, patience_s=DEADLINE_S / TRIES):
+            return request, spans
+    raise AssertionError([span["name"] for span in collector.spans])
+
+
+def test_one_trace_leads_from_the_call_to_the_network(
+    traced_server: LocalServer, collector: Collector, collected: Collected, new_client: Callable[..., Client]
+) -> None:
+    request, spans = traced_call(new_client(traced_server.grpc_url, telemetry=True), collector, collected)
+
+    assert request.context is not None
     id_to_name = {span["spanId"]: span["name"] for span in spans}
     id_to_name[f"{request.context.span_id:016x}"] = "the client's request"
     assert sorted((id_to_name[span["parentSpanId"]], span["name"]) for span in spans) == [
@@ -341,10 +347,7 @@ def test_one_trace_leads_from_the_call_to_the_network(
 def test_a_client_without_telemetry_begins_no_trace(
     traced_server: LocalServer, collector: Collector, collected: Collected, new_client: Callable[..., Client]
 ) -> None:
-    new_client(traced_server.grpc_url, telemetry=True).classify("warm")
-    (call,) = collected.calls
-    assert call.context is not None
-    collector.wait_for(f"{call.context.trace_id:032x}", SPANS_OF_A_CALL)
+    traced_call(new_client(traced_server.grpc_url, telemetry=True), collector, collected)
     before = {span["traceId"] for span in collector.spans}
     client = new_client(traced_server.grpc_url)
     for _ in range(5):
