@@ -27,6 +27,9 @@ MAX_DURATION_S: Final = 365 * 24 * 3600.0
 MAX_KEEPALIVE_S: Final = 24 * 24 * 3600.0
 
 CLOSE_TIMEOUT_S: Final = 1.0  # for calls under way to end when the client is closed
+# Triton up to 24.11 may free a call twice, and end, whose client is gone just when it is refused, soon after
+# it came: https://github.com/triton-inference-server/server/pull/7840
+CANCEL_DELAY_S: Final = 0.1
 
 # A request is dropped from Triton's queue a little before its caller stops waiting for it.
 QUEUE_SHARE_OF_DEADLINE: Final = 0.9

@@ -26,6 +26,7 @@ from tests.fuzz.hostile import Hostile
 from tritonclient.grpc import service_pb2_grpc
 
 from bertriton import BertritonError, Client, contract
+from bertriton._config import CANCEL_DELAY_S
 from bertriton_export import export
 from bertriton_server import LocalServer, ServerConfig
 
@@ -84,7 +85,10 @@ def ask_until(done: Event, url: str, report: Any) -> None:
 
 
 def send(url: str, suffix: str, seed: int, count: int, codes: Counter[str]) -> None:
-    """Send hostile requests one after the other; some are cancelled."""
+    """Send hostile requests one after the other; some are cancelled, as late as our client does it.
+
+    A call that is cancelled at once can end Triton 2.51, see SECURITY.md.
+    """
     hostile = Hostile(NAME, seed)
     with grpc.insecure_channel(url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
@@ -92,6 +96,7 @@ def send(url: str, suffix: str, seed: int, count: int, codes: Counter[str]) -> N
             is_cancelled = hostile.is_cancelled()
             call = stub.ModelInfer.future(hostile.request(suffix), timeout=REQUEST_TIMEOUT_S)
             if is_cancelled:
+                time.sleep(CANCEL_DELAY_S)
                 call.cancel()
             codes[code_of(call)] += 1
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tritonclient.grpc import service_pb2_grpc
 
-from bertriton._config import CLOSE_TIMEOUT_S
+from bertriton._config import CANCEL_DELAY_S, CLOSE_TIMEOUT_S
 from bertriton._errors import ClientClosedError, WrongEventLoopError, grpc_errors_translated
 
 if TYPE_CHECKING:
@@ -32,6 +32,18 @@ async def _asked_http(step: AskHttp) -> bool:
         return _is_http(await reader.read(_HTTP_ANSWER_BYTES))
     finally:
         writer.close()
+
+
+def _end_of(call: Any) -> asyncio.Future[None]:  # noqa: ANN401
+    """Is done when the call is; to await the call itself would cancel it with the task that does."""
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(_: Any) -> None:  # noqa: ANN401
+        if not ended.done():
+            ended.set_result(None)
+
+    call.add_done_callback(end)
+    return ended
 
 
 class SyncConnection:
@@ -127,12 +139,14 @@ class AsyncConnection:
 
     async def _response(self, call: Any) -> Any:  # noqa: ANN401
         try:
+            await _end_of(call)
             with grpc_errors_translated():
                 return await call
         except asyncio.CancelledError:
             # A closing channel cancels its calls; the task that waits for them was not cancelled by anyone.
             if self._closed and call.done():
                 raise ClientClosedError("the client was closed while the call was under way") from None
+            asyncio.get_running_loop().call_later(CANCEL_DELAY_S, call.cancel)
             raise
 
     def _method(self, name: str) -> Any:  # noqa: ANN401

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 QUEUE_DELAY_US: Final = 0
 WARMUP_FOLDER: Final = "warmup"
 # That the tokenizer's model answers in one call before it counts as ready, for the reason told in sending.py:
-# more than 32, so that Triton's list of answered requests has room for 64.
-TOKENIZER_WARMUP_TEXTS: Final = 48
+# more than 512, so that Triton's list of answered requests has room for 1,024. Between two calls there may be
+# as many answers as wait in both rooms of waiting.py.
+TOKENIZER_WARMUP_TEXTS: Final = 520
 # A batch that may hold no second request, however many rows the first has.
 ONE_REQUEST: Final = 1
 
@@ -90,9 +91,9 @@ def _ensemble(info: ClassifierInfo) -> ModelConfig:
 
 
 def _tokenizer(info: ClassifierInfo, network: NetworkConfig, tokenizer_sha256: str) -> ModelConfig:
-    config = ModelConfig(
-        name=info.name + contract.TOKENIZER_SUFFIX, backend="python", max_batch_size=info.max_batch_size
-    )
+    config = ModelConfig(name=info.name + contract.TOKENIZER_SUFFIX, backend="python")
+    # Triton warms up with no more at once than a request may hold.
+    config.max_batch_size = max(TOKENIZER_WARMUP_TEXTS, info.max_batch_size)
     _add_text_input(config)
     config.input[0].reshape.shape.extend(_ROW_OF_ANY_LENGTH)
     for name in _TOKEN_INPUTS:
@@ -104,7 +105,7 @@ def _tokenizer(info: ClassifierInfo, network: NetworkConfig, tokenizer_sha256: s
     # 1,000, batchers write to memory that was freed (2.51, and its sources of June 2026).
     config.dynamic_batching.preferred_batch_size.append(ONE_REQUEST)
     sample = config.model_warmup.add(name="answers in one call")
-    sample.batch_size = min(TOKENIZER_WARMUP_TEXTS, info.max_batch_size)
+    sample.batch_size = TOKENIZER_WARMUP_TEXTS
     sample.inputs[contract.TEXT].data_type = model_config_pb2.TYPE_STRING
     sample.inputs[contract.TEXT].dims.append(1)
     sample.inputs[contract.TEXT].zero_data = True

@@ -100,8 +100,11 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> None:
         """Answer requests, or have them wait; large ones are answered by a thread of their own."""
         with self.window.opened():
-            for request in requests:
-                one = Waiting.of(request, self.window)
+            taken = [Waiting.of(request, self.window) for request in requests]
+            if not self.room.is_warm:
+                self.room.warm_up(taken)
+                return
+            for one in taken:
                 is_large = one.size_bytes > LARGE_REQUEST_BYTES
                 (self.large_room.take if is_large else self.room.answer_now)(one)
 

@@ -120,7 +120,7 @@ def test_who_waits_for_a_call_goes_on_as_soon_as_it_comes(
     assert sent == ["answer"]
 
 
-@pytest.mark.parametrize(("warmed_up", "room"), [(1, 1), (2, 2), (3, 4), (33, 64), (48, 64)])
+@pytest.mark.parametrize(("warmed_up", "room"), [(1, 1), (2, 2), (3, 4), (33, 64), (520, 1024)])
 def test_no_more_is_sent_between_calls_than_the_list_has_room_for(
     window: Any, monkeypatch: pytest.MonkeyPatch, warmed_up: int, room: int
 ) -> None:
