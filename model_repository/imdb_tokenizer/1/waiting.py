@@ -26,6 +26,10 @@ MAX_BATCH_REQUESTS = 64
 MAX_BATCH_BYTES = 2**20  # what came behind so much text is not made to wait for all of it
 BYTES_PER_TOKEN = 4  # about, before texts are tokenized
 LOOK_INTERVAL_S = 0.05  # for deadlines that are over, while nothing can be handed on
+# Who comes later, by up to so many times a request's work, is served before it: a short text does not wait
+# for all lists that came before, and a list waits a few seconds longer at most.
+LATER_PER_WORK = 10
+MAX_LATER_S = 5.0
 
 
 class WaitingRoom:
@@ -104,8 +108,9 @@ class WaitingRoom:
         return late
 
     def next_batch(self) -> list[Waiting]:
-        """What came first and fits a batch and the network's queue, or one request; none if that is full."""
+        """Whose turn it is, as far as a batch and the network's queue have room; none if that is full."""
         batch, size_bytes, room = list[Waiting](), 0, self.flow.room()
+        self.waiting = deque(sorted(self.waiting, key=self.due_s))
         while self.waiting and room > 0 and len(batch) < MAX_BATCH_REQUESTS:
             size_bytes += self.waiting[0].size_bytes
             if batch and size_bytes > MAX_BATCH_BYTES:
@@ -114,6 +119,12 @@ class WaitingRoom:
             self.bytes -= batch[-1].size_bytes
             room -= batch[-1].size_bytes // BYTES_PER_TOKEN + REQUEST_TOKENS
         return batch
+
+    def due_s(self, one: Waiting) -> float:
+        """When it is a request's turn: the later, the more work it is."""
+        work_s = one.size_bytes / BYTES_PER_TOKEN / max(self.flow.speed, 1.0)
+        later_s: float = min(LATER_PER_WORK * work_s, MAX_LATER_S)
+        return one.taken_s + later_s
 
     def answer_batch(self, batch: list[Waiting]) -> None:
         """Answer those that somebody waits for."""
