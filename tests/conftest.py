@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from needs import require_needs
 
 from bertriton_export import export
 from bertriton_server import LocalServer, ServerConfig
@@ -62,6 +63,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if not _holds_in_any_server(item)]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if _holds_in_any_server(item)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that needs what this machine lacks is skipped, with the reason, before its fixtures are made."""
+    require_needs(item)
 
 
 def _holds_in_any_server(item: pytest.Item) -> bool:

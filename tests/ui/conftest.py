@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import find_chromium
 from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from bertriton_server import LocalServer
-
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @contextmanager
@@ -56,12 +54,9 @@ def chromium() -> Iterator[Browser]:
 
     Not of the session: while it is steered, this thread has an event loop, and other tests run their own.
     """
-    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if found is None:
-        pytest.skip(f"no {', '.join(CHROMIUMS)} on PATH: apt-get install chromium")
     # Its own sandbox needs another user than root.
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=options)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
         yield browser
         browser.close()
