@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from needs import find_chromium
-from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-
-    from playwright.sync_api import Browser
 
     from bertriton_server import LocalServer
 
@@ -46,17 +41,3 @@ def page_url(golden_server: LocalServer) -> Iterator[str]:
     """A page for the server that has all checkpoints of tests/data."""
     with _running_page(golden_server.grpc_url, "--model=imdb-minilm") as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The Chromium of this machine, such as Debian's.
-
-    Not of the session: while it is steered, this thread has an event loop, and other tests run their own.
-    """
-    # Its own sandbox needs another user than root.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
-        yield browser
-        browser.close()
