@@ -87,8 +87,8 @@ NEEDS: Final = {
         "copies a Python of its own prefix, as pyenv, uv or an image has it: make test PYTHON=...",
     ),
     "prometheus": Need(
-        lambda: bool(shutil.which("prometheus")) or _is_debian(),
-        "no prometheus on PATH, and no Debian to take it from",
+        lambda: bool(shutil.which("prometheus")) or (_is_root() and _is_debian()),
+        "no prometheus on PATH: apt-get install prometheus; root unpacks Debian's by itself",
     ),
     "x86-64": Need(_is_x86_64, f"for x86-64, not {platform.machine()}"),
 }
