@@ -25,7 +25,8 @@ SECTION_TO_TITLE: Final = {
 
 def reading_list(spots: WeakSpots) -> Iterator[str]:
     """The sections as HTML, with the names of SECTION_TO_TITLE for their anchors."""
-    yield from _section("confident", "Said with the highest probability, and not what the file says.")
+    rows = "Rows of the file are counted from 1, without its header."
+    yield from _section("confident", f"Said with the highest probability, and not what the file says. {rows}")
     yield from _examples(spots.most_confident_mistakes, "No mistakes.")
     yield from _section("doubtful", "The two most probable labels are closest here; right or wrong.")
     yield from _examples(spots.most_doubtful, "No texts.")
