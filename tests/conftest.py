@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from needs import find_chromium, require_needs
 
 from bertriton_export import export
 from bertriton_server import LocalServer, ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
 TINY_CHECKPOINTS = ROOT / "tests" / "data" / "checkpoints"
@@ -62,6 +65,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in items if not _holds_in_any_server(item)]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if _holds_in_any_server(item)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that needs what this machine lacks is skipped, with the reason, before its fixtures are made."""
+    require_needs(item)
 
 
 def _holds_in_any_server(item: pytest.Item) -> bool:
@@ -121,3 +130,19 @@ def imdb_server(imdb_repository: Path) -> Iterator[LocalServer]:
     """A real Triton that serves the embedded checkpoint as `imdb`."""
     with LocalServer(ServerConfig(imdb_repository)) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The Chromium of this machine, such as Debian's.
+
+    Not of the session: while it is steered, this thread has an event loop, and other tests run their own.
+    """
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - few tests steer a browser
+
+    # Its own sandbox needs another user than root.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
+        yield browser
+        browser.close()

@@ -9,14 +9,23 @@ import subprocess
 import sys
 import venv
 import zipfile
+from email import message_from_string
 from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
+
+from bertriton import __version__
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
     "bertriton",
     "bertriton_bench",
+    "bertriton_demo",
     "bertriton_evaluate",
     "bertriton_export",
     "bertriton_nlu",
@@ -28,13 +37,14 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_MEDIAN_FUNCTION_LINES = 10
 MAX_README_LINES = 150
+MAX_WHEEL_BYTES = 100 << 20  # what PyPI takes
 MAX_TOKENIZER_MODEL_LINES = 160
 # Marks of what is to be done later, taken apart here so that this file is not found itself.
 LATER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 TEXT_SUFFIXES = {".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
 NOT_RUN = {"expectedFailure", "importorskip", "skip", "skipTest", "skipif", "xfail"}  # of a test
-# What a machine may lack: a test that needs it says so, and what to install.
-MAY_BE_SKIPPED = {"tests/ui/conftest.py": ["pytest.skip"]}
+# The one place that skips: what a machine lacks, with the reason, and never where CI could have it.
+MAY_BE_SKIPPED = {"tests/machine/needs.py": ["pytest.skip"]}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # What the SDK alone may bring: tritonclient[grpc], numpy, and what those two need.
 BASE_DISTRIBUTIONS = {
@@ -49,6 +59,17 @@ BASE_DISTRIBUTIONS = {
     "typing_extensions",
     "urllib3",
 }
+
+
+def metadata_of(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as opened:
+        (name,) = (name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
+        return message_from_string(opened.read(name).decode())
+
+
+def required_by(metadata: Message, extra: str) -> list[str]:
+    requirements = [line.partition(";") for line in metadata.get_all("Requires-Dist", [])]
+    return [name.strip() for name, _, marker in requirements if f"extra == '{extra}'" in marker]
 
 
 def tracked_files(suffix: str) -> list[Path]:
@@ -266,3 +287,32 @@ def test_readme_stays_short_and_shows_code_early() -> None:
 def test_constraints_pin_versions_and_name_no_address() -> None:
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         assert line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.]+(; python_version .*)?", line), line
+
+
+def test_the_jar_and_the_changelog_are_of_this_version() -> None:
+    names = {"m": "http://maven.apache.org/POM/4.0.0"}
+    pom = ET.parse(ROOT / "spark" / "scala" / "pom.xml")  # noqa: S314  # our own
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+    assert pom.findtext("m:version", namespaces=names) == __version__
+    assert pom.findtext("m:build/m:sourceDirectory", namespaces=names) == "${project.basedir}"
+    assert re.findall(r"^## \[(.*?)\]", changelog, re.MULTILINE)[0] == __version__
+
+
+def test_all_brings_every_extra_and_all_of_tritonclient(wheel: Path) -> None:
+    metadata = metadata_of(wheel)
+
+    everything = {*required_by(metadata, "all")}
+    for extra in {*metadata.get_all("Provides-Extra", [])} - {"dev"}:
+        assert {*required_by(metadata, extra)} <= everything, extra
+    assert "tritonclient[all]>=2.60" in everything
+    assert everything - {"tritonclient[all]>=2.60"} <= {*required_by(metadata, "dev")}
+
+
+def test_the_demos_model_is_a_wheel_of_its_own_and_small_enough_for_an_index(wheel: Path) -> None:
+    package = ROOT / "checkpoints" / "bertriton_imdb"
+    files = [*(package / "checkpoint").iterdir(), package / "reviews.csv"]
+
+    assert "bertriton-imdb>=1" in required_by(metadata_of(wheel), "demo")
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {file.name for file in files}
+    assert sum(file.stat().st_size for file in files) < MAX_WHEEL_BYTES

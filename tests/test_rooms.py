@@ -14,6 +14,7 @@ DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 PACKAGES = (
     "bertriton",
     "bertriton_bench",
+    "bertriton_demo",
     "bertriton_evaluate",
     "bertriton_export",
     "bertriton_nlu",

@@ -31,7 +31,7 @@ from bertriton._errors import (
 from bertriton._types import Classification, RankedDocument, ServedClassifier, Text, Truncation
 from bertriton.contract import ClassifierInfo
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AccessDeniedError",

@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "completion": _Entry(
         "bertriton._commands.completion", "completion_command", "cli", "Complete in a shell."
     ),
+    "demo": _Entry("bertriton_demo.command", "demo_command", "demo", "See it work, on film reviews."),
     "doctor": _Entry(
         "bertriton_server.doctor_command", "doctor_command", "cli", "Say what a report of a fault needs."
     ),

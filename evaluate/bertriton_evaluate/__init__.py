@@ -13,10 +13,12 @@ from bertriton_evaluate.evaluation import Evaluation, Plan, Speed, evaluate, pre
 from bertriton_evaluate.figures import (
     Comparison,
     Metrics,
+    WeakSpots,
     compare,
     mcnemar_p_value,
     metrics,
     require_comparable,
+    weak_spots,
 )
 from bertriton_evaluate.pages import to_html, update_card
 from bertriton_evaluate.serving import served_checkpoint
@@ -37,6 +39,7 @@ __all__ = [
     "Speed",
     "UnfinishedError",
     "UnsupportedModelError",
+    "WeakSpots",
     "compare",
     "evaluate",
     "mcnemar_p_value",
@@ -47,4 +50,5 @@ __all__ = [
     "served_checkpoint",
     "to_html",
     "update_card",
+    "weak_spots",
 ]

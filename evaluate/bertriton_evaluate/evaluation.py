@@ -21,7 +21,9 @@ from bertriton_evaluate.errors import EvaluationError, ReportError, UnfinishedEr
 from bertriton_evaluate.figures import (
     Comparison,  # dataclass fields
     Metrics,
+    WeakSpots,
     metrics,
+    weak_spots,
 )
 from bertriton_evaluate.texts import (
     LabelledTexts,  # likewise
@@ -80,6 +82,7 @@ class Evaluation:
     file_sha256: str
     options: Mapping[str, Any]  # of the requests: those that were given, and how long texts were cut
     metrics: Metrics
+    weak_spots: WeakSpots  # with the texts themselves
     failed: int  # texts that could not be classified; they are in no figure
     first_failure: str | None  # which, and why
     speed: Speed | None  # None: an interrupted run had answered all texts
@@ -136,6 +139,7 @@ def evaluate(
         file_sha256=_sha256(plan.texts.file),
         options={"truncation": info.truncation, **plan.options},
         metrics=metrics(predictions, expected),
+        weak_spots=weak_spots(predictions, plan.texts, expected),
         failed=len(predictions.errors),
         first_failure=_first(predictions),
         speed=speed,

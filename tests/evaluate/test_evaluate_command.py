@@ -81,6 +81,25 @@ def test_figures_are_those_of_the_clients_own_answers(
     assert list((tmp_path / "cache").rglob("*.*")) == []
 
 
+def test_a_wrong_label_is_the_first_thing_to_read(
+    evaluate: Callable[..., Result], reviews: list[Review], tmp_path: Path
+) -> None:
+    file, page = tmp_path / "texts.csv", tmp_path / "page.html"
+    known = [review for review in reviews if review.seen_in_training]
+    rows = [(review.label, review.text) for review in known]
+    rows[0] = ("neg" if known[0].label == "pos" else "pos", known[0].text)
+    with file.open("w", newline="") as opened:
+        csv.writer(opened).writerows([("label", "text"), *rows])
+
+    found = json.loads(evaluate("--data", file, "--json", "--html", page).stdout)["weak_spots"]
+
+    first = found["most_confident_mistakes"][0]
+    assert (first["row"], first["label"], first["text"]) == (1, *rows[0])
+    assert (first["said"], first["truncated"]) == (known[0].label, True)
+    assert "row 1 · is" in page.read_text(encoding="utf-8")
+    assert found["truncated"] == len(known)
+
+
 def test_people_get_the_table_of_a_card(evaluate: Callable[..., Result]) -> None:
     result = evaluate("--data", REVIEWS)
 
@@ -89,7 +108,13 @@ def test_people_get_the_table_of_a_card(evaluate: Callable[..., Result]) -> None
     assert ["precision", "recall", "f1-score", "support"] in [line.split() for line in lines]
     for begin in ("neg ", "pos ", "accuracy ", "macro avg ", "weighted avg "):
         assert any(line.lstrip().startswith(begin) for line in lines), begin
-    for words in ("expected calibration error", "texts were truncated", "texts/s", "accuracy by length"):
+    for words in (
+        "expected calibration error",
+        "texts were truncated",
+        "texts/s",
+        "accuracy by length",
+        "mistakes, ",
+    ):
         assert words in result.stdout
 
 

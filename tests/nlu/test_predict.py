@@ -130,6 +130,7 @@ def test_a_multi_label_model_gives_lists_and_is_served_from_its_checkpoint(
         assert len(over) == len(labels)
 
 
+@pytest.mark.needs("java")
 def test_a_spark_frame_is_classified_by_its_workers(configured: LocalServer, reviews: list[Review]) -> None:
     texts = [review.text for review in reviews]
     with Client(configured.grpc_url, "imdb") as client:

@@ -14,13 +14,12 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 import trustme
 
-from bertriton import Client, __version__
+from bertriton import Client
 from bertriton_server import LocalServer, Security, ServerConfig
 
 if TYPE_CHECKING:
@@ -30,10 +29,10 @@ if TYPE_CHECKING:
 
     from bertriton import Classification
 
+pytestmark = pytest.mark.needs("java")
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "spark" / "scala" / "Bertriton.scala"
 CARD = Path(__file__).parent / "card.scala"
-POM = ROOT / "spark" / "scala" / "pom.xml"
 API_KEY = "key1"
 UNUSED = "http://127.0.0.1:1"
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # for a JVM that runs for a minute
@@ -295,11 +294,3 @@ def test_failures_say_what_to_do(run: Run) -> None:
     assert len(found) == len(expected)
     for pattern, line in zip(expected, found, strict=True):
         assert re.match(pattern, line), line
-
-
-def test_the_pom_is_of_this_version() -> None:
-    names = {"m": "http://maven.apache.org/POM/4.0.0"}
-    pom = ET.parse(POM)  # noqa: S314  # our own
-
-    assert pom.findtext("m:version", namespaces=names) == __version__
-    assert pom.findtext("m:build/m:sourceDirectory", namespaces=names) == "${project.basedir}"

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from playwright.sync_api import Browser
-
     from bertriton_server import LocalServer
-
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @contextmanager
@@ -48,20 +41,3 @@ def page_url(golden_server: LocalServer) -> Iterator[str]:
     """A page for the server that has all checkpoints of tests/data."""
     with _running_page(golden_server.grpc_url, "--model=imdb-minilm") as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The Chromium of this machine, such as Debian's.
-
-    Not of the session: while it is steered, this thread has an event loop, and other tests run their own.
-    """
-    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if found is None:
-        pytest.skip(f"no {', '.join(CHROMIUMS)} on PATH: apt-get install chromium")
-    # Its own sandbox needs another user than root.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=options)
-        yield browser
-        browser.close()

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from bertriton_evaluate.errors import ComparisonError
-from bertriton_evaluate.texts import column_of
+from bertriton_evaluate.texts import cells_of_rows, column_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,8 +161,7 @@ class _Pairs:
         worst = np.argsort(-self.distances, kind="stable")[:SHOWN_DIFFERENCES]
         worst = worst[self.distances[worst] > 0]
         wanted = {int(row) for row in self.rows[worst]}
-        cells = enumerate(column_of(texts.file, texts.text_column))
-        row_to_text = {row: str(cell) for row, cell in cells if row in wanted}
+        row_to_text = cells_of_rows(texts.file, texts.text_column, wanted)
         return tuple(
             Difference(
                 row=int(self.rows[pair]) + 1,

@@ -41,6 +41,11 @@ class Bin:
     accuracy: float | None
 
 
+def bucket_name(shortest: int, longest: int | None) -> str:
+    """As `65-128`, or `over 1024`."""
+    return f"over {shortest - 1}" if longest is None else f"{shortest}-{longest}"
+
+
 @dataclass(frozen=True)
 class LengthBucket:
     """The texts of so many tokens, before truncation."""
@@ -53,7 +58,7 @@ class LengthBucket:
     @property
     def name(self) -> str:
         """As `65-128`, or `over 1024`."""
-        return f"over {self.shortest - 1}" if self.longest is None else f"{self.shortest}-{self.longest}"
+        return bucket_name(self.shortest, self.longest)
 
 
 @dataclass(frozen=True)

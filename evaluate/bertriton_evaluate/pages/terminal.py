@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from bertriton_evaluate.figures import CALIBRATION_BINS
+from bertriton_evaluate.figures import CALIBRATION_BINS, CONFIDENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bertriton_evaluate.evaluation import Evaluation
-    from bertriton_evaluate.figures import Comparison, Metrics
+    from bertriton_evaluate.figures import Comparison, Metrics, WeakSpots
 
 MAX_CONFUSION_LABELS: Final = 12  # more columns fit no terminal
 
@@ -37,7 +37,7 @@ def print_report(evaluation: Evaluation, console: Console) -> None:
         say(f"for the confusion of {len(metrics.labels)} labels see --json or --html")
     say("", "accuracy by length:")
     console.print(_lengths(metrics))
-    say("", *summary(evaluation))
+    say("", *summary(evaluation), _to_read(evaluation.weak_spots))
     if comparison:
         say("", *comparison_lines(comparison), "", "the most different texts:")
         console.print(_most_different(comparison))
@@ -68,6 +68,13 @@ def summary(evaluation: Evaluation) -> Iterator[str]:
             f"{evaluation.failed:,} texts could not be classified and are in no figure; "
             f"{evaluation.first_failure}"
         )
+
+
+def _to_read(spots: WeakSpots) -> str:
+    return (
+        f"{spots.mistakes:,} mistakes, {spots.confident_mistakes:,} with a confidence of {CONFIDENT} or "
+        f"more, and {spots.doubtful:,} doubtful texts: --html shows them"
+    )
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:

@@ -7,6 +7,7 @@ from bertriton_evaluate.texts.labelled import (
     DEFAULT_LABEL_COLUMN,
     DEFAULT_TEXT_COLUMN,
     LabelledTexts,
+    cells_of_rows,
     column_of,
 )
 from bertriton_evaluate.texts.predictions import Predictions, read_predictions, require_no_predictions
@@ -16,6 +17,7 @@ __all__ = [
     "DEFAULT_TEXT_COLUMN",
     "LabelledTexts",
     "Predictions",
+    "cells_of_rows",
     "column_of",
     "read_predictions",
     "require_no_predictions",

@@ -14,6 +14,7 @@ from bertriton_evaluate.errors import LabelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
@@ -83,6 +84,16 @@ def column_of(file: Path, name: str) -> Iterator[object]:
             yield from column(rows, name)
     finally:
         reader.close()
+
+
+def cells_of_rows(file: Path, name: str, rows: AbstractSet[int]) -> dict[int, str]:
+    """The cells of one column in some rows, counted from 0, as text.
+
+    Raises:
+        FileFormatError: the file cannot be read, or has no such column.
+    """
+    cells = enumerate(column_of(file, name))
+    return {row: str(cell) for row, cell in cells if row in rows}
 
 
 def _as_word(value: object) -> str:

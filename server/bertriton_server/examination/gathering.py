@@ -68,7 +68,7 @@ def examine(place: Place) -> Examination:
     Example:
         >>> from pathlib import Path
         >>> examine(Place("127.0.0.1", {"gRPC": 8001}, Path("model_repository"))).packages["bertriton"]
-        '0.1.0'
+        '0.2.0'
     """
     machine, limits, gpus = this_machine(), findings.limits(), findings.gpus()
     runtime, ports = findings.runtime_found(), findings.ports(place.host, place.ports)

@@ -72,9 +72,17 @@ def find_interpreter() -> Interpreter:
             return found
         rejected.append(f"{executable} ({found})")
     raise RuntimeNotFoundError(
-        f"tritonserver's Python backend needs Python {' or '.join(SUPPORTED_MINORS)} on PATH, with venv "
-        f"and a shared libpython (Debian: python3-venv and libpython3-dev); tried {', '.join(rejected)}"
+        f"tritonserver's Python backend {_lack()}needs Python {' or '.join(SUPPORTED_MINORS)} on PATH, "
+        "with venv and a shared libpython (Debian: python3-venv and libpython3-dev), or use the container; "
+        f"tried {', '.join(rejected)}"
     )
+
+
+def _lack() -> str:
+    """Why the running Python will not do, where that is its version."""
+    if running_minor() in SUPPORTED_MINORS:
+        return ""
+    return f"works with numpy 1.26 alone, which has no wheels for Python {running_minor()}: it "
 
 
 def _candidates() -> Iterator[Path]:

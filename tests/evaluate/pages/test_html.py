@@ -7,9 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
-import pytest
-
-from bertriton_evaluate import Evaluation, LabelledTexts, compare, to_html
+from bertriton_evaluate import Evaluation, LabelledTexts, to_html, weak_spots
 from bertriton_evaluate.figures import metrics
 
 if TYPE_CHECKING:
@@ -54,17 +52,6 @@ class _Page(HTMLParser):
         self.text += data
 
 
-@pytest.fixture
-def html(random_answers: tuple[Predictions, NDArray[np.intp]], tmp_path: Path) -> str:
-    predictions, expected = random_answers
-    file = tmp_path / "<texts>.csv"
-    file.write_text("text\n" + "".join(f"<script>{row}</script> $a$\n" for row in range(len(expected))))
-    other = metrics(predictions, expected)
-    flipped = replace(predictions, probabilities=predictions.probabilities[::-1])
-    comparison = compare(predictions, flipped, LabelledTexts(file), expected, name="other & old")
-    return to_html(Evaluation("imdb", "0" * 64, file.name, "1" * 64, {}, other, 0, None, None, comparison))
-
-
 def test_the_page_is_whole_and_loads_nothing(html: str) -> None:
     page = _Page(html)
 
@@ -90,11 +77,15 @@ def test_ink_is_the_readers(html: str) -> None:
     assert not re.search(r"(fill|stroke): ?(#000000|black|#010203)", html)
 
 
-def test_labels_of_any_characters_can_be_drawn(random_answers: tuple[Predictions, NDArray[np.intp]]) -> None:
+def test_labels_of_any_characters_can_be_drawn(
+    random_answers: tuple[Predictions, NDArray[np.intp]], tmp_path: Path
+) -> None:
     predictions, expected = random_answers
     odd = replace(predictions, labels=("$100$ & $", "<b>", "日本語"))
+    (tmp_path / "texts.jsonl").write_text('{"text": "a"}\n' * len(expected))
+    spots = weak_spots(odd, LabelledTexts(tmp_path / "texts.jsonl"), expected)
 
-    text = to_html(Evaluation("m", "0", "f", "1", {}, metrics(odd, expected), 0, None, None))
+    text = to_html(Evaluation("m", "0", "f", "1", {}, metrics(odd, expected), spots, 0, None, None))
 
     assert "$100$ & $" in _Page(text).text
     assert "日本語" in _Page(text).text

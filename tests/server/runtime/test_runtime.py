@@ -232,6 +232,17 @@ def test_no_interpreter_is_told_with_all_that_were_tried(
     assert f"{static} (no shared library: libpython3.12.so.1.0)" in str(caught.value)
 
 
+def test_a_python_too_new_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "")
+    monkeypatch.setattr(sys, "version_info", (3, 13, 0))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(
+        RuntimeNotFoundError, match=r"has no wheels for Python 3\.13: it needs Python 3\.12 or .* on PATH"
+    ):
+        _interpreter.find_interpreter()
+
+
 def test_importing_needs_the_standard_library_alone() -> None:
     package = Path(bertriton_server.__file__).parent
     script = f"import sys; sys.path.append({str(package.parent)!r}); import bertriton_server"

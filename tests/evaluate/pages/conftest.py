@@ -1,0 +1,33 @@
+"""One whole page, of texts that look like HTML."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bertriton_evaluate import Evaluation, LabelledTexts, compare, to_html, weak_spots
+from bertriton_evaluate.figures import metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bertriton_evaluate import Predictions
+
+
+@pytest.fixture
+def html(random_answers: tuple[Predictions, NDArray[np.intp]], tmp_path: Path) -> str:
+    predictions, expected = random_answers
+    file = tmp_path / "<texts>.csv"
+    file.write_text("text\n" + "".join(f"<script>{row}</script> $a$\n" for row in range(len(expected))))
+    other = metrics(predictions, expected)
+    flipped = replace(predictions, probabilities=predictions.probabilities[::-1])
+    comparison = compare(predictions, flipped, LabelledTexts(file), expected, name="other & old")
+    spots = weak_spots(predictions, LabelledTexts(file), expected)
+    return to_html(
+        Evaluation("imdb", "0" * 64, file.name, "1" * 64, {}, other, spots, 0, None, None, comparison)
+    )
