@@ -123,8 +123,8 @@ class WaitingRoom:
     def due_s(self, one: Waiting) -> float:
         """When it is a request's turn: the later, the more work it is."""
         work_s = one.size_bytes / BYTES_PER_TOKEN / max(self.flow.speed, 1.0)
-        later_s: float = min(LATER_PER_WORK * work_s, MAX_LATER_S)
-        return one.taken_s + later_s
+        due_s: float = one.taken_s + min(LATER_PER_WORK * work_s, MAX_LATER_S)
+        return due_s
 
     def answer_batch(self, batch: list[Waiting]) -> None:
         """Answer those that somebody waits for."""
