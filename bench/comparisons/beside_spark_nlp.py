@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -123,7 +124,8 @@ class Comparison:
             rows = {one.row for one in found}
             self.count += len(rows)
             annotations = sum(len(one or []) for one in column)
-            print(f"{name}: {annotations} annotations, {len(rows)} rows differ", flush=True)
+            fields = dict(Counter(one.field for one in found))
+            print(f"{name}: {annotations} annotations, {len(rows)} rows differ {fields or ''}", flush=True)
             for one in _first_of_rows(found):
                 print(f"  row {one.row} {texts[one.row]!r:.160}\n    {one.field} at {one.place}")
                 print(f"    theirs {one.theirs}\n    ours   {one.ours}")

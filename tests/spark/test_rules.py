@@ -73,6 +73,8 @@ def test_tokens_can_be_split_kept_whole_and_left_out() -> None:
         ("It costs 1.5 in the U.S. of course. Yes!", ["It costs 1.5 in the U.S. of course.", "Yes!"]),
         ("Wow!! Really? Yes...  And so on", ["Wow!!", "Really?", "Yes...", "And so on"]),
         ("see example.com vs. no. 5 there", ["see example.com vs. no. 5 there"]),
+        ("Well.... So! (a) an ice. and 2. more", ["Well.", "...", "So!", "(a) an ice. and", "2.", "more"]),
+        ('"Go. now" and "Go! now" he said.', ['"Go. now" and "Go!', 'now" he said.']),
         ("he said (so. it. is) twice.", ["he said (so. it. is) twice."]),
         ("  \n ", []),
     ],
