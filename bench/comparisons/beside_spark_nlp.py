@@ -150,11 +150,11 @@ def main() -> None:
     model = load_theirs(options.model, spark)
     with TemporaryDirectory() as folder, LocalServer(exported(model, Path(folder))) as server:
         comparison = Comparison(spark, model, server.grpc_url)
+        for shape in _WHOLE:
+            comparison.of(shape, [*_EDGES, *reviews])
         for shape in shapes():
             if shape not in _WHOLE:
                 comparison.of(shape, [*_EDGES, *reviews[: options.few]])
-        for shape in _WHOLE:
-            comparison.of(shape, [*_EDGES, *reviews])
     spark.stop()
     print(f"\n{comparison.count} differing columns of rows")
     sys.exit(comparison.count > 0)

@@ -1,7 +1,8 @@
 """Rows through Spark against `bertriton classify --input`, on this machine: `make bench-spark`.
 
-Both ask one server, in turns, after a turn of each that does not count. Times of the clock depend on what
-else the machine does; seconds of CPU hardly do, and say what a row costs each of the parts.
+Both read Parquet and write Parquet: Spark a folder of one file a core, the command one file. They ask one
+server, in turns, after a turn of each that does not count. Times of the clock depend on what else the machine
+does; seconds of CPU hardly do, and say what a row costs each of the parts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from bertriton.spark import BertForSequenceClassification, DocumentAssembler, Pipeline, Tokenizer, start
 from bertriton_server import LocalServer
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_PARTS: Final = 2  # files, and tasks at the same time
 _REVIEWS: Final = Path(__file__).parents[2] / "tests" / "data" / "reviews.csv"
 
 
@@ -107,12 +112,14 @@ def main() -> None:
 
 
 def _turns(texts: list[str], server: LocalServer, folder: Path, rounds: int) -> dict[str, list[Turn]]:
-    source = folder / "texts.csv"
-    with source.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["text"], *([text] for text in texts)])
-    spark = start(params={"spark.master": "local[2]", "spark.ui.enabled": "false"})
-    rows = spark.sparkContext.parallelize([(text,) for text in texts], 2)
-    frame = classified(spark.createDataFrame(rows, "text string"), server.grpc_url).select("class")
+    whole, source = folder / "texts.parquet", folder / "texts"
+    pq.write_table(pa.table({"text": texts}), whole)
+    source.mkdir()
+    for part in range(_PARTS):
+        pq.write_table(pa.table({"text": texts[part::_PARTS]}), source / f"part-{part}.parquet")
+    spark = start(params={"spark.master": f"local[{_PARTS}]", "spark.ui.enabled": "false"})
+    frame = classified(spark.read.parquet(str(source)), server.grpc_url).select("text", "class")
+    assert frame.rdd.getNumPartitions() == _PARTS  # noqa: S101 (or one of the cores is idle)
     command = [
         sys.executable,
         "-m",
@@ -121,14 +128,14 @@ def _turns(texts: list[str], server: LocalServer, folder: Path, rounds: int) -> 
         "--url",
         server.grpc_url,
         "--input",
-        str(source),
+        str(whole),
     ]
 
     def by_spark() -> None:
-        frame.write.format("noop").mode("overwrite").save()
+        frame.write.parquet(str(folder / f"answers-{time.monotonic_ns()}"))
 
     def by_command() -> None:
-        output = folder / f"answers-{time.monotonic_ns()}.jsonl"
+        output = folder / f"answers-{time.monotonic_ns()}.parquet"
         subprocess.run([*command, "--output", str(output)], check=True, capture_output=True)  # noqa: S603
 
     own = os.getpid()
