@@ -15,12 +15,14 @@ import argparse
 import os
 import statistics
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow.parquet as pq
 
 from bertriton_server import LocalServer
+from comparisons.processor_time import cpu_s
 from comparisons.spark_nlp import Shape, load_theirs, pipeline_of_ours, pipeline_of_theirs, start_with_jars
 
 if TYPE_CHECKING:
@@ -29,11 +31,19 @@ if TYPE_CHECKING:
 _SHAPE: Final = Shape()
 
 
-def seconds(frame: DataFrame) -> float:
-    """How long a frame takes that goes nowhere."""
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class Turn:
+    """What a frame took that goes nowhere."""
+
+    wall_s: float
+    cpu_s: float  # of this process and all that it has started: Spark, its workers, Triton
+
+
+def measured(frame: DataFrame) -> Turn:
+    """Compute the answers of a frame."""
+    before, started = cpu_s(os.getpid()), time.perf_counter()
     frame.select("class").write.format("noop").mode("overwrite").save()
-    return time.perf_counter() - started
+    return Turn(time.perf_counter() - started, cpu_s(os.getpid()) - before)
 
 
 def main() -> None:
@@ -63,12 +73,15 @@ def main() -> None:
             if (config.parent / "1" / "manifest.json").exists():
                 pipeline = pipeline_of_ours(server.grpc_url, model, _SHAPE)
                 frames[f"bertriton.spark, {model}"] = pipeline.fit(frame).transform(frame)
-        turns = [{name: seconds(one) for name, one in frames.items()} for _ in range(options.rounds + 1)][1:]
+        turns = [{name: measured(one) for name, one in frames.items()} for _ in range(options.rounds + 1)][1:]
     spark.stop()
     print(f"{len(texts)} rows, local[{options.cores}], {options.onnx_threads} threads of ONNX Runtime a task")
+    print("| | rows/s, median | from and to | ms of CPU a row, all processes |")
     for name in frames:
-        rates = sorted(len(texts) / turn[name] for turn in turns)
-        print(f"| {name} | {statistics.median(rates):.1f} | {rates[0]:.1f} to {rates[-1]:.1f} |", flush=True)
+        rates = sorted(len(texts) / turn[name].wall_s for turn in turns)
+        cpu_ms = 1e3 * statistics.median(turn[name].cpu_s for turn in turns) / len(texts)
+        span = f"{rates[0]:.1f} to {rates[-1]:.1f}"
+        print(f"| {name} | {statistics.median(rates):.1f} | {span} | {cpu_ms:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 
 from bertriton.spark import BertForSequenceClassification, DocumentAssembler, Pipeline, Tokenizer, start
 from bertriton_server import LocalServer
+from comparisons.processor_time import cpu_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import DataFrame
 
-_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PARTS: Final = 2  # files, and tasks at the same time
 _REVIEWS: Final = Path(__file__).parents[2] / "tests" / "data" / "reviews.csv"
 
@@ -42,27 +42,6 @@ class Turn:
     wall_s: float
     client_s: float  # of CPU, of the program that asks and all that it has started
     server_s: float  # likewise of Triton
-
-
-def cpu_s(root: int, without: int = 0) -> float:
-    """Seconds of CPU that a process and its descendants have used, less those of one of them and its own."""
-    parents: dict[int, int] = {}
-    used: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended; its parent has its time
-        pid = int(stat.parent.name)
-        parents[pid] = int(fields[1])
-        used[pid] = sum(map(int, fields[11:15]))
-    return sum(used[pid] for pid in used if _descends(pid, root, without, parents)) / _TICKS_PER_S
-
-
-def _descends(pid: int, root: int, without: int, parents: dict[int, int]) -> bool:
-    while pid in parents and pid not in (root, without):
-        pid = parents[pid]
-    return pid == root
 
 
 def measured(run: Callable[[], object], client: Callable[[], float], server_pid: int) -> Turn:
