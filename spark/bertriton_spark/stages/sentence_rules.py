@@ -1,20 +1,20 @@
 """Where sentences end, as Spark NLP's `SentenceDetector` has it.
 
 Its rules are patterns that are tried one after the other, each on what those before it have marked: a mark is
-no space and no letter to later patterns. What is cut is the same. Where it stands is counted anew: Spark NLP
-looks for a sentence from two characters behind the last one on, and finds those of dots in a row elsewhere.
+no space and no letter to later patterns.
 """
 
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bertriton_spark.annotations import Utf16Offsets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Marks, which no text holds.
 _KEPT: Final = "\ud800"  # a dot that ends nothing
@@ -36,7 +36,10 @@ _OTHERS: Final = (
 )
 _GOES_ON: Final = r"\s(?:[a-z]|I\s|I'm|I'll|\d)"
 
-Rule = tuple["re.Pattern[str]", str]  # a pattern, and what stands in place of what it finds
+# A pattern, and what stands in place of what it finds.
+Rule = tuple["re.Pattern[str]", "str | Callable[[re.Match[str]], str]"]
+_SPACES: Final = " \t\n\x0b\f\r"
+_LETTERS: Final = frozenset(string.ascii_letters + string.digits + "_")
 
 
 def _rule(pattern: str, template: str) -> Rule:
@@ -46,14 +49,40 @@ def _rule(pattern: str, template: str) -> Rule:
 def _dot_behind(words: str, rest: str, rest_at_start: str = "") -> Rule:
     """A dot behind one of some words that ends nothing; what must follow may be less at a text's start."""
     first = rf"^(?i:{words})\.(?={rest_at_start or rest})"
-    return re.compile(rf"(?<=\s)(?i:{words})\.(?={rest})|{first}", re.ASCII), ""
+    return re.compile(rf"(?<=\s)(?i:{words})\.(?={rest})|{first}", re.ASCII), _without_dot
+
+
+def _without_dot(found: re.Match[str]) -> str:
+    return found[0][:-1] + _KEPT
+
+
+def _with_quote_kept(found: re.Match[str]) -> str:
+    """What may stand in single quotes, with what does: from the first that opens to the last that closes.
+
+    One opens behind a space and closes before what is no letter, which it takes with it. A pattern for that
+    would try each that opens with each that closes.
+    """
+    run, before = found[0], found.string[found.start() - 1 : found.start()]
+    closing = next(
+        (
+            place
+            for place in range(len(run) - 2, 1, -1)
+            if run[place] == "'" and run[place + 1] not in _LETTERS
+        ),
+        0,
+    )
+    places = (place for place in range(closing - 1) if run[place] == "'")
+    opening = next((place for place in places if (run[place - 1 : place] or before or " ") in _SPACES), None)
+    if opening is None:
+        return run
+    return f"{run[:opening]}{_OPEN}{run[opening : closing + 2]}{_CLOSE}{run[closing + 2 :]}"
 
 
 _LISTS: Final = (
-    _rule(r"\([a-z]+\)|^[a-z]+\)", rf"{_END}\g<0>"),
+    _rule(r"\([a-z]+\)|^[a-z]+\)", rf"{_END}{_OPEN}\g<0>{_CLOSE}"),
     _rule(
         r"(?:\s|^)-?\d{1,2}\.\s|(?:\s|^)\d{1,2}\.\)|s-\d{1,2}\.\)|^-\d{1,2}.\)",
-        rf"{_END}\g<0>",
+        rf"{_END}{_OPEN}\g<0>{_CLOSE}",
     ),
 )
 _NUMBERS: Final = (
@@ -78,7 +107,7 @@ _ENDS: Final = (
     _rule(r"(?<=\w)\.(?=\w)|(?<=[a-zA-z]°)\.(?=\s*\d)", _KEPT),
     _rule(r"\.{3}(?=\s+[A-Z])", _DOTS + _END),
     _rule(r"(?<=\S)\.{3}(?=\.\s[A-Z])", _DOTS + _END),
-    _rule(r"'[\w\s?!.,']+'", rf"{_OPEN}\g<0>{_CLOSE}"),
+    (re.compile(r"[\w\s?!.,|']+\W?", re.ASCII), _with_quote_kept),
     _rule(r'"[\w\s?!.,]+"', rf"{_OPEN}\g<0>{_CLOSE}"),
     _rule(r"\[[\w\s?!.,]+\]", rf"{_OPEN}\g<0>{_CLOSE}"),
     _rule(r"\([\w\s?!.,]+\)", rf"{_OPEN}\g<0>{_CLOSE}"),
@@ -154,12 +183,8 @@ class SentenceRules:
         # As there: bounds of the user's change the order of these two.
         middle = (*abbreviations, *_NUMBERS) if self.custom_bounds else (*_NUMBERS, *abbreviations)
         for pattern, template in (*(_LISTS if self.lists else ()), *middle, *_ENDS):
-            text = pattern.sub(template or _without_dot, text)
+            text = pattern.sub(template, text)
         return text
-
-
-def _without_dot(found: re.Match[str]) -> str:
-    return found[0][:-1] + _KEPT
 
 
 def _marks_of(marked: str) -> list[tuple[re.Match[str], bool]]:
