@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tritonclient.grpc import InferenceServerClient
 
+from bertriton import _access
 from bertriton._config import API_KEY_HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from bertriton import Tls
+    from collections.abc import Iterator
 
 # What `bertriton.Client` trusts where no authority is named; perf_analyzer brings none.
 _KNOWN_AUTHORITIES: Final = files("grpc") / "_cython" / "_credentials" / "roots.pem"
 
 
 @dataclass(frozen=True)
-class Access:
+class Access(_access.Access):
     """How to be let in. perf_analyzer gets it as arguments, which other users of this machine can see."""
-
-    tls: Tls | None = None  # None: a plain connection
-    token: str | None = None  # sent as `authorization: Bearer TOKEN`
-    api_key: str | None = None  # that `bertriton serve --api-key` asks for
-    headers: Mapping[str, str] = field(default_factory=dict)  # further gRPC metadata
 
     @property
     def metadata(self) -> dict[str, str]:
         """Everything that is sent with a request."""
         token = {"authorization": f"Bearer {self.token}"} if self.token is not None else {}
         key = {API_KEY_HEADER: self.api_key} if self.api_key is not None else {}
-        return {**self.headers, **token, **key}
-
-    def client_settings(self) -> dict[str, Any]:
-        """Keyword arguments of `bertriton.Client`."""
-        return {"tls": self.tls, "token": self.token, "api_key": self.api_key, "headers": self.headers}
+        return {**dict(self.headers), **token, **key}
 
     @contextmanager
     def triton(self, url: str) -> Iterator[InferenceServerClient]:

@@ -102,7 +102,9 @@ def bench_command(  # one parameter per option
     keys and tokens as arguments, which other users of this machine can see.
     """
     with errors_in_one_line():
-        plan = Plan(url, model, concurrencies, sets, seconds, Access(**access_settings(**access)))
+        settings = access_settings(**access)
+        way_in = Access(**settings | {"headers": tuple(settings["headers"].items())})
+        plan = Plan(url, model, concurrencies, sets, seconds, way_in)
     try:
         for file in filter(None, (json_file, markdown_file)):
             require_folder_of(file)

@@ -1,7 +1,8 @@
 """Rows through Spark against `bertriton classify --input`, on this machine: `make bench-spark`.
 
-Both ask one server, in turns, after a turn of each that does not count. Times of the clock depend on what
-else the machine does; seconds of CPU hardly do, and say what a row costs each of the parts.
+Both read Parquet and write Parquet: Spark a folder of one file a core, the command one file. They ask one
+server, in turns, after a turn of each that does not count. Times of the clock depend on what else the machine
+does; seconds of CPU hardly do, and say what a row costs each of the parts.
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from bertriton.spark import BertForSequenceClassification, DocumentAssembler, Pipeline, Tokenizer, start
 from bertriton_server import LocalServer
+from comparisons.processor_time import cpu_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import DataFrame
 
-_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_PARTS: Final = 2  # files, and tasks at the same time
 _REVIEWS: Final = Path(__file__).parents[2] / "tests" / "data" / "reviews.csv"
 
 
@@ -37,27 +42,6 @@ class Turn:
     wall_s: float
     client_s: float  # of CPU, of the program that asks and all that it has started
     server_s: float  # likewise of Triton
-
-
-def cpu_s(root: int, without: int = 0) -> float:
-    """Seconds of CPU that a process and its descendants have used, less those of one of them and its own."""
-    parents: dict[int, int] = {}
-    used: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended; its parent has its time
-        pid = int(stat.parent.name)
-        parents[pid] = int(fields[1])
-        used[pid] = sum(map(int, fields[11:15]))
-    return sum(used[pid] for pid in used if _descends(pid, root, without, parents)) / _TICKS_PER_S
-
-
-def _descends(pid: int, root: int, without: int, parents: dict[int, int]) -> bool:
-    while pid in parents and pid not in (root, without):
-        pid = parents[pid]
-    return pid == root
 
 
 def measured(run: Callable[[], object], client: Callable[[], float], server_pid: int) -> Turn:
@@ -107,12 +91,14 @@ def main() -> None:
 
 
 def _turns(texts: list[str], server: LocalServer, folder: Path, rounds: int) -> dict[str, list[Turn]]:
-    source = folder / "texts.csv"
-    with source.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["text"], *([text] for text in texts)])
-    spark = start(params={"spark.master": "local[2]", "spark.ui.enabled": "false"})
-    rows = spark.sparkContext.parallelize([(text,) for text in texts], 2)
-    frame = classified(spark.createDataFrame(rows, "text string"), server.grpc_url).select("class")
+    whole, source = folder / "texts.parquet", folder / "texts"
+    pq.write_table(pa.table({"text": texts}), whole)
+    source.mkdir()
+    for part in range(_PARTS):
+        pq.write_table(pa.table({"text": texts[part::_PARTS]}), source / f"part-{part}.parquet")
+    spark = start(params={"spark.master": f"local[{_PARTS}]", "spark.ui.enabled": "false"})
+    frame = classified(spark.read.parquet(str(source)), server.grpc_url).select("text", "class")
+    assert frame.rdd.getNumPartitions() == _PARTS  # noqa: S101 (or one of the cores is idle)
     command = [
         sys.executable,
         "-m",
@@ -121,14 +107,14 @@ def _turns(texts: list[str], server: LocalServer, folder: Path, rounds: int) -> 
         "--url",
         server.grpc_url,
         "--input",
-        str(source),
+        str(whole),
     ]
 
     def by_spark() -> None:
-        frame.write.format("noop").mode("overwrite").save()
+        frame.write.parquet(str(folder / f"answers-{time.monotonic_ns()}"))
 
     def by_command() -> None:
-        output = folder / f"answers-{time.monotonic_ns()}.jsonl"
+        output = folder / f"answers-{time.monotonic_ns()}.parquet"
         subprocess.run([*command, "--output", str(output)], check=True, capture_output=True)  # noqa: S603
 
     own = os.getpid()

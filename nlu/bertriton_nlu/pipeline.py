@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,7 +11,7 @@ from bertriton.contract import REGRESSION
 from bertriton_nlu.errors import DataError, SettingError, UnsupportedModelError
 from bertriton_nlu.frames import DOCUMENT, LABEL, SENTENCE, Shape, classified_frame
 from bertriton_nlu.local import local_server
-from bertriton_nlu.references import URL_VARIABLE, LocalModel, target_of
+from bertriton_nlu.references import LocalModel, target_of
 from bertriton_nlu.spark_frames import classified_spark_frame, is_spark_frame, require_reach
 
 if TYPE_CHECKING:
@@ -52,8 +51,7 @@ def load(
         >>> load("en.classify.bert_sequence.imdb").predict("I liked it!").classified_sequence.item()
         'pos'
     """
-    environment = os.environ if url is None else {**os.environ, URL_VARIABLE: url}
-    return Pipeline(target_of(request, path, environment))
+    return Pipeline(target_of(request, path, url))
 
 
 class Pipeline:

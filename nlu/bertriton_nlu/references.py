@@ -5,39 +5,28 @@ The call comes first, then the environment, then the table, then a server of thi
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from bertriton import Client, Tls
+from bertriton import Client
+from bertriton._access import Access, access_from
+from bertriton._references import (
+    CHECKPOINT_VARIABLE,
+    EMBEDDED_NAME,
+    URL_VARIABLE,
+    Named,
+    Wish,
+    embedded,
+    table_from,
+)
+from bertriton._references import target_of as known_target
 from bertriton_nlu.errors import SettingError, UnknownModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TABLE_VARIABLE: Final = "BERTRITON_SPARK_MODELS"  # one table for the names of Spark NLP and of NLU
 TIMEOUT_S: Final = 180.0  # of a request: a batch job waits for a server that is being replaced
-
-URL_VARIABLE: Final = "BERTRITON_URL"
-_MODEL_VARIABLE: Final = "BERTRITON_MODEL"
-# What this process serves itself, in this order.
-_LOCAL_VARIABLES: Final = ("BERTRITON_MODEL_REPOSITORY", "BERTRITON_CHECKPOINT")
-_EMBEDDED: Final = Path(__file__).parents[2] / "checkpoints" / "imdb-minilm"  # beside a checkout alone
-_EMBEDDED_NAME: Final = "imdb"
-_FIELDS: Final = ("model", "url", "local")
-_YES: Final = ("1", "true", "yes", "on")
-
-
-@dataclass(frozen=True)
-class Access:
-    """What a server asks for, as the command line's options of the same names."""
-
-    token: str | None = field(default=None, repr=False)
-    api_key: str | None = field(default=None, repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    tls: Tls | None = None
 
 
 @dataclass(frozen=True)
@@ -50,16 +39,7 @@ class Server:
 
     def client(self) -> Client:
         """A client of it, to be closed by the caller."""
-        access = self.access
-        return Client(
-            self.url,
-            self.model,
-            timeout=TIMEOUT_S,
-            token=access.token,
-            api_key=access.api_key,
-            headers=dict(access.headers),
-            tls=access.tls,
-        )
+        return Client(self.url, self.model, timeout=TIMEOUT_S, **self.access.client_settings())
 
 
 @dataclass(frozen=True)
@@ -71,7 +51,10 @@ class LocalModel:
 
 
 def target_of(
-    reference: str, path: str | None = None, environment: Mapping[str, str] = os.environ
+    reference: str,
+    path: str | None = None,
+    url: str | None = None,
+    environment: Mapping[str, str] = os.environ,
 ) -> Server | LocalModel:
     """Where texts go.
 
@@ -79,62 +62,36 @@ def target_of(
         reference: as NLU has it, `en.classify.bert_sequence.imdb`: a name of the table, else the classifier
             that its last part names.
         path: a model repository or checkpoint to serve, whatever the environment says.
+        url: the server to ask, likewise.
         environment: in place of this process's.
 
     Raises:
-        SettingError: the table of the user's cannot be read.
+        SettingError: the table of the user's cannot be read, or there are several servers.
         UnknownModelError: there is neither a server nor a model to serve.
     """
-    known = _table_of(environment.get(TABLE_VARIABLE)).get(reference, {})
-    model = environment.get(_MODEL_VARIABLE) or known.get("model") or reference.rpartition(".")[2] or None
-    url = environment.get(URL_VARIABLE) or known.get("url")
-    if url and not path:
-        return Server(url, model, access_from(environment))
-    variables = filter(None, map(environment.get, _LOCAL_VARIABLES))
-    source = path or next(variables, None) or known.get("local") or _embedded(model)
-    if not source:
+    wish = Wish(urls=(url,) if url else (), source=path, is_local=bool(path))
+    target = known_target(wish, _named(reference, environment), environment)
+    if target is None:
         raise UnknownModelError(
             f"neither a server nor a model to serve is known for {reference!r}: set {URL_VARIABLE}=host:port "
-            f"of Triton's gRPC endpoint, or {_LOCAL_VARIABLES[1]} or path= to a checkpoint"
+            f"of Triton's gRPC endpoint, or {CHECKPOINT_VARIABLE} or path= to a checkpoint"
         )
-    return LocalModel(source, model or _EMBEDDED_NAME)
+    if not target.urls:
+        return LocalModel(target.source, target.model or EMBEDDED_NAME)
+    if len(target.urls) > 1:
+        raise SettingError(
+            f"{URL_VARIABLE}: expected one address, found {', '.join(target.urls)}: name one, or "
+            "dns:///host:port for all replicas behind a name"
+        )
+    return Server(target.urls[0], target.model, access_from(environment))
 
 
-def access_from(environment: Mapping[str, str] = os.environ) -> Access:
-    """What a server asks for, from the variables that the command line reads."""
-    headers = (header.partition("=") for header in environment.get("BERTRITON_HEADER", "").split())
-    tls = Tls(
-        authority=environment.get("BERTRITON_TLS_CA"),
-        certificate=environment.get("BERTRITON_CLIENT_TLS_CERT"),
-        private_key=environment.get("BERTRITON_CLIENT_TLS_KEY"),
-    )
-    is_encrypted = environment.get("BERTRITON_TLS", "").lower() in _YES or tls != Tls()
-    return Access(
-        token=environment.get("BERTRITON_TOKEN"),
-        api_key=environment.get("BERTRITON_API_KEY"),
-        headers=tuple((name, value) for name, _, value in headers),
-        tls=tls if is_encrypted else None,
-    )
-
-
-def _embedded(model: str | None) -> str | None:
-    return str(_EMBEDDED) if model == _EMBEDDED_NAME and _EMBEDDED.is_dir() else None
-
-
-def _table_of(path: str | None) -> dict[str, dict[str, Any]]:
-    """The table of the user's, `{"REFERENCE": {"model": ..., "url": ..., "local": ...}}`."""
-    if not path:
-        return {}
+def _named(reference: str, environment: Mapping[str, str]) -> Named:
+    """What the table has for a reference, with what its last part says."""
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
-        unknown = sorted({name for fields in entries.values() for name in fields} - set(_FIELDS))
-    except (OSError, ValueError, AttributeError, TypeError) as exc:
-        raise SettingError(
-            f'{TABLE_VARIABLE}={path}: expected JSON as {{"NAME": {{"model": ...}}}}: {exc}'
-        ) from exc
-    if unknown:
-        raise SettingError(
-            f"{TABLE_VARIABLE}={path}: expected the fields {', '.join(_FIELDS)}, found {unknown}"
-        )
-    table: dict[str, dict[str, Any]] = entries
-    return table
+        entry = table_from(environment).get(reference, Named())
+    except ValueError as exc:
+        raise SettingError(str(exc)) from exc
+    model = entry.model or reference.rpartition(".")[2] or None
+    known = embedded().local if model == EMBEDDED_NAME else None
+    return Named(model, entry.url, entry.local or known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from pyspark.sql import functions as F  # noqa: N812  # as everybody has it
 from pyspark.sql.pandas.functions import pandas_udf
 
@@ -35,6 +36,44 @@ def pandas_function(function: Callable[..., Any], result: StructType) -> Any:  #
     """A function of pandas series, or of iterators of them, for columns; its hints say which it is."""
     # The types that pyspark gives to `pandas_udf` know no structs of arrays.
     return pandas_udf(function, result)  # type: ignore[call-overload]
+
+
+def cut_in_python(
+    dataset: DataFrame,
+    documents: Column,
+    cut: Callable[[Sequence[str]], Sequence[tuple[Any, ...]]],
+    pieces: StructType,
+    hidden: str,
+) -> tuple[DataFrame, Column]:
+    """What a function finds in the texts of each row's documents.
+
+    Args:
+        dataset: the rows.
+        documents: their column of annotations; null is none.
+        cut: of a row's texts the pieces, a value for each field. Workers get it, so it holds no stage.
+        pieces: the fields, each an array of one entry a piece.
+        hidden: name of a column to add, for the caller to drop.
+
+    Returns:
+        The rows with that column, and a column of arrays of structs with those fields.
+    """
+    cutting = pandas_function(_rows_of_lists(cut, pieces.names), pieces)
+    texts = F.transform(documents, lambda one: one["result"])
+    zipped = F.arrays_zip(*(F.col(hidden)[name].alias(name) for name in pieces.names))
+    return dataset.withColumn(hidden, cutting(texts)), zipped
+
+
+def _rows_of_lists(
+    cut: Callable[[Sequence[str]], Sequence[tuple[Any, ...]]], names: Sequence[str]
+) -> Callable[[pd.Series], pd.DataFrame]:
+    def found(rows: pd.Series) -> pd.DataFrame:
+        cuts = [cut(texts if texts is not None else []) for texts in rows]
+        columns = {
+            name: [[piece[place] for piece in row] for row in cuts] for place, name in enumerate(names)
+        }
+        return pd.DataFrame(columns, columns=list(names))
+
+    return found
 
 
 def annotation(annotator_type: str, begin: Column, end: Column, result: Column, metadata: Column) -> Column:

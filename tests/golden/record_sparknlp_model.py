@@ -2,10 +2,11 @@
 
 Run by hand, in the environment of record_tensorflow.py, from the project's folder:
 
-    .venv-tensorflow/bin/python tests/golden/record_sparknlp_model.py FOLDER
+    .venv-tensorflow/bin/python tests/golden/record_sparknlp_model.py FOLDER [CHECKPOINT]
 
-The weights are those of tests/data/checkpoints/three-labels. FOLDER becomes a SavedModel of one signature,
-with `vocab.txt` and `labels.txt` in `assets`, which is what Spark NLP's own notebooks make.
+The weights are those of CHECKPOINT, tests/data/checkpoints/three-labels unless it is given. FOLDER becomes a
+SavedModel of one signature, with `vocab.txt` and `labels.txt` in `assets`, which is what Spark NLP's own
+notebooks make.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from transformers import TFBertForSequenceClassification
 
-CHECKPOINT = Path(__file__).parent.parent / "data" / "checkpoints" / "three-labels"
+THREE_LABELS = Path(__file__).parent.parent / "data" / "checkpoints" / "three-labels"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, checkpoint: Path = THREE_LABELS) -> None:
     """Write the SavedModel and its assets."""
-    model = TFBertForSequenceClassification.from_pretrained(CHECKPOINT)
+    model = TFBertForSequenceClassification.from_pretrained(checkpoint)
     signature = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in INPUTS}
     serving = tf.function(model, input_signature=[signature])
     with tempfile.TemporaryDirectory() as saved:
         model.save_pretrained(saved, saved_model=True, signatures={"serving_default": serving})
         shutil.copytree(Path(saved) / "saved_model" / "1", folder)
     make_older(folder / "saved_model.pb")
-    config = json.loads((CHECKPOINT / "config.json").read_text(encoding="utf-8"))
-    vocabulary = json.loads((CHECKPOINT / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    vocabulary = json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     (folder / "assets").mkdir(exist_ok=True)
     write_lines(folder / "assets" / "vocab.txt", sorted(vocabulary, key=vocabulary.__getitem__))
     write_lines(folder / "assets" / "labels.txt", list(config["id2label"].values()))
@@ -63,4 +64,4 @@ def write_lines(file: Path, lines: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

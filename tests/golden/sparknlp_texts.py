@@ -8,6 +8,21 @@ from pathlib import Path
 REVIEWS = Path(__file__).parent.parent / "data" / "reviews.csv"
 RANDOM_COUNT = 1_000
 SEED = "sparknlp"
+SENTENCE_SEED = "sentences"
+# Asked for their sentences, beside EDGES.
+SENTENCE_EDGES = (
+    "Mr. Smith went. He said no... Fine. Well....  Yes! a;b 1. First 2. Second",
+    "(a) x U.S.A. is. At 5 p.m. We go.",
+    'J. K. Rowling\'s. wow?!? ok. "Go. now" then "Go! now" he. It (is. ok) [a. b] x.',
+    "3.5 stars. No. 5 ice. and etc. the px. (1) p. 3 vs. I'm Co. KG N\u00b0.5 n\u00b0. 10. Next",
+    "'Go. now' he said 'it's. no' ok. don't. Go for rock'n'roll 'a. b'. 'x. y'\" z'. \u00e9a.b. Yes",
+    "1. One\n2. Two\n-3. Three 4.) four. -5.) a) b",
+    "a) first. b) second (iv) third",
+    "\U0001f600 Great. \U0001f600 Bad film!\U0001f600 What? a.m. P.M.. is. E.g. this i.e. that",
+    "Hi!$ price is $5. Really?$ yes!x no.\u00a0And\x85so. on\u2028x.",
+    "dr. who. st. x mr.:5 ms. \nMt. Everest prof. A. Jr. is. Sr. Is sept. 5 dec. I will.",
+    "Go on. etc., etc.: ok.? u.s. is",
+)
 
 EDGES = (
     "I didn't like it",

@@ -12,7 +12,8 @@ import pytest
 from tests.conftest import EMBEDDED_CHECKPOINT
 
 from bertriton import Tls, nlu
-from bertriton_nlu.references import Access, LocalModel, Server, target_of
+from bertriton._access import Access
+from bertriton_nlu.references import LocalModel, Server, target_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,27 +37,37 @@ def table(folder: Path, **entries: object) -> dict[str, str]:
 def test_the_last_part_of_a_reference_names_the_classifier() -> None:
     environment = {"BERTRITON_URL": "triton:8001"}
 
-    assert target_of(REFERENCE, None, environment) == Server("triton:8001", "imdb")
-    assert target_of("emotion", None, environment) == Server("triton:8001", "emotion")
-    assert target_of(REFERENCE, None, environment | {"BERTRITON_MODEL": "x"}) == Server("triton:8001", "x")
+    assert target_of(REFERENCE, None, None, environment) == Server("triton:8001", "imdb")
+    assert target_of("emotion", None, None, environment) == Server("triton:8001", "emotion")
+    assert target_of(REFERENCE, None, None, environment | {"BERTRITON_MODEL": "x"}) == Server(
+        "triton:8001", "x"
+    )
 
 
 def test_a_table_says_more_and_the_environment_has_the_last_word(tmp_path: Path) -> None:
     names = table(tmp_path, en_toxic={"model": "toxic", "url": "a:1"}, en_local={"local": "/models/local"})
 
-    assert target_of("en.toxic", None, names) == Server("a:1", "toxic")
-    assert target_of("en.toxic", None, names | {"BERTRITON_URL": "b:2"}) == Server("b:2", "toxic")
-    assert target_of("en.local", None, names) == LocalModel("/models/local", "local")
-    assert target_of("en.toxic", "/here", names) == LocalModel("/here", "toxic")
+    assert target_of("en.toxic", None, None, names) == Server("a:1", "toxic")
+    assert target_of("en.toxic", None, None, names | {"BERTRITON_URL": "b:2"}) == Server("b:2", "toxic")
+    assert target_of("en.local", None, None, names) == LocalModel("/models/local", "local")
+    assert target_of("en.toxic", "/here", None, names) == LocalModel("/here", "toxic")
+
+
+def test_several_servers_are_refused_here_and_the_calls_own_comes_first() -> None:
+    several = {"BERTRITON_URL": "a:1,b:2"}
+
+    with pytest.raises(nlu.SettingError, match="expected one address, found a:1, b:2"):
+        target_of(REFERENCE, None, None, several)
+    assert target_of(REFERENCE, None, "c:3", several) == Server("c:3", "imdb")
 
 
 def test_without_a_server_a_model_is_served_here() -> None:
     both = {"BERTRITON_CHECKPOINT": "/checkpoint", "BERTRITON_MODEL_REPOSITORY": "/models"}
 
-    assert target_of(REFERENCE, None, {}) == LocalModel(str(EMBEDDED_CHECKPOINT), "imdb")
-    assert target_of("x", None, both) == LocalModel("/models", "x")
+    assert target_of(REFERENCE, None, None, {}) == LocalModel(str(EMBEDDED_CHECKPOINT), "imdb")
+    assert target_of("x", None, None, both) == LocalModel("/models", "x")
     with pytest.raises(nlu.UnknownModelError, match="BERTRITON_URL=host:port"):
-        target_of("en.emotion", None, {})
+        target_of("en.emotion", None, None, {})
 
 
 def test_variables_say_how_to_get_in_and_secrets_are_not_shown() -> None:
@@ -68,7 +79,7 @@ def test_variables_say_how_to_get_in_and_secrets_are_not_shown() -> None:
         "BERTRITON_TLS_CA": "ca.pem",
     }
 
-    target = target_of("x", None, environment)
+    target = target_of("x", None, None, environment)
 
     access = Access("token1", "key1", (("a", "b"), ("c", "d=e")), Tls(authority="ca.pem"))
     assert target == Server("triton:8001", "x", access)
@@ -81,7 +92,7 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path, content: str) ->
     (tmp_path / "table.json").write_text(content)
 
     with pytest.raises(nlu.SettingError, match=r"table\.json: expected"):
-        target_of("x", None, {"BERTRITON_SPARK_MODELS": str(tmp_path / "table.json")})
+        target_of("x", None, None, {"BERTRITON_SPARK_MODELS": str(tmp_path / "table.json")})
 
 
 def test_a_server_starts_once_and_ends_with_the_process(imdb_repository: Path) -> None:

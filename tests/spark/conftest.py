@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyarrow import parquet
 from pyspark.sql import SparkSession
 
 from bertriton.spark import BertForSequenceClassification
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pyspark.sql import DataFrame
+    from tests.conftest import Review
 
     from bertriton_server import LocalServer
 
@@ -26,6 +28,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 # Two workers at once, and the tries of a task that a cluster gives it, which local[2] alone does not.
 MASTER = "local[2,4]"
+ROWS = 500
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +47,15 @@ def spark() -> Iterator[SparkSession]:
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def many_texts(reviews: list[Review]) -> list[str]:
+    """Some hundreds of different texts, or those of the parquet file that SPARK_REVIEWS names."""
+    if file := os.environ.get("SPARK_REVIEWS"):
+        texts: list[str] = parquet.read_table(file).column("text").to_pylist()
+        return texts
+    return [f"{reviews[place % len(reviews)].text} {place}" for place in range(ROWS)]
 
 
 @pytest.fixture

@@ -9,13 +9,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from tests.conftest import ROOT, TINY_CHECKPOINTS
 from tests.spark.pipelines import annotated
 
 from bertriton import BertritonError, Client, RetryPolicy
+from bertriton._references import Wish
 from bertriton.spark import BertForSequenceClassification, LocalServerError, SettingError, UnknownModelError
 from bertriton_spark.execution import spread_address
-from bertriton_spark.pretrained import Wish, pretrained_model, target_of
+from bertriton_spark.pretrained import pretrained_model, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 DEADLINE_S = 180.0
+GOLDEN_TEXTS = 20
+TOLERANCE = 0.02  # of probabilities, in the precision that the exporter takes by itself
 CARD_NAME = "bert_base_sequence_classifier_imdb"
 LEASE = """
 import sys
@@ -87,6 +92,25 @@ def test_a_pipeline_without_a_server_starts_one(
     assert [row["class"][0]["result"] for row in rows] == ["pos", "neg"]
 
 
+def test_a_host_exports_a_checkpoint_and_serves_it_also_where_a_server_is_known(
+    texts_frame: Callable[..., DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden = json.loads((ROOT / "tests" / "golden" / "one-layer.json").read_text("utf-8"))[:GOLDEN_TEXTS]
+    frame = texts_frame([one["text"] for one in golden])
+    classifier = BertForSequenceClassification().setInputCols(["token", "document"]).setOutputCol("class")
+    monkeypatch.setenv("BERTRITON_CHECKPOINT", str(TINY_CHECKPOINTS / "one-layer"))
+
+    rows = annotated(frame, classifier).select("class").collect()
+    monkeypatch.setenv("BERTRITON_URL", "nowhere.invalid:1")
+    again = annotated(frame, classifier.setLocal(True)).select("class").collect()
+
+    for row, one in zip(rows, golden, strict=True):
+        powers = np.exp(one["logits"])
+        scores = [float(row["class"][0]["metadata"][label]) for label in classifier.getClasses()]
+        np.testing.assert_allclose(scores, powers / powers.sum(), atol=TOLERANCE)
+    assert again == rows
+
+
 def test_a_model_that_cannot_be_served_says_why(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     classifier = (
@@ -104,14 +128,14 @@ def test_what_is_set_comes_before_the_environment_and_that_before_the_table(tmp_
     table.write_text(json.dumps({"mine/de": {"model": "m", "url": "table:1, table:2", "local": "folder"}}))
     known = {"BERTRITON_SPARK_MODELS": str(table)}
     asked = {"BERTRITON_URL": "there:1", "BERTRITON_MODEL": "named"}
-    wish = Wish("mine", "de")
+    mine = ("mine", "de")
 
-    assert target_of(wish, known).urls == ("table:1", "table:2")
-    assert target_of(wish, known).model == "m"
-    assert target_of(wish, known | asked).urls == ("there:1",)
-    assert target_of(wish, known | asked).model == "named"
-    assert target_of(Wish("mine", "de", "own", ("set:1",)), known | asked).urls == ("set:1",)
-    local = target_of(Wish("mine", "de", is_local=True), known | asked).local
+    assert target_of(Wish(), *mine, known).urls == ("table:1", "table:2")
+    assert target_of(Wish(), *mine, known).model == "m"
+    assert target_of(Wish(), *mine, known | asked).urls == ("there:1",)
+    assert target_of(Wish(), *mine, known | asked).model == "named"
+    assert target_of(Wish("own", ("set:1",)), *mine, known | asked).urls == ("set:1",)
+    local = target_of(Wish(is_local=True), *mine, known | asked).local
     assert local is not None
     assert (local.source, local.name) == ("folder", "named")
     assert pretrained_model("other", "en", {}).model == "other"
@@ -120,11 +144,11 @@ def test_what_is_set_comes_before_the_environment_and_that_before_the_table(tmp_
 
 def test_an_unknown_model_and_a_broken_table_are_told(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match="set BERTRITON_URL or setUrl"):
-        target_of(Wish("other"), {})
+        target_of(Wish(), "other", environment={})
     table = tmp_path / "models.json"
     table.write_text('{"mine": {"adress": "x"}}')
     with pytest.raises(SettingError, match="unknown fields adress"):
-        target_of(Wish("mine"), {"BERTRITON_SPARK_MODELS": str(table)})
+        target_of(Wish(), "mine", environment={"BERTRITON_SPARK_MODELS": str(table)})
 
 
 def test_partitions_are_spread_over_addresses_and_a_second_try_goes_elsewhere() -> None:

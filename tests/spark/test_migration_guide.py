@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pytest
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from bertriton_server import LocalServer
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "migrate-from-spark-nlp.md").read_text(encoding="utf-8")
+NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebooks" / "from_spark_nlp.ipynb"
 BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 
 
@@ -50,3 +52,28 @@ def test_every_setter_of_the_guide_exists() -> None:
         assert callable(getattr(stage, name))
     for name, default in (("Timeout", 180.0), ("InFlight", 8), ("SomeKeys", False)):
         assert getattr(stage, f"get{name}")() == default
+
+
+def test_the_guides_notebook_runs_and_is_committed_without_outputs(
+    spark: SparkSession,  # the one that the notebook's `start()` gives it
+    imdb_server: LocalServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("BERTRITON_URL", imdb_server.grpc_url)
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    names: dict[str, Any] = {}
+
+    for cell in cells:
+        exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), names)  # noqa: S102 (it is ours)
+
+    assert names["spark"] is spark
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+    printed = capsys.readouterr().out
+    assert "|  0|     [pos]|" in printed
+    assert re.search(
+        r"\|2 +\|\[A slow first half\., Then it is wonderful!] *\|\[neg, pos]\|\[\w+]\|", printed
+    )
+    assert re.search(r"\|3 +\|\[] *\|\[] *\|\[] *\|", printed)
+    assert "['pos', 'neg']" in printed

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pyspark.sql import DataFrame
-    from tests.conftest import Review
 
-ROWS = 300
 TEXT_CHARACTERS = 200
 DEADLINE_S = 600.0
 WORKER = b"pyspark.daemon"
@@ -38,8 +36,9 @@ def own_server(imdb_repository: Path) -> Iterator[LocalServer]:
 class Job:
     """A classification of many texts that is under way."""
 
-    def __init__(self, frame: DataFrame, server: LocalServer) -> None:
+    def __init__(self, frame: DataFrame, count: int, server: LocalServer) -> None:
         self._frame = frame
+        self.count = count
         self._server = server
         self._before = inferences(server)
         self._rows: list[Any] = []
@@ -51,7 +50,7 @@ class Job:
 
     def wait_until_some_are_answered(self) -> None:
         give_up = time.monotonic() + DEADLINE_S
-        while inferences(self._server) - self._before < ROWS // 10:
+        while inferences(self._server) - self._before < self.count // 10:
             assert time.monotonic() < give_up
             time.sleep(0.01)
         assert self._thread.is_alive()
@@ -102,11 +101,11 @@ def _is_ours(pid: int) -> bool:
 
 @pytest.fixture
 def job(
-    texts_frame: Callable[..., DataFrame], classifier: Any, own_server: LocalServer, reviews: list[Review]
+    texts_frame: Callable[..., DataFrame], classifier: Any, own_server: LocalServer, many_texts: list[str]
 ) -> Job:
-    texts = [f"{place} {reviews[place % len(reviews)].text[:TEXT_CHARACTERS]}" for place in range(ROWS)]
+    texts = [f"{place} {text[:TEXT_CHARACTERS]}" for place, text in enumerate(many_texts)]
     classifier.setUrl(own_server.grpc_url).setInFlight(2).setBatchSize(2)
-    return Job(annotated(texts_frame(texts), classifier), own_server)
+    return Job(annotated(texts_frame(texts), classifier), len(texts), own_server)
 
 
 def test_a_killed_worker_loses_and_doubles_nothing(job: Job) -> None:
@@ -118,7 +117,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(job: Job) -> None:
 
     rows = job.rows()
 
-    assert [row["id"] for row in rows] == list(range(ROWS))
+    assert [row["id"] for row in rows] == list(range(job.count))
     assert {len(row["result"]) for row in rows} == {1}
 
 
@@ -128,5 +127,5 @@ def test_a_server_started_anew_loses_and_doubles_nothing(job: Job, own_server: L
 
     rows = job.rows()
 
-    assert [row["id"] for row in rows] == list(range(ROWS))
+    assert [row["id"] for row in rows] == list(range(job.count))
     assert {len(row["result"]) for row in rows} == {1}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from bertriton_spark.annotations import java_float
 from bertriton_spark.stages.sentence_rules import SentenceRules
 from bertriton_spark.stages.token_rules import TokenRules
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 FLOATS = 2_000
 # JDK 17 writes some floats with a digit that is not needed; later ones do not (JDK-4511638).
 MOST_OTHERWISE = 0.02
@@ -73,6 +77,8 @@ def test_tokens_can_be_split_kept_whole_and_left_out() -> None:
         ("It costs 1.5 in the U.S. of course. Yes!", ["It costs 1.5 in the U.S. of course.", "Yes!"]),
         ("Wow!! Really? Yes...  And so on", ["Wow!!", "Really?", "Yes...", "And so on"]),
         ("see example.com vs. no. 5 there", ["see example.com vs. no. 5 there"]),
+        ("Well.... So! (a) an ice. and 2. more", ["Well.", "...", "So!", "(a) an ice. and", "2. more"]),
+        ('"Go. now" and "Go! now" he said.', ['"Go. now" and "Go!', 'now" he said.']),
         ("he said (so. it. is) twice.", ["he said (so. it. is) twice."]),
         ("  \n ", []),
     ],
@@ -82,6 +88,21 @@ def test_sentences_end_where_the_rules_say(text: str, sentences: list[str]) -> N
 
     assert [one.text for one in found] == sentences
     assert [text[one.begin : one.end + 1] for one in found] == sentences
+
+
+def test_sentences_are_those_of_spark_nlp() -> None:
+    asked = runpy.run_path(str(GOLDEN / "sparknlp_texts.py"))
+    random = runpy.run_path(str(GOLDEN / "random_texts.py"))
+    golden = json.loads((GOLDEN.parent / "data" / "sparknlp" / "sentences-5.5.3.json").read_text("utf-8"))
+    edges = [*asked["EDGES"], *asked["SENTENCE_EDGES"]]
+    others = [*asked["reviews"](), *random["random_texts"](asked["RANDOM_COUNT"], asked["SENTENCE_SEED"])]
+
+    def places(text: str) -> list[int]:
+        return [place for one in SentenceRules().sentences(text) for place in (one.begin, one.end)]
+
+    found = dict(zip(edges, map(places, edges), strict=True))
+    assert found == dict(zip(edges, golden["edges"], strict=True))
+    assert random["digests"](map(places, others)) == golden["digests"]
 
 
 def test_custom_bounds_part_sentences_alone_or_too() -> None:

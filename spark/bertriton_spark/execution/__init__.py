@@ -8,7 +8,6 @@ from bertriton_spark.execution.clients import client_of, connection_of, spread_a
 from bertriton_spark.execution.plan import (
     DEFAULT_IN_FLIGHT,
     DEFAULT_TIMEOUT_S,
-    Access,
     LocalModel,
     Plan,
     Reading,
@@ -20,7 +19,6 @@ __all__ = [
     "DEFAULT_IN_FLIGHT",
     "DEFAULT_TIMEOUT_S",
     "SCORED_TYPE",
-    "Access",
     "LocalModel",
     "Plan",
     "Reading",

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from pyspark import TaskContext
 
-from bertriton import Client, RequestLimits, RetryPolicy, Tls
+from bertriton import Client, RequestLimits, RetryPolicy
 from bertriton_spark.local import local_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bertriton_spark.execution.plan import Access, Plan
+    from bertriton._access import Access
+    from bertriton_spark.execution.plan import Plan
 
 # The timeout ends tries, not their number; a worker may well start while its server is being replaced.
 _MAX_ATTEMPTS: Final = 1_000
@@ -83,8 +84,6 @@ def _url_of(plan: Plan) -> str:
 
 
 def _new_client(connection: Connection) -> Client:
-    access = connection.access
-    encrypted = access.tls or access.tls_ca or access.tls_cert or access.tls_key
     return Client(
         connection.url,
         connection.model,
@@ -95,8 +94,5 @@ def _new_client(connection: Connection) -> Client:
             budget_per_s=_RETRIES_PER_S_AND_REQUEST * connection.in_flight,
         ),
         limits=RequestLimits(rows=connection.rows_per_request, in_flight=connection.in_flight),
-        tls=Tls(access.tls_ca, access.tls_cert, access.tls_key) if encrypted else None,
-        token=access.token,
-        api_key=access.api_key,
-        headers=dict(access.headers),
+        **connection.access.client_settings(),
     )

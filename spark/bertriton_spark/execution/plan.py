@@ -5,24 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from bertriton._access import Access
 from bertriton_spark.execution.scoring import Scoring
 
 # A batch job waits for a server that is being replaced, rather than fail.
 DEFAULT_TIMEOUT_S: Final = 180.0
 DEFAULT_IN_FLIGHT: Final = 8  # requests of a partition that are under way at the same time
-
-
-@dataclass(frozen=True)
-class Access:
-    """What a server asks for, as the command line's options of the same names."""
-
-    token: str | None = field(default=None, repr=False)
-    api_key: str | None = field(default=None, repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    tls: bool = False
-    tls_ca: str | None = None  # a file on every executor, as the next two
-    tls_cert: str | None = None
-    tls_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +36,7 @@ class Plan:
     urls: tuple[str, ...] = ()  # gRPC addresses to spread partitions over; none: the host's own server
     model: str | None = None  # None: the only one of the server
     local: LocalModel | None = None  # what the host's own server serves
-    access: Access = field(default_factory=Access)
+    access: Access = field(default_factory=Access)  # its files are on every executor
     timeout_s: float = DEFAULT_TIMEOUT_S  # of each request, retries included
     in_flight: int = DEFAULT_IN_FLIGHT
     rows_per_request: int | None = None  # None: as many as the server takes

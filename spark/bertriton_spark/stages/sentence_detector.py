@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import pandas as pd
 from pyspark.ml import Transformer
 from pyspark.ml.param import TypeConverters
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
 
 from bertriton_spark.annotations import DOCUMENT, SENTENCE, Annotation, utf16_length
-from bertriton_spark.columns import annotation, inputs_by_type, pandas_function, with_annotations
+from bertriton_spark.columns import annotation, cut_in_python, inputs_by_type, with_annotations
 from bertriton_spark.stages.params import AnnotatorParams, param
 from bertriton_spark.stages.sentence_rules import Sentence, SentenceRules
 
@@ -78,33 +77,15 @@ class SentenceDetector(AnnotatorParams, Transformer):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         inputs = inputs_by_type(dataset, self.getOrDefault("inputCols"), self.inputAnnotatorTypes, self.uid)
         name: str = self.getOrDefault("outputCol")
-        cut = pandas_function(self._cutting(), _SENTENCES_TYPE)
         hidden = f"_{self.uid}"
-        cut_dataset = dataset.withColumn(
-            hidden, cut(F.transform(F.col(inputs[DOCUMENT]), lambda one: one["result"]))
+        cut_dataset, pieces = cut_in_python(
+            dataset, F.col(inputs[DOCUMENT]), _cutting(self._kept_sentences()), _SENTENCES_TYPE, hidden
         )
-        sentences = F.transform(
-            F.arrays_zip(*(F.col(hidden)[field].alias(field) for field in _SENTENCES_TYPE.names)),
-            _sentence_annotation,
-        )
+        sentences = F.transform(pieces, _sentence_annotation)
         if self.getOrDefault("explodeSentences"):
             cut_dataset = cut_dataset.withColumn(hidden, F.explode(sentences))
             sentences = F.array(F.col(hidden))
         return with_annotations(cut_dataset, name, sentences, DOCUMENT).drop(hidden)
-
-    def _cutting(self) -> Callable[[pd.Series], pd.DataFrame]:
-        kept = self._kept_sentences()
-
-        def sentences(documents: pd.Series) -> pd.DataFrame:
-            rows = [kept(texts if texts is not None else []) for texts in documents]
-            columns = {
-                "begin": [[one.begin for one in row] for row in rows],
-                "end": [[one.end for one in row] for row in rows],
-                "result": [[one.text for one in row] for row in rows],
-            }
-            return pd.DataFrame(columns, columns=_SENTENCES_TYPE.names)
-
-        return sentences
 
     def _kept_sentences(self) -> Callable[[Sequence[str]], list[Sentence]]:
         """What gives the sentences of a row's documents; it holds no stage, so that Spark can send it."""
@@ -135,6 +116,12 @@ class SentenceDetector(AnnotatorParams, Transformer):
             for texts_of_row in documents
         ]
         return self.with_output(rows, made)
+
+
+def _cutting(
+    kept: Callable[[Sequence[str]], list[Sentence]],
+) -> Callable[[Sequence[str]], list[tuple[int, int, str]]]:
+    return lambda texts: [(one.begin, one.end, one.text) for one in kept(texts)]
 
 
 def _sentence_annotation(sentence: Column, place: Column) -> Column:

@@ -9,6 +9,8 @@ from pyspark.ml import Transformer
 from pyspark.ml.param import TypeConverters
 from pyspark.sql import functions as F  # noqa: N812
 
+from bertriton._access import access_from
+from bertriton._references import Wish
 from bertriton.contract import TRUNCATIONS
 from bertriton_spark.annotations import CATEGORY, DOCUMENT, SENTENCE, TOKEN, Annotation, java_float
 from bertriton_spark.columns import (
@@ -30,7 +32,7 @@ from bertriton_spark.execution import (
     scored_rows,
     scoring_function,
 )
-from bertriton_spark.pretrained import DEFAULT_LANGUAGE, Wish, access_from, target_of
+from bertriton_spark.pretrained import DEFAULT_LANGUAGE, target_of
 from bertriton_spark.stages.params import AnnotatorParams, as_strings, param
 from bertriton_spark.stages.saved_models import is_checkpoint, spark_nlp_params
 
@@ -203,7 +205,13 @@ class SequenceClassifier(AnnotatorParams, Transformer):
         Raises:
             UnknownModelError: there is neither a server nor a model to serve.
         """
-        target = target_of(self._wish())
+        wish = Wish(
+            self._if_set("model"),
+            tuple(self._if_set("url") or ()),
+            self._if_set("localModel"),
+            is_local=self.getOrDefault("local"),
+        )
+        target = target_of(wish, self._if_set("pretrainedName"), self.getOrDefault("pretrainedLang"))
         return Plan(
             urls=target.urls,
             model=target.model,
@@ -220,16 +228,6 @@ class SequenceClassifier(AnnotatorParams, Transformer):
                 coalesce=self.getOrDefault("coalesceSentences"),
                 some_keys=self.getOrDefault("someKeys"),
             ),
-        )
-
-    def _wish(self) -> Wish:
-        return Wish(
-            self._if_set("pretrainedName"),
-            self.getOrDefault("pretrainedLang"),
-            self._if_set("model"),
-            tuple(self._if_set("url") or ()),
-            is_local=self.getOrDefault("local"),
-            local=self._if_set("localModel"),
         )
 
     def _if_set(self, name: str) -> Any:  # noqa: ANN401

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
 from pyspark.ml import Estimator, Model
 from pyspark.ml.param import TypeConverters
 from pyspark.sql import functions as F  # noqa: N812
@@ -14,8 +13,8 @@ from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, S
 from bertriton_spark.annotations import DOCUMENT, SENTENCE, TOKEN, Annotation
 from bertriton_spark.columns import (
     annotation,
+    cut_in_python,
     inputs_by_type,
-    pandas_function,
     sentence_number,
     with_annotations,
 )
@@ -125,14 +124,9 @@ class TokenizerModel(_TokenizerParams, Model):
     def _transform(self, dataset: DataFrame) -> DataFrame:
         inputs = inputs_by_type(dataset, self.getOrDefault("inputCols"), self.inputAnnotatorTypes, self.uid)
         documents = F.col(inputs[DOCUMENT])
-        cut = pandas_function(_cutting(self.rules()), _TOKENS_TYPE)
-        texts = F.transform(documents, lambda one: one["result"])
         hidden = f"_{self.uid}"
-        cut_dataset = dataset.withColumn(hidden, cut(texts))
-        tokens = F.transform(
-            F.arrays_zip(*(F.col(hidden)[name].alias(name) for name in _TOKENS_TYPE.names)),
-            lambda token: _token_annotation(documents, token),
-        )
+        cut_dataset, pieces = cut_in_python(dataset, documents, _cutting(self.rules()), _TOKENS_TYPE, hidden)
+        tokens = F.transform(pieces, lambda token: _token_annotation(documents, token))
         return with_annotations(cut_dataset, self.getOrDefault("outputCol"), tokens, TOKEN).drop(hidden)
 
     def annotated_rows(
@@ -145,27 +139,12 @@ class TokenizerModel(_TokenizerParams, Model):
         return self.with_output(rows, [_tokens(rules, self.input_of(row, DOCUMENT)) for row in rows])
 
 
-def _cutting(rules: TokenRules) -> Callable[[pd.Series], pd.DataFrame]:
-    def tokens(documents: pd.Series) -> pd.DataFrame:
-        return pd.DataFrame([_row_of(rules, texts) for texts in documents], columns=_TOKENS_TYPE.names)
-
-    return tokens
-
-
-def _row_of(
-    rules: TokenRules, texts: Sequence[str] | None
-) -> tuple[list[int], list[int], list[int], list[str]]:
-    found = [
-        (place, token)
-        for place, text in enumerate(texts if texts is not None else [])
+def _cutting(rules: TokenRules) -> Callable[[Sequence[str]], list[tuple[int, int, int, str]]]:
+    return lambda texts: [
+        (place, token.begin, token.end, token.text)
+        for place, text in enumerate(texts)
         for token in rules.tokens(text)
     ]
-    return (
-        [place for place, _ in found],
-        [token.begin for _, token in found],
-        [token.end for _, token in found],
-        [token.text for _, token in found],
-    )
 
 
 def _token_annotation(documents: Column, token: Column) -> Column:
