@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from flow_control import FlowControl  # type: ignore[import-not-found]
 from pending import PendingCount  # type: ignore[import-not-found]
-from request import Waiting  # type: ignore[import-not-found]
+from request import Answer, Waiting  # type: ignore[import-not-found]
 from rows import AGGREGATION_TO_POSITION, TRUNCATIONS, Frame, Options  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
 from tokenizers import Tokenizer
@@ -34,13 +35,13 @@ def read_text(value: bytes, row: int) -> str:
 
 
 def result_or_refusal(function: Any, *arguments: Any) -> Any:
-    """What the function returns, or the response that refuses the request."""
+    """What the function returns, or the answer that refuses the request."""
     try:
         return function(*arguments)
     except Exception as exc:  # noqa: BLE001 - whatever it is, it must not reach the neighbours
         kind = pb_utils.TritonError
         code = kind.INVALID_ARG if isinstance(exc, ValueError) else kind.INTERNAL
-        return pb_utils.InferenceResponse(error=kind(str(exc), code))
+        return Answer(pb_utils.InferenceResponse(error=kind(str(exc), code)))
 
 
 def read_tokenizer(file: Path, sha256: str) -> Tokenizer:
@@ -54,21 +55,27 @@ def read_tokenizer(file: Path, sha256: str) -> Tokenizer:
     return Tokenizer.from_buffer(content)
 
 
-def response(rows: list[tuple[Any, ...]], padded_lengths: list[int], fingerprint: Any) -> Any:
+def padded(rows: tuple[list[int], ...], length: int, fill: int) -> Any:
+    """Rows of numbers as one array, [rows, length]."""
+    return np.array([row + [fill] * (length - len(row)) for row in rows], np.int32)
+
+
+def answer_of(rows: list[tuple[Any, ...]], padded_lengths: list[int], fingerprint: Any) -> Answer:
     """The answer to one request, [rows, tokens] and [rows, 1]; position -1 marks padding."""
-    lengths = np.array([[len(row[0])] for row in rows])
-    longest = int(lengths.max())
-    is_token = np.arange(next((size for size in padded_lengths if size >= longest), longest)) < lengths
-    names = ["input_ids", "token_type_ids", "position_ids"]
-    names += ["token_count", "truncated", "windows", "tokenizer_fingerprint"]
-    *tokens, counts, truncated, windows = zip(*rows, strict=True)
-    arrays: list[Any] = [np.full(is_token.shape, fill, np.int32) for fill in (0, 0, -1)]
-    for array, values in zip(arrays, tokens, strict=True):
-        array[is_token] = [value for row in values for value in row]
-    for column, dtype in ((counts, np.int32), (truncated, np.bool_), (windows, np.int32)):
-        arrays.append(np.array(column, dtype)[:, None])
-    arrays.append(np.repeat(fingerprint, len(rows), axis=0))
-    return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(names, arrays, strict=True)])
+    ids, types, positions, counts, truncated, windows = zip(*rows, strict=True)
+    longest = max(map(len, ids))
+    length = next((size for size in padded_lengths if size >= longest), longest)
+    tensors = {
+        "input_ids": padded(ids, length, 0),
+        "token_type_ids": padded(types, length, 0),
+        "position_ids": padded(positions, length, -1),
+        "token_count": np.array(counts, np.int32)[:, None],
+        "truncated": np.array(truncated)[:, None],
+        "windows": np.array(windows, np.int32)[:, None],
+        "tokenizer_fingerprint": np.repeat(fingerprint, len(rows), axis=0),
+    }
+    response = pb_utils.InferenceResponse([pb_utils.Tensor(*tensor) for tensor in tensors.items()])
+    return Answer(response, length * len(rows))
 
 
 class TritonPythonModel:
@@ -93,17 +100,19 @@ class TritonPythonModel:
         self.tokenizer = read_tokenizer(file, parameters["tokenizer_sha256"]["string_value"])
         limit = self.max_request_tokens
         self.frames = {texts: Frame(self.tokenizer, texts, limit) for texts in (1, 2)}
+        self.own_options = cache(partial(self.options, {}))  # of most requests, which ask for nothing
         network = parameters["network"]["string_value"]
         self.flow, self.window = FlowControl(PendingCount(network)), SendingWindow()
         self.room, self.large_room = (WaitingRoom(self.answer_all, self.flow, self.window) for _ in (1, 2))
 
-    def execute(self, requests: list[Any]) -> None:
+    def execute(self, requests: list[Any]) -> list[Any]:
         """Answer requests, or have them wait; large ones are answered by a thread of their own."""
-        with self.window.opened():
-            for request in requests:
-                one = Waiting.of(request, self.window)
+        waiting = [Waiting.of(request, self.window) for request in requests]
+        with self.window.opened(waiting[0].sender if len(waiting) == 1 else None) as returned:
+            for one in waiting:
                 is_large = one.size_bytes > LARGE_REQUEST_BYTES
                 (self.large_room.take if is_large else self.room.answer_now)(one)
+        return returned or [None] * len(requests)
 
     def finalize(self) -> None:
         """Answer what waits."""
@@ -111,10 +120,10 @@ class TritonPythonModel:
         self.room.stop()
         self.large_room.stop()
 
-    def answer_all(self, requests: list[Any]) -> list[Any]:
+    def answer_all(self, requests: list[Any]) -> list[Answer]:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
         batch = [result_or_refusal(self.read, request) for request in requests]
-        texts = [text for work in batch if isinstance(work, tuple) for row in work[0] for text in row]
+        texts = [text for work in batch if not isinstance(work, Answer) for row in work[0] for text in row]
         encodings = iter(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
         return [result_or_refusal(self.answer, work, encodings) for work in batch]
 
@@ -126,7 +135,8 @@ class TritonPythonModel:
         if 0 in shape or shape[1:] not in ([1], [2]):
             raise ValueError(f"text: expected shape [rows, 1] or, for pairs, [rows, 2], found {shape}")
         texts = [[read_text(value, index) for value in row] for index, row in enumerate(rows[:, 0])]
-        return texts, self.options(json.loads(request.parameters() or "{}"), shape[1])
+        parameters = json.loads(request.parameters() or "{}")
+        return texts, self.options(parameters, shape[1]) if parameters else self.own_options(shape[1])
 
     def options(self, parameters: dict[str, Any], texts: int) -> Options:
         """What is to be done with rows of so many texts, refused by name where it cannot be."""
@@ -142,9 +152,9 @@ class TritonPythonModel:
             raise ValueError(f"truncation: this network joins no windows, expected one of {TRUNCATIONS[:-1]}")
         return options
 
-    def answer(self, work: Any, encodings: Any) -> Any:
-        """The response to one request, which takes its share of the batch's encodings; refusals stay."""
-        if not isinstance(work, tuple):
+    def answer(self, work: Any, encodings: Any) -> Answer:
+        """The answer to one request, which takes its share of the batch's encodings; refusals stay."""
+        if isinstance(work, Answer):
             return work
         texts = [[next(encodings).ids for _ in row] for row in work[0]]
         rows = [self.frames[len(row)].around(row, work[1], len(texts)) for row in texts]
@@ -152,4 +162,4 @@ class TritonPythonModel:
         if tokens > self.max_request_tokens:
             limit = self.max_request_tokens
             raise ValueError(f"text: {tokens} tokens in a request are over {limit}, send fewer texts at once")
-        return response(rows, self.padded_lengths, self.fingerprint)
+        return answer_of(rows, self.padded_lengths, self.fingerprint)

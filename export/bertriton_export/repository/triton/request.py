@@ -15,6 +15,13 @@ MAX_WAIT_S = 30.0  # of a request that does not say how long it may take, or say
 MICROSECONDS_PER_S = 1e6
 
 
+class Answer(NamedTuple):
+    """What a request is answered with."""
+
+    response: Any  # pb_utils.InferenceResponse
+    tokens: int = 0  # that go to the network, padding included
+
+
 class Waiting(NamedTuple):
     """A request that was taken from Triton."""
 

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ from refusals import Refusals  # type: ignore[import-not-found]
 from sessions import accelerators, load_session, make_run_options, thread_count  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnxruntime as ort
 
 Array = Any  # of numpy
@@ -68,12 +71,11 @@ class TritonPythonModel:
             warn_of_a_cpu_without(parameters["cpu_feature"])
         self.lanes = self.make_lanes(config, parameters, args)
 
-    def execute(self, requests: list[Request]) -> list[Response] | None:
+    def execute(self, requests: list[Request]) -> list[Response | None]:
         """Answer all requests with one run, or have it done side by side where the model has lanes."""
         if not self.lanes:
-            return self.answer(requests)
-        self.lanes.take(requests)
-        return None
+            return [*self.answer(requests)]
+        return self.lanes.take(requests)
 
     def finalize(self) -> None:
         """Finish what waits for a lane."""
@@ -103,6 +105,7 @@ class TritonPythonModel:
             refusals=self.refusals,
             elements=elements,
             count=count,
+            call_size=config["max_batch_size"],
         )
 
     def answer(self, requests: list[Request]) -> list[Response]:
@@ -162,8 +165,9 @@ class TritonPythonModel:
             if arrays:
                 feed[entry["name"]] = concatenate(arrays, is_ragged=entry.get("allow_ragged_batch", False))
         for entry in self.batch_inputs:
-            value = batch_input(entry["kind"], [named[entry["source_input"][0]] for named in tensors], rows)
-            value = value.astype(pb_utils.triton_string_to_numpy(entry["data_type"]))
+            sources = [named[entry["source_input"][0]] for named in tensors]
+            value = BATCH_INPUTS[entry["kind"]](sources, rows)
+            value = value.astype(pb_utils.triton_string_to_numpy(entry["data_type"]), copy=False)
             feed.update(dict.fromkeys(entry["target_name"], value))
         return feed
 
@@ -180,28 +184,38 @@ class TritonPythonModel:
             return [array]
         if array.shape[:1] != (sum(rows),):
             raise ValueError(f"output '{name}' has shape {list(array.shape)} for a batch of {sum(rows)}")
-        return np.split(array, np.cumsum(rows)[:-1])
+        ends = [*accumulate(rows)]
+        return [array[end - count : end] for end, count in zip(ends, rows, strict=True)]
 
 
 def concatenate(arrays: list[Array], *, is_ragged: bool) -> Array:
     """All requests' tensors as one: end to end with rank 1 when ragged, else along the batch dimension."""
     if is_ragged:
-        return np.concatenate([array.reshape(-1) for array in arrays])  # [elements of all]
+        arrays = [array.reshape(-1) for array in arrays]  # [elements of all]
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)  # [rows of all, ...]
 
 
-def batch_input(kind: str, source: list[Array], rows: list[int]) -> Array:
-    """What Triton computes from the shapes of one input of all requests."""
-    counts = np.array([array.size for array in source])  # [requests]
-    item_shapes = np.repeat([array.shape[1:] for array in source], rows, axis=0)  # [rows, dimensions - 1]
-    return {
-        "BATCH_ELEMENT_COUNT": counts,
-        "BATCH_ACCUMULATED_ELEMENT_COUNT": np.cumsum(counts),
-        "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO": np.append(0, np.cumsum(counts)),
-        "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE": np.zeros(counts.max()),  # only its shape means anything
-        "BATCH_ITEM_SHAPE": item_shapes,
-        "BATCH_ITEM_SHAPE_FLATTEN": item_shapes.reshape(-1),
-    }[kind]
+def sizes(source: list[Array]) -> list[int]:
+    """Elements of each request."""
+    return [array.size for array in source]
+
+
+def item_shapes(source: list[Array], rows: list[int]) -> Array:
+    """The shape of each row, [rows, dimensions - 1]."""
+    shapes = [array.shape[1:] for array, count in zip(source, rows, strict=True) for _ in range(count)]
+    return np.array(shapes, np.int32)
+
+
+# What Triton computes from one input of all requests and their numbers of rows.
+BATCH_INPUTS: dict[str, Callable[[list[Array], list[int]], Array]] = {
+    "BATCH_ELEMENT_COUNT": lambda source, _: np.array(sizes(source)),
+    "BATCH_ACCUMULATED_ELEMENT_COUNT": lambda source, _: np.cumsum(sizes(source)),
+    "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO": lambda source, _: np.cumsum([0, *sizes(source)]),
+    # Only its shape means anything.
+    "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE": lambda source, _: np.zeros(max(sizes(source))),
+    "BATCH_ITEM_SHAPE": item_shapes,
+    "BATCH_ITEM_SHAPE_FLATTEN": lambda source, rows: item_shapes(source, rows).reshape(-1),
+}
 
 
 def scatter(array: Array, template: list[int], sources: list[tuple[int, ...]]) -> list[Array]:

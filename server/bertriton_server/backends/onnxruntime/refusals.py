@@ -34,7 +34,7 @@ class Refusals:
         if not self.limits:
             return None
         for array in answer.values():
-            if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
+            if array.dtype.kind == "f" and np.isnan(array).any():
                 row = int(np.flatnonzero(np.isnan(array).reshape(len(array), -1).any(axis=1))[0])
                 return self.fault({name: named[name][row].reshape(-1) for name in named}, row)
         return None
