@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from functools import partial
 from itertools import accumulate
@@ -23,6 +22,7 @@ import triton_python_backend_utils as pb_utils
 
 # Triton loads this file by its path and does not look beside it.
 sys.path.insert(0, os.fspath(Path(__file__).parent))
+from features import cpu_flags, has  # type: ignore[import-not-found]
 from lanes import MICRO_BATCH_KEY, Lanes, refusal, respond  # type: ignore[import-not-found]
 from parts import RowParts  # type: ignore[import-not-found]
 from refusals import Refusals  # type: ignore[import-not-found]
@@ -43,8 +43,6 @@ Response = Any  # pb_utils.InferenceResponse
 ONNX_TO_TRITON_NAME = {"float16": "FP16", "float": "FP32", "double": "FP64"}
 # Batch inputs that tell of each row by itself.
 KINDS_OF_ROWS = {"BATCH_ITEM_SHAPE", "BATCH_ITEM_SHAPE_FLATTEN"}
-# What a CPU must have one of; any other feature goes by its own name.
-FEATURE_TO_FLAGS = {"vnni": {"avx512_vnni", "avx_vnni", "amx_int8"}}
 
 
 class TritonPythonModel:
@@ -257,18 +255,11 @@ def warn_of_what_is_not_honoured(config: Entry) -> None:
 
 def warn_of_a_cpu_without(feature: str) -> None:
     """Say in the log when the CPU lacks a feature that the network was made for."""
-    if cpu_flags() and not cpu_flags() & FEATURE_TO_FLAGS.get(feature, {feature}):
+    if cpu_flags() and not has(feature):
         pb_utils.Logger.log_warn(
             f"this CPU has no {feature}, which the network was made for: it is slower here, with the same "
             "answers; Triton's own onnxruntime backend needs an export with --no-vnni or --precision fp32"
         )
-
-
-def cpu_flags() -> set[str]:
-    """The features of an x86 CPU as Linux lists them; none elsewhere."""
-    path = Path("/proc/cpuinfo")
-    found = re.search(r"^flags\s*:(.*)$", path.read_text() if path.exists() else "", re.MULTILINE)
-    return set(found[1].split()) if found else set()
 
 
 def check_inputs(session: ort.InferenceSession, config: Entry) -> None:
