@@ -120,22 +120,22 @@ class TritonPythonModel:
         self.room.stop()
         self.large_room.stop()
 
-    def answer_all(self, requests: list[Any]) -> list[Answer]:
+    def answer_all(self, waiting: list[Waiting]) -> list[Answer]:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
-        batch = [result_or_refusal(self.read, request) for request in requests]
+        batch = [result_or_refusal(self.read, one) for one in waiting]
         texts = [text for work in batch if not isinstance(work, Answer) for row in work[0] for text in row]
         encodings = iter(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
         return [result_or_refusal(self.answer, work, encodings) for work in batch]
 
-    def read(self, request: Any) -> tuple[list[list[str]], Options]:
+    def read(self, one: Waiting) -> tuple[list[list[str]], Options]:
         """The rows of one request, each a list of one text or two, and what is to be done with them."""
-        rows = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
+        rows = one.rows
         # The config adds a dimension of 1, by which a request without rows is told from others.
         shape = [len(rows), *rows.shape[2:]] if rows.ndim == 3 else [0, *rows.shape[1:]]
         if 0 in shape or shape[1:] not in ([1], [2]):
             raise ValueError(f"text: expected shape [rows, 1] or, for pairs, [rows, 2], found {shape}")
         texts = [[read_text(value, index) for value in row] for index, row in enumerate(rows[:, 0])]
-        parameters = json.loads(request.parameters() or "{}")
+        parameters = json.loads(one.parameters or "{}")
         return texts, self.options(parameters, shape[1]) if parameters else self.own_options(shape[1])
 
     def options(self, parameters: dict[str, Any], texts: int) -> Options:

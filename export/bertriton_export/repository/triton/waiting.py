@@ -14,7 +14,6 @@ whole batch.
 from collections import deque
 from collections.abc import Callable
 from threading import Thread
-from typing import Any
 
 from flow_control import REQUEST_TOKENS, FlowControl  # type: ignore[import-not-found]
 from request import Answer, Waiting  # type: ignore[import-not-found]
@@ -38,7 +37,7 @@ class WaitingRoom:
     """
 
     def __init__(
-        self, answer: Callable[[list[Any]], list[Answer]], flow: FlowControl, window: SendingWindow
+        self, answer: Callable[[list[Waiting]], list[Answer]], flow: FlowControl, window: SendingWindow
     ) -> None:
         self.answer = answer
         self.flow, self.changed = flow, flow.changed
@@ -118,7 +117,7 @@ class WaitingRoom:
             else:
                 wanted.append(one)
         try:
-            answers = self.answer([one.request for one in wanted]) if wanted else []
+            answers = self.answer(wanted) if wanted else []
         except Exception as exc:  # noqa: BLE001 - others still wait for their answers
             for one in wanted:
                 one.refuse(str(exc), "INTERNAL")

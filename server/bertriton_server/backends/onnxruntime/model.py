@@ -145,9 +145,8 @@ class TritonPythonModel:
 
     def read_inputs(self, request: Request) -> Named:
         """The tensors of one request; optional inputs that were not sent are left out."""
-        names = [entry["name"] for entry in self.inputs]
-        tensors = [pb_utils.get_input_tensor_by_name(request, name) for name in names]
-        arrays = {tensor.name(): from_triton(tensor.as_numpy()) for tensor in tensors if tensor is not None}
+        sent = {tensor.name(): tensor for tensor in request.inputs()}
+        arrays = {name: from_triton(sent[name].as_numpy()) for name in self.ranks if name in sent}
         for name, array in arrays.items():
             if array.ndim != self.ranks[name] or (self.is_batching and not len(array)):
                 raise ValueError(f"input '{name}' has no rows")  # whose shape Triton hands over without the 0
