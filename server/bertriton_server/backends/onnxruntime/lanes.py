@@ -192,6 +192,7 @@ class Lanes:
         """Let the large request that came first take turns, where no other does."""
         if self.large and not any(work.is_large for work in self.waiting):
             self.waiting.append(self.large.popleft())
+            self.left.notify_all()
 
     def can_share(self) -> bool:
         """Whether what waits gives every lane about as much to do."""
