@@ -9,8 +9,8 @@ grow in that instant, tritonserver's memory is damaged, and it crashes or hangs.
 full, and keeps its memory when it is emptied. So it grows while `execute` runs, when Triton cannot begin a
 call, and the warm-up makes it grow at once. Between calls no answer is sent for which it would have to.
 
-What a call returns is not on that list, and costs a third of what it costs to send it: no thread of Triton's
-is woken for it, and none waits. So the answer to the only request of a call is returned where it is there.
+What a call returns is not on that list, and costs less than to send it: no thread of Triton's is woken for
+it, and none here waits for that. So the answer to the only request of a call is returned where it is there.
 """
 
 from collections import deque

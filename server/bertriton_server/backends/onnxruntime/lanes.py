@@ -5,8 +5,8 @@ elsewhere, by the tokenizer for instance. Runs of one thread wait for nobody and
 arrives alone, or would leave cores without work, is left to one run on all threads.
 
 While Triton waits for the end of a call, its thread is a lane too: of what comes alone, no other thread is
-woken. The answers that a call ends with are returned by it, which costs Triton and this process a third of
-what one costs that is sent on its own.
+woken. The answers that a call ends with are returned by it, which costs less than to send them: no thread
+of Triton's is woken for each, and none here waits for that.
 
 A large request runs in pieces, and pieces of different requests take turns: it neither needs memory for all
 of its rows at once, nor makes others wait until it is done. Of requests in many pieces one at a time takes
