@@ -15,7 +15,7 @@ from tokenizers import Encoding, Tokenizer
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from bertriton import contract
-from bertriton_export.verification import packed_inputs
+from bertriton_export.verification import multiply_exactly, packed_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,8 +95,7 @@ def open_session(onnx_file: Path, threads: int) -> onnxruntime.InferenceSession:
     """A session on so many threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # As the server does: without VNNI, x86 adds pairs of int8 products in 16 bits, which can overflow.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    multiply_exactly(options)  # as the server does
     return onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 VERSION_FOLDER: Final = "1"
 TOKENIZER_MODEL_FILES: Final = (
+    "answers.py",
     "flow_control.py",
     "model.py",
     "pending.py",

@@ -7,13 +7,20 @@ with it.
 
 from bertriton_export.verification.comparison import FP32_TOLERANCE, Verification, sample_texts, verify
 from bertriton_export.verification.reference import reference_logits
-from bertriton_export.verification.session import GraphSession, encode, open_session, packed_inputs
+from bertriton_export.verification.session import (
+    GraphSession,
+    encode,
+    multiply_exactly,
+    open_session,
+    packed_inputs,
+)
 
 __all__ = [
     "FP32_TOLERANCE",
     "GraphSession",
     "Verification",
     "encode",
+    "multiply_exactly",
     "open_session",
     "packed_inputs",
     "reference_logits",

@@ -25,7 +25,14 @@ from bertriton_export.network import (
     quantise_weight,
 )
 from bertriton_export.reading import read_checkpoint
-from bertriton_export.verification import GraphSession, encode, open_session, packed_inputs, sample_texts
+from bertriton_export.verification import (
+    GraphSession,
+    encode,
+    multiply_exactly,
+    open_session,
+    packed_inputs,
+    sample_texts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +50,7 @@ def run(exported_imdb: Path) -> Callable[[list[Any]], Any]:
     """Logits of tokenised texts in one batch, with the kernels that serving uses."""
     file = exported_imdb / "imdb_bert" / "1" / "model.onnx"
     options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    multiply_exactly(options)
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     return lambda encodings: session.run(["logits"], packed_inputs(encodings))[0]
 

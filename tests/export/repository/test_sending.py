@@ -62,6 +62,31 @@ def test_an_answer_during_a_call_is_sent_at_once(window: Any) -> None:
         assert sent == ["answer"]
 
 
+def test_the_answer_to_the_only_request_of_a_call_is_returned(window: Any) -> None:
+    sent: list[Any] = []
+    only = Sender(sent)
+
+    with window.opened(only) as returned:
+        window.send(Sender(sent), "of an earlier call")
+        window.send(only, "answer")
+
+    assert sent == ["of an earlier call"]
+    assert returned == ["answer"]
+
+
+def test_an_answer_that_is_late_for_its_call_is_sent(window: Any) -> None:
+    sent: list[Any] = []
+    only = Sender(sent)
+
+    with window.opened(only) as returned:
+        pass
+    window.send(only, "answer")
+    with window.opened(Sender([])):
+        assert sent == ["answer"]
+
+    assert returned == []
+
+
 def test_an_answer_between_calls_waits_for_the_next(window: Any) -> None:
     sent: list[Any] = []
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDER = Path(bertriton_export.__file__).parent / "repository" / "triton"
-COPIED = ("waiting", "flow_control", "request", "sending")
+COPIED = ("waiting", "answers", "flow_control", "request", "sending")
 SPEED = 10_000.0  # tokens per second
 SHORT_BYTES, LIST_BYTES = 40, 32_000  # of which the second is 0.8 s of work
 

@@ -4,6 +4,10 @@ Threads that share a run wait for one another at every operator, and for the one
 elsewhere, by the tokenizer for instance. Runs of one thread wait for nobody and get more done together. What
 arrives alone, or would leave cores without work, is left to one run on all threads.
 
+While Triton waits for the end of a call, its thread is a lane too: of what comes alone, no other thread is
+woken. The answers that a call ends with are returned by it, which costs less than to send them: no thread
+of Triton's is woken for each, and none here waits for that.
+
 A large request runs in pieces, and pieces of different requests take turns: it neither needs memory for all
 of its rows at once, nor makes others wait until it is done. Of requests in many pieces one at a time takes
 turns, or each would wait for all. One large row is cut as well, where the network says how, see parts.py.
@@ -42,6 +46,9 @@ MAX_WAITING_LARGE_REQUESTS = 8
 # which a list of Triton's has to grow, see `send`.
 SENDING_PATIENCE_S = 0.02
 GROWTH_PATIENCE_S = 1.0
+# So many answers that list has memory for before the first is returned rather than sent, which makes none.
+# As many may be sent between two calls: those of large requests, and of some in parts.
+LIST_SIZE = 16
 # Two million tokens in micro-batches of 512 are enough to wait; more are refused at once.
 MAX_WAITING_PARTS = 4096
 # How long parts of a row let other requests go first, so that those do not wait for it, and it not for ever.
@@ -62,6 +69,7 @@ class Lanes:
         refusals: what the network refuses.
         elements: how many make up a micro-batch.
         count: of lanes.
+        call_size: requests that a call may bring.
     """
 
     def __init__(
@@ -75,6 +83,7 @@ class Lanes:
         refusals: Refusals,
         elements: int,
         count: int,
+        call_size: int,
     ) -> None:
         self.read_inputs = read_inputs
         self.run = run
@@ -83,14 +92,16 @@ class Lanes:
         self.parts = parts
         self.refusals = refusals
         self.elements = elements
+        self.least_list_size = min(LIST_SIZE, call_size)
         self.waiting: deque[Work] = deque()  # those that take turns
         self.large: deque[Work] = deque()  # those that wait for the large one that does
         self.small = 0  # requests that are neither large nor in parts, and not answered
         self.is_called = False  # by Triton, which waits
+        self.is_short_call = False  # all its small requests are no more than a micro-batch
         self.ready: deque[tuple[Work, Any]] = deque()  # answers that wait for a call
         self.sent = 0  # answers since the last call began, which is what Triton's list holds
         self.list_size = 0  # that it has memory for
-        self.idle = count
+        self.idle = self.count = count
         self.is_alone = False  # one run has all threads
         self.is_stopping = False
         lock = Lock()
@@ -100,26 +111,39 @@ class Lanes:
         for thread in self.threads:
             thread.start()
 
-    def take(self, requests: list[Any]) -> None:
-        """Have requests answered, by response senders; returns when there is room for more."""
+    def take(self, requests: list[Any]) -> list[Any]:
+        """Have requests answered; returns when there is room for more.
+
+        Gives a response for each, or None where it was sent, or will be.
+        """
         works = list(map(self.work_of, requests))
         with self.arrived:
             self.is_called, self.sent = True, 0
             for work, refused in works:
-                self.small += work.is_small
-                parts = work.pieces_left if work.is_in_parts else 0
-                if refused:
-                    self.ready.append((work, refused))
-                elif parts and parts + self.waiting_parts() > MAX_WAITING_PARTS:
-                    reason = "large requests wait for the network already, try again later"
-                    self.ready.append((work, refusal(reason, "UNAVAILABLE")))
-                else:
-                    (self.large if work.is_large else self.waiting).append(work)
+                self.admit(work, refused)
+            self.is_short_call = sum(work.size_left for work, _ in works if work.is_small) <= self.elements
             self.send_ready(may_grow=True)
             self.bring_a_large_one()
-            self.arrived.notify_all()
+        while self.run_next(of_a_call=True):
+            pass
+        with self.arrived:
+            if self.can_begin():
+                self.arrived.notify()
             self.left.wait_for(lambda: not self.small and len(self.large) < MAX_WAITING_LARGE_REQUESTS)
             self.is_called = False
+        return [work.returned for work, _ in works]
+
+    def admit(self, work: Work, refused: Any) -> None:  # noqa: ANN401 (pb_utils.InferenceResponse, or None)
+        """Let a request wait for a lane, or refuse it."""
+        parts = work.pieces_left if work.is_in_parts else 0
+        if not refused and parts and parts + self.waiting_parts() > MAX_WAITING_PARTS:
+            reason = "large requests wait for the network already, try again later"
+            refused = refusal(reason, "UNAVAILABLE")
+        if refused:
+            work.return_with_call(refused)
+            return
+        self.small += work.is_small
+        (self.large if work.is_large else self.waiting).append(work)
 
     def send(self, work: Work, response: Any) -> None:  # noqa: ANN401 (pb_utils.InferenceResponse)
         """Answer a request while Triton waits for this model, or when it has not called it for a moment.
@@ -145,7 +169,6 @@ class Lanes:
             self.sent += 1
             while self.list_size < self.sent:
                 self.list_size = max(1, 2 * self.list_size)
-            self.small -= work.is_small
             work.finish(response)
         self.left.notify_all()
 
@@ -169,6 +192,7 @@ class Lanes:
         """Let the large request that came first take turns, where no other does."""
         if self.large and not any(work.is_large for work in self.waiting):
             self.waiting.append(self.large.popleft())
+            self.left.notify_all()
 
     def can_share(self) -> bool:
         """Whether what waits gives every lane about as much to do."""
@@ -176,7 +200,7 @@ class Lanes:
         longest = max(work.longest for work in self.waiting)
         last = self.waiting[-1]
         is_one_row = len(self.waiting) == 1 and sum(piece.rows for piece in last.pieces[last.next :]) <= 1
-        return not is_one_row and longest * len(self.threads) <= MAX_UNEVENNESS * total
+        return not is_one_row and longest * self.count <= MAX_UNEVENNESS * total
 
     def cut(self, named: Named) -> Iterator[Piece]:
         """A request in pieces that fit a micro-batch and go round the lanes, or cannot be cut."""
@@ -186,7 +210,7 @@ class Lanes:
                 yield from self.parts.cut(named, row, self.elements)
             return
         fitting = self.elements * rows // max(1, size(named))
-        step = max(1, min(fitting, -(-rows // len(self.threads))))
+        step = max(1, min(fitting, -(-rows // self.count)))
         for start in range(0, rows, step):
             yield Piece({name: array[start : start + step] for name, array in named.items()})
 
@@ -194,20 +218,35 @@ class Lanes:
         """What a lane does until it is stopped and nothing waits any more."""
         while True:
             with self.arrived:
-                self.arrived.wait_for(lambda: (self.waiting or self.is_stopping) and not self.is_alone)
+                self.arrived.wait_for(lambda: self.can_begin() or (self.is_stopping and not self.waiting))
                 if not self.waiting:
                     return
-                self.is_alone = self.idle == len(self.threads) and not self.can_share()
-                run = self.run_alone if self.is_alone else self.run
-                turns = self.next_micro_batch()
-                self.idle -= 1
-                self.left.notify_all()
-            self.answer([turn for turn in turns if self.is_wanted(turn[0])], run)
-            with self.arrived:
-                self.idle += 1
-                if self.is_alone:
-                    self.is_alone = False
-                    self.arrived.notify_all()
+            self.run_next()
+
+    def can_begin(self) -> bool:
+        """Whether there is something to run, and a core for it."""
+        return bool(self.waiting) and self.idle > 0 and not self.is_alone
+
+    def run_next(self, *, of_a_call: bool = False) -> bool:
+        """Run a micro-batch where one can begin; for the thread of a call, while a small request waits."""
+        with self.arrived:
+            if not self.can_begin() or (of_a_call and not any(work.is_small for work in self.waiting)):
+                return False
+            self.is_alone = self.idle == self.count and not self.can_share()
+            run = self.run_alone if self.is_alone else self.run
+            turns = self.next_micro_batch()
+            self.idle -= 1
+            if self.can_begin():
+                self.arrived.notify()
+        self.answer([turn for turn in turns if self.is_wanted(turn[0])], run)
+        with self.arrived:
+            self.idle += 1
+            self.is_alone = False
+            if self.is_stopping:
+                self.arrived.notify_all()
+            elif self.waiting:
+                self.arrived.notify()
+        return True
 
     def is_wanted(self, work: Work) -> bool:
         """Whether somebody still waits for a request; where nobody does, it is dropped."""
@@ -252,8 +291,7 @@ class Lanes:
         if not turns:
             return
         try:
-            for (work, index), answer in zip(turns, run_together(turns, self.outputs, run), strict=True):
-                self.hand_over(work, index, answer)
+            answers = run_together(turns, self.outputs, run)
         except Exception as exc:  # noqa: BLE001 - whatever it was, it must not reach the neighbours
             if len(turns) == 1:
                 self.refuse(turns[0][0], refusal(str(exc), "INTERNAL"))
@@ -261,16 +299,40 @@ class Lanes:
             pb_utils.Logger.log_warn(f"a batch of {len(turns)} failed, each request runs alone: {exc}")
             for turn in turns:
                 self.answer([turn], run)
+            return
+        done = [(turn[0], self.response(*turn, answer)) for turn, answer in zip(turns, answers, strict=True)]
+        self.finish([(work, response) for work, response in done if response is not None])
 
-    def hand_over(self, work: Work, index: int, answer: Named) -> None:
-        """Keep a piece's answer; its request is answered with the last."""
+    def response(self, work: Work, index: int, answer: Named) -> Any:  # noqa: ANN401 (pb_utils, or None)
+        """Keep a piece's answer; with the last, the response to its request."""
         with self.arrived:  # another lane may bring an answer to the same request
             is_last = work.answers.count(None) == 1 and work.answers[index] is None
             work.answers[index] = answer
-        if is_last and not work.is_refused:
+        if not is_last or work.is_refused:
+            return None
+        try:
             whole = work.answer()
             reason = self.refusals.reason(work.named, whole)
-            self.send(work, refusal(reason) if reason else respond(whole, work.wanted))
+            return refusal(reason) if reason else respond(whole, work.wanted)
+        except Exception as exc:  # noqa: BLE001 - others of the run still wait for their answers
+            return refusal(str(exc), "INTERNAL")
+
+    def finish(self, done: list[tuple[Work, Any]]) -> None:
+        """Answer requests: with the end of the call where it has come or is near, else at once."""
+        with self.arrived:
+            small = [one for one in done if one[0].is_small]
+            self.small -= len(small)
+            if self.list_size >= self.least_list_size and (self.is_short_call or not self.small):
+                for work, response in small:
+                    work.return_with_call(response)
+                if not self.small:
+                    self.left.notify_all()
+            else:
+                self.ready.extend(small)
+                self.send_ready(may_grow=True)  # a small one's call lasts
+        for work, response in done:
+            if not work.is_small:
+                self.send(work, response)
 
     def refuse(self, work: Work, response: Any) -> None:  # noqa: ANN401 (pb_utils.InferenceResponse)
         """Answer a request with an error, once, and drop the pieces that still wait."""
@@ -281,7 +343,7 @@ class Lanes:
                 self.waiting.remove(work)
             self.bring_a_large_one()
         if is_first:
-            self.send(work, response)
+            self.finish([(work, response)])
 
     def stop(self) -> None:
         """Wait until all is answered."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,15 @@ import triton_python_backend_utils as pb_utils
 
 # Triton loads this file by its path and does not look beside it.
 sys.path.insert(0, os.fspath(Path(__file__).parent))
+from features import cpu_flags, has  # type: ignore[import-not-found]
 from lanes import MICRO_BATCH_KEY, Lanes, refusal, respond  # type: ignore[import-not-found]
 from parts import RowParts  # type: ignore[import-not-found]
 from refusals import Refusals  # type: ignore[import-not-found]
 from sessions import accelerators, load_session, make_run_options, thread_count  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnxruntime as ort
 
 Array = Any  # of numpy
@@ -40,8 +43,6 @@ Response = Any  # pb_utils.InferenceResponse
 ONNX_TO_TRITON_NAME = {"float16": "FP16", "float": "FP32", "double": "FP64"}
 # Batch inputs that tell of each row by itself.
 KINDS_OF_ROWS = {"BATCH_ITEM_SHAPE", "BATCH_ITEM_SHAPE_FLATTEN"}
-# What a CPU must have one of; any other feature goes by its own name.
-FEATURE_TO_FLAGS = {"vnni": {"avx512_vnni", "avx_vnni", "amx_int8"}}
 
 
 class TritonPythonModel:
@@ -68,12 +69,11 @@ class TritonPythonModel:
             warn_of_a_cpu_without(parameters["cpu_feature"])
         self.lanes = self.make_lanes(config, parameters, args)
 
-    def execute(self, requests: list[Request]) -> list[Response] | None:
+    def execute(self, requests: list[Request]) -> list[Response | None]:
         """Answer all requests with one run, or have it done side by side where the model has lanes."""
         if not self.lanes:
-            return self.answer(requests)
-        self.lanes.take(requests)
-        return None
+            return [*self.answer(requests)]
+        return self.lanes.take(requests)
 
     def finalize(self) -> None:
         """Finish what waits for a lane."""
@@ -103,6 +103,7 @@ class TritonPythonModel:
             refusals=self.refusals,
             elements=elements,
             count=count,
+            call_size=config["max_batch_size"],
         )
 
     def answer(self, requests: list[Request]) -> list[Response]:
@@ -144,9 +145,8 @@ class TritonPythonModel:
 
     def read_inputs(self, request: Request) -> Named:
         """The tensors of one request; optional inputs that were not sent are left out."""
-        names = [entry["name"] for entry in self.inputs]
-        tensors = [pb_utils.get_input_tensor_by_name(request, name) for name in names]
-        arrays = {tensor.name(): from_triton(tensor.as_numpy()) for tensor in tensors if tensor is not None}
+        sent = {tensor.name(): tensor for tensor in request.inputs()}
+        arrays = {name: from_triton(sent[name].as_numpy()) for name in self.ranks if name in sent}
         for name, array in arrays.items():
             if array.ndim != self.ranks[name] or (self.is_batching and not len(array)):
                 raise ValueError(f"input '{name}' has no rows")  # whose shape Triton hands over without the 0
@@ -162,8 +162,9 @@ class TritonPythonModel:
             if arrays:
                 feed[entry["name"]] = concatenate(arrays, is_ragged=entry.get("allow_ragged_batch", False))
         for entry in self.batch_inputs:
-            value = batch_input(entry["kind"], [named[entry["source_input"][0]] for named in tensors], rows)
-            value = value.astype(pb_utils.triton_string_to_numpy(entry["data_type"]))
+            sources = [named[entry["source_input"][0]] for named in tensors]
+            value = BATCH_INPUTS[entry["kind"]](sources, rows)
+            value = value.astype(pb_utils.triton_string_to_numpy(entry["data_type"]), copy=False)
             feed.update(dict.fromkeys(entry["target_name"], value))
         return feed
 
@@ -180,28 +181,38 @@ class TritonPythonModel:
             return [array]
         if array.shape[:1] != (sum(rows),):
             raise ValueError(f"output '{name}' has shape {list(array.shape)} for a batch of {sum(rows)}")
-        return np.split(array, np.cumsum(rows)[:-1])
+        ends = [*accumulate(rows)]
+        return [array[end - count : end] for end, count in zip(ends, rows, strict=True)]
 
 
 def concatenate(arrays: list[Array], *, is_ragged: bool) -> Array:
     """All requests' tensors as one: end to end with rank 1 when ragged, else along the batch dimension."""
     if is_ragged:
-        return np.concatenate([array.reshape(-1) for array in arrays])  # [elements of all]
+        arrays = [array.reshape(-1) for array in arrays]  # [elements of all]
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)  # [rows of all, ...]
 
 
-def batch_input(kind: str, source: list[Array], rows: list[int]) -> Array:
-    """What Triton computes from the shapes of one input of all requests."""
-    counts = np.array([array.size for array in source])  # [requests]
-    item_shapes = np.repeat([array.shape[1:] for array in source], rows, axis=0)  # [rows, dimensions - 1]
-    return {
-        "BATCH_ELEMENT_COUNT": counts,
-        "BATCH_ACCUMULATED_ELEMENT_COUNT": np.cumsum(counts),
-        "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO": np.append(0, np.cumsum(counts)),
-        "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE": np.zeros(counts.max()),  # only its shape means anything
-        "BATCH_ITEM_SHAPE": item_shapes,
-        "BATCH_ITEM_SHAPE_FLATTEN": item_shapes.reshape(-1),
-    }[kind]
+def sizes(source: list[Array]) -> list[int]:
+    """Elements of each request."""
+    return [array.size for array in source]
+
+
+def item_shapes(source: list[Array], rows: list[int]) -> Array:
+    """The shape of each row, [rows, dimensions - 1]."""
+    shapes = [array.shape[1:] for array, count in zip(source, rows, strict=True) for _ in range(count)]
+    return np.array(shapes, np.int32)
+
+
+# What Triton computes from one input of all requests and their numbers of rows.
+BATCH_INPUTS: dict[str, Callable[[list[Array], list[int]], Array]] = {
+    "BATCH_ELEMENT_COUNT": lambda source, _: np.array(sizes(source)),
+    "BATCH_ACCUMULATED_ELEMENT_COUNT": lambda source, _: np.cumsum(sizes(source)),
+    "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO": lambda source, _: np.cumsum([0, *sizes(source)]),
+    # Only its shape means anything.
+    "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE": lambda source, _: np.zeros(max(sizes(source))),
+    "BATCH_ITEM_SHAPE": item_shapes,
+    "BATCH_ITEM_SHAPE_FLATTEN": lambda source, rows: item_shapes(source, rows).reshape(-1),
+}
 
 
 def scatter(array: Array, template: list[int], sources: list[tuple[int, ...]]) -> list[Array]:
@@ -243,18 +254,11 @@ def warn_of_what_is_not_honoured(config: Entry) -> None:
 
 def warn_of_a_cpu_without(feature: str) -> None:
     """Say in the log when the CPU lacks a feature that the network was made for."""
-    if cpu_flags() and not cpu_flags() & FEATURE_TO_FLAGS.get(feature, {feature}):
+    if cpu_flags() and not has(feature):
         pb_utils.Logger.log_warn(
             f"this CPU has no {feature}, which the network was made for: it is slower here, with the same "
             "answers; Triton's own onnxruntime backend needs an export with --no-vnni or --precision fp32"
         )
-
-
-def cpu_flags() -> set[str]:
-    """The features of an x86 CPU as Linux lists them; none elsewhere."""
-    path = Path("/proc/cpuinfo")
-    found = re.search(r"^flags\s*:(.*)$", path.read_text() if path.exists() else "", re.MULTILINE)
-    return set(found[1].split()) if found else set()
 
 
 def check_inputs(session: ort.InferenceSession, config: Entry) -> None:

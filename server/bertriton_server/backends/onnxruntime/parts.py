@@ -99,6 +99,8 @@ class RowParts:
 
 def joined(pieces: Sequence[Piece], answers: Sequence[Array]) -> Array:
     """One output of all rows, from that of each piece; the parts of a row come one after the other."""
+    if len(pieces) == 1:
+        return answers[0]
     rows: list[Array] = []
     index = 0
     while index < len(pieces):

@@ -8,6 +8,7 @@ values number a row's elements.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Refusals:
         if not self.limits:
             return None
         for array in answer.values():
-            if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
+            if array.dtype.kind == "f" and array.size and math.isnan(array.min()):
                 row = int(np.flatnonzero(np.isnan(array).reshape(len(array), -1).any(axis=1))[0])
                 return self.fault({name: named[name][row].reshape(-1) for name in named}, row)
         return None

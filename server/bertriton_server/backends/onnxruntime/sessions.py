@@ -11,6 +11,7 @@ from typing import Any
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
 from cores import usable_cores  # type: ignore[import-not-found]
+from features import VNNI, has  # type: ignore[import-not-found]
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 Entry = dict[str, Any]  # an input, an output and the like of config.pbtxt
@@ -37,6 +38,7 @@ ARENA = {
     "initial_growth_chunk_size_bytes": -1,
 }
 THREADS_KEY = "intra_op_thread_count"
+PRECISION_KEY = "session.x64quantprecision"
 INITIALIZERS_KEY = "session.use_device_allocator_for_initializers"
 NO_KERNEL = onnxruntime_pybind11_state.NotImplemented
 SHRINKAGE_KEY = "memory.enable_memory_arena_shrinkage"
@@ -90,8 +92,9 @@ def make_session_options(config: Entry, parameters: dict[str, str], threads: int
         share_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
     # Without VNNI, x86 adds pairs of int8 products in 16 bits, which can overflow. This makes such CPUs
-    # multiply exactly, by a copy of the weights and 20 % more time for products; others do so anyway.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    # multiply exactly, by a copy of the weights. With VNNI they do so anyway, and it takes twice the time.
+    if not has(VNNI):
+        options.add_session_config_entry(PRECISION_KEY, "1")
     options.enable_mem_pattern = parameters.get("enable_mem_pattern", "1") == "1"
     level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
     if level in LEVEL_TO_OPTIMIZATION:

@@ -44,6 +44,7 @@ class Work:
     asked_s: float = field(init=False)  # when Triton was asked whether the client is gone
     sending: Lock = field(default_factory=Lock)
     is_sent: bool = False
+    returned: Any = None  # the pb_utils.InferenceResponse with which Triton's call ends
 
     def __post_init__(self) -> None:
         """Leave room for as many answers as there are pieces."""
@@ -99,6 +100,11 @@ class Work:
                 if not self.is_sent and self.sender.is_cancelled():
                     return "the request was cancelled"
         return None
+
+    def return_with_call(self, response: Any) -> None:  # noqa: ANN401 (pb_utils.InferenceResponse)
+        """Answer the request with the end of the call that brought it."""
+        with self.sending:
+            self.is_sent, self.returned = True, response
 
     def finish(self, response: Any) -> None:  # noqa: ANN401 (pb_utils.InferenceResponse)
         """Answer the request; a client that is gone does not stop the lane."""
