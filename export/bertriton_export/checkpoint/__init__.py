@@ -20,6 +20,7 @@ from bertriton_export.checkpoint.json_file import parse_json, read_json
 from bertriton_export.checkpoint.length import longest_text
 from bertriton_export.checkpoint.modernbert import ModernBertConfig
 from bertriton_export.checkpoint.relatives import ErnieConfig, MPNetConfig, XLMRobertaXLConfig
+from bertriton_export.checkpoint.rotary import GteConfig, NomicBertConfig
 from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
 from bertriton_export.checkpoint.small_file import refuse_lfs_pointer
@@ -62,9 +63,11 @@ __all__ = [
     "DebertaConfig",
     "ErnieConfig",
     "GraphFacts",
+    "GteConfig",
     "LazyTensor",
     "MPNetConfig",
     "ModernBertConfig",
+    "NomicBertConfig",
     "Settings",
     "Sources",
     "TokenizerReader",

@@ -20,6 +20,12 @@ from bertriton_export.checkpoint.relatives import (
     MPNetConfig,
     XLMRobertaXLConfig,
 )
+from bertriton_export.checkpoint.rotary import (
+    GATED_ACTIVATIONS,
+    ROTARY_NAME_PARTS,
+    GteConfig,
+    NomicBertConfig,
+)
 from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 
@@ -56,6 +62,9 @@ class Architecture:
     has_token_types: bool = True
     counts_from_padding: bool = False
     projects_embeddings: bool = False
+    # `hidden_act` in config.json -> the name this package uses for the function.
+    activations: Mapping[str, str] = field(default_factory=lambda: HIDDEN_ACT_TO_ACTIVATION)
+    positions: str = "absolute"  # what `position_embedding_type` may say
     config: type[BertConfig] = BertConfig  # with fields of its own where BERT's are not enough
 
     def own_name(self, name: str) -> str:
@@ -164,6 +173,20 @@ _BIG_BIRD: Final = Architecture(
 )
 
 
+def _rotary(name: str, model_type: str, summary: str, config: type[GteConfig]) -> Architecture:
+    return Architecture(
+        name,
+        model_type,
+        summary,
+        name_parts={**ROTARY_NAME_PARTS, "bert.": config.prefix},
+        ignored=("lm_head.", "cls."),
+        has_token_types=False,  # see its config
+        activations=GATED_ACTIVATIONS,
+        positions="rope",
+        config=config,
+    )
+
+
 _ALL: Final = (
     Architecture(
         "BertForSequenceClassification",
@@ -240,6 +263,13 @@ _ALL: Final = (
         has_token_types=False,  # see its config
         config=DebertaConfig,
     ),
+    _rotary("GteForSequenceClassification", "gte", "rotary positions; gated layers", GteConfig),
+    _rotary(
+        "NomicBertForSequenceClassification",
+        "nomic_bert",
+        "rotary positions; gated layers; no biases in the encoder",
+        NomicBertConfig,
+    ),
 )
 ARCHITECTURES: Final = {architecture.name: architecture for architecture in _ALL}
 IGNORED_TENSORS: Final = tuple(prefix for architecture in _ALL for prefix in architecture.ignored)
@@ -277,11 +307,11 @@ def _refuse_other_tasks(config: Settings, names: Sequence[str]) -> None:
 
 def _refuse_unsupported(config: Settings, architecture: Architecture) -> None:
     positions = config.text("position_embedding_type")
-    if positions not in (None, "absolute"):
+    if positions not in (None, architecture.positions):
         raise UnsupportedModelError(
-            f"{config.file}: position_embedding_type {short(positions)}, expected 'absolute'"
+            f"{config.file}: position_embedding_type {short(positions)}, expected {architecture.positions!r}"
         )
-    config.one_of(architecture.keys.get("hidden_act", "hidden_act"), HIDDEN_ACT_TO_ACTIVATION)
+    config.one_of(architecture.keys.get("hidden_act", "hidden_act"), architecture.activations)
     if config.flag("is_decoder", default=False):
         raise UnsupportedModelError(f"{config.file}: is_decoder is set; attention would be causal")
 
@@ -324,7 +354,7 @@ def read_bert_config(
         if architecture.has_token_types
         else 0,
         "layer_norm_eps": _epsilon(architecture, settings),
-        "activation": HIDDEN_ACT_TO_ACTIVATION[
+        "activation": architecture.activations[
             settings.text(architecture.keys.get("hidden_act", "hidden_act")) or ""
         ],
         "num_labels": tensors[name].shape[0],
