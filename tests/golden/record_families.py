@@ -189,8 +189,7 @@ ROTATED = (
         "gte-multi",
         "gte",
         "multi",
-        ROTARY
-        | {"type_vocab_size": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
+        ROTARY | {"type_vocab_size": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
         BERT_TOKENIZER,
         max_length=150,
         inputs=WITH_TYPES,
@@ -211,8 +210,7 @@ ROTATED = (
         "nomic_bert-regression",
         "nomic_bert",
         "regression",
-        ROTARY
-        | {"type_vocab_size": 1, "rope_parameters": {"rope_type": "default", "rope_theta": 9.0}},
+        ROTARY | {"type_vocab_size": 1, "rope_parameters": {"rope_type": "default", "rope_theta": 9.0}},
         max_length=150,
     ),
 )

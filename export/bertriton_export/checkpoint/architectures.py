@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bertriton_export.checkpoint.deberta import DebertaConfig
 from bertriton_export.checkpoint.dimensions import HIDDEN_ACT_TO_ACTIVATION, BertConfig
 from bertriton_export.checkpoint.modernbert import ModernBertConfig
+from bertriton_export.checkpoint.refused import refuse_known_families, refuse_other_tasks
 from bertriton_export.checkpoint.relatives import (
     AlbertConfig,
     BigBirdConfig,
@@ -30,7 +31,7 @@ from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from bertriton_export.checkpoint.settings import Settings
     from bertriton_export.checkpoint.weights import LazyTensor
@@ -40,8 +41,6 @@ DEFAULT_LAYER_NORM_EPS: Final = 1e-12
 DEFAULT_TYPE_VOCAB_SIZE: Final = 2
 DEFAULT_ROBERTA_PADDING_ID: Final = 1
 DEFAULT_EMBEDDING_SIZE: Final = 128
-# How Transformers' classes end that have a classifier of something else.
-OTHER_TASKS: Final = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
 
 
 @dataclass(frozen=True)
@@ -286,23 +285,15 @@ def architecture_of(config: Settings) -> Architecture:
     model_type, names = config.text("model_type"), config.texts("architectures") or []
     for architecture in _ALL:
         if architecture.model_type == model_type or (model_type is None and architecture.name in names):
-            _refuse_other_tasks(config, names)
+            refuse_other_tasks(config, names)
             _refuse_unsupported(config, architecture)
             return architecture
+    refuse_known_families(config, model_type)
     known = ", ".join(f"{architecture.name} ({architecture.model_type})" for architecture in _ALL)
     raise UnsupportedModelError(
         f"{config.file}: model_type {short(model_type)} with architectures {short(names)} cannot be served, "
         f"expected one of {known}"
     )
-
-
-def _refuse_other_tasks(config: Settings, names: Sequence[str]) -> None:
-    # A name of somebody's own says nothing: Transformers goes by the model type, and the tensors are checked.
-    for name in names:
-        if name.endswith(OTHER_TASKS):
-            raise UnsupportedModelError(
-                f"{config.file}: architectures {short(name)} is no classifier of whole texts; train one on it"
-            )
 
 
 def _refuse_unsupported(config: Settings, architecture: Architecture) -> None:

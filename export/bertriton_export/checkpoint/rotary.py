@@ -100,7 +100,9 @@ class GteConfig(BertConfig):
         """Every tensor of a checkpoint, stacked ones taken apart, name -> shape."""
         hidden = self.hidden_size
         embeddings = "bert.embeddings"
-        shapes: dict[str, tuple[int, ...]] = {f"{embeddings}.word_embeddings.weight": (self.vocab_size, hidden)}
+        shapes: dict[str, tuple[int, ...]] = {
+            f"{embeddings}.word_embeddings.weight": (self.vocab_size, hidden)
+        }
         if self.type_vocab_size:
             shapes[f"{embeddings}.token_type_embeddings.weight"] = (self.type_vocab_size, hidden)
         shapes |= norm_shapes(f"{embeddings}.LayerNorm", hidden)
@@ -110,7 +112,8 @@ class GteConfig(BertConfig):
         return shapes | linear_shapes("classifier", hidden, self.num_labels)
 
     def _layer(self, name: str) -> dict[str, tuple[int, ...]]:
-        hidden, inner, shapes = self.hidden_size, self.intermediate_size, {}
+        hidden, inner = self.hidden_size, self.intermediate_size
+        shapes: dict[str, tuple[int, ...]] = {}
         for part in ("self.query", "self.key", "self.value", "output.dense"):
             shapes |= linear_shapes(f"{name}.attention.{part}", hidden, hidden, has_bias=self.has_bias)
         for part in ("mlp.input", "mlp.gate"):
@@ -142,7 +145,7 @@ class GteConfig(BertConfig):
         return found
 
     def _older_layout(self, prefix: str) -> dict[str, tuple[list[str], tuple[int, ...]]]:
-        """Name of a tensor in the older layout -> the newer names of the layers in it, and the shape of one."""
+        """Name of a tensor in the older layout -> the newer names of its layers, and the shape of one."""
         older: dict[str, tuple[list[str], tuple[int, ...]]] = {}
         for bert_name, shape in self.tensor_shapes().items():
             name = newer_name(bert_name, self.prefix)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bertriton_export.network.bert import ACTIVATION_TO_OP, BertGraph
-from bertriton_export.network.rotary import Rotary, rotary_positions
+from bertriton_export.network.rotary import Rotary, rotary_positions, rotary_tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,9 @@ class GteGraph(BertGraph):
         g, config, prefix = self._g, self._config, "bert.embeddings"
         with g.scope("rotary"):
             positions = rotary_positions(g, marked_positions)
-            self._rotary = Rotary(g, config, positions, "rotary", config.theta, self._options.dtype)
+            self._rotary = Rotary(
+                g, positions, rotary_tables(config, config.theta), "rotary", self._options.dtype
+            )
         with g.scope("embeddings"):
             hidden = g.op("Gather", self._weight(f"{prefix}.word_embeddings.weight"), ids, axis=0)
             if config.type_vocab_size:

@@ -25,7 +25,7 @@ from bertriton_export.checkpoint import HEADS, ModernBertConfig
 from bertriton_export.network.bert import ACTIVATION_TO_OP, output_fingerprint
 from bertriton_export.network.int8_linear import Int8Linear
 from bertriton_export.network.linear import FloatLinear, Linear, to_float
-from bertriton_export.network.rotary import Rotary, rotary_positions
+from bertriton_export.network.rotary import Rotary, rotary_positions, rotary_tables
 from bertriton_export.network.rows import read_rows, row_metadata
 
 if TYPE_CHECKING:
@@ -119,16 +119,15 @@ class ModernBertGraph:
         with g.scope("rotary"):
             positions = rotary_positions(g, marked_positions)
             return {
-                is_global: Rotary(
-                    g,
-                    config,
-                    positions,
-                    "rotary.global" if is_global else "rotary.local",
-                    config.global_theta if is_global else config.local_theta,
-                    self._options.dtype,
-                )
+                is_global: self._rotary(positions, is_global=is_global)
                 for is_global in {config.is_global(index) for index in range(config.num_hidden_layers)}
             }
+
+    def _rotary(self, positions: str, *, is_global: bool) -> Rotary:
+        config = self._config
+        theta = config.global_theta if is_global else config.local_theta
+        name = "rotary.global" if is_global else "rotary.local"
+        return Rotary(self._g, positions, rotary_tables(config, theta), name, self._options.dtype)
 
     def _layer(self, index: int, hidden: str, attention: Attention, rotaries: dict[bool, Rotary]) -> str:
         g, name, is_global = self._g, f"model.layers.{index}", self._config.is_global(index)

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from bertriton_export.network.linear import Float
 
 
-def rotary_tables(positions: int, head_size: int, theta: float) -> tuple[NDArray[np.float32], ...]:
-    """Cosines and sines [positions, head_size / 2] of the angles that heads are turned by.
+def rotary_tables(config: BertConfig, theta: float) -> tuple[NDArray[np.float32], ...]:
+    """Cosines and sines [positions, head_size / 2] of the angles that heads are turned by, from their base.
 
     In single precision from the first step on, as Transformers computes them: far from the start of a text,
     its angles differ from exact ones in the fourth digit.
     """
-    exponents = np.arange(0, head_size, 2, dtype=np.float32) / np.float32(head_size)
+    size = config.head_size
+    exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
     frequencies = np.float32(1) / np.power(np.float32(theta), exponents)
-    angles = np.arange(positions, dtype=np.float32)[:, None] * frequencies
+    angles = np.arange(config.max_position_embeddings, dtype=np.float32)[:, None] * frequencies
     return np.cos(angles), np.sin(angles)
 
 
@@ -39,23 +40,26 @@ def rotary_positions(g: GraphBuilder, marked_positions: str) -> str:
 
 
 class Rotary:
-    """One base's tables of angles, and the position of each token.
+    """One base's tables of angles in the graph, and the position of each token.
 
     Args:
         g: the graph under construction.
-        config: of the network.
         positions: of the graph, see `rotary_positions`.
-        name: that the tables' names begin with.
-        theta: the base.
+        tables: see `rotary_tables`.
+        name: that their names begin with.
         dtype: of queries and keys.
     """
 
     def __init__(
-        self, g: GraphBuilder, config: BertConfig, positions: str, name: str, theta: float, dtype: Float
+        self,
+        g: GraphBuilder,
+        positions: str,
+        tables: tuple[NDArray[np.float32], ...],
+        name: str,
+        dtype: Float,
     ) -> None:
         self._g = g
         self._positions = positions
-        tables = rotary_tables(config.max_position_embeddings, config.head_size, theta)
         names = (f"{name}.cosines", f"{name}.sines")
         self._tables = [
             g.weight(part, to_float(part, table, dtype)) for part, table in zip(names, tables, strict=True)

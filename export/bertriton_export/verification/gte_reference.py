@@ -66,9 +66,7 @@ def _layer(part: Part, config: GteConfig, hidden: Array) -> Array:
 
     def gated(tokens: Array) -> Array:
         gate, inner = (linear(part, f"mlp.{name}", tokens, has_bias=False) for name in ("input", "gate"))
-        return linear(
-            part, "mlp.Wo", ACTIVATIONS[config.activation](gate) * inner, has_bias=config.has_bias
-        )
+        return linear(part, "mlp.Wo", ACTIVATIONS[config.activation](gate) * inner, has_bias=config.has_bias)
 
     outputs = hidden + feed_forward(hidden, 2 * config.intermediate_size, gated)
     return layer_norm(part, "output.LayerNorm", outputs, epsilon)
