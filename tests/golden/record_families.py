@@ -21,6 +21,7 @@ import transformers
 from rebuilt_checkpoints import DATA, FAMILIES, rebuild
 from record import sample_lines
 from record_architectures import HEAD_TO_SETTINGS, TYPED_SPECIAL_TOKENS
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 BERT_TOKENIZER = "electra-single"
@@ -41,6 +42,7 @@ class Tiny:
     inputs: tuple[str, ...] = ("input_ids", "attention_mask")
     old_keys: dict[str, Any] = field(default_factory=dict)  # as other versions write them
     dropped_keys: tuple[str, ...] = ()
+    is_as_saved: bool = False  # tensors as Transformers writes them, where that is not as it has them
 
 
 MODERNBERT = {
@@ -66,6 +68,7 @@ BERT = {
 ROBERTA = BERT | {"max_position_embeddings": 66, "type_vocab_size": 1, "pad_token_id": 1}
 MPNET = ROBERTA | {"max_position_embeddings": 152}
 WITH_TYPES = ("input_ids", "token_type_ids", "attention_mask")
+ROTARY = BERT | {"max_position_embeddings": 160}
 MODELS = (
     # Layers that all share their weights; the embeddings are projected even where widths are equal.
     Tiny("albert-single", "albert", "single", BERT | {"embedding_size": 8}, inputs=WITH_TYPES),
@@ -178,6 +181,40 @@ MODERN = (
     ),
 )
 
+# Both layouts of their tensors; Transformers writes the older one.
+ROTATED = (
+    Tiny("gte-single", "gte", "single", ROTARY, UNIGRAM_TOKENIZER, max_length=150, is_as_saved=True),
+    # Pairs told apart, another base, and of the embeddings no token types at all.
+    Tiny(
+        "gte-multi",
+        "gte",
+        "multi",
+        ROTARY | {"type_vocab_size": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
+        BERT_TOKENIZER,
+        max_length=150,
+        inputs=WITH_TYPES,
+    ),
+    Tiny("gte-regression", "gte", "regression", ROTARY | {"type_vocab_size": 0}, max_length=150),
+    Tiny(
+        "nomic_bert-single",
+        "nomic_bert",
+        "single",
+        ROTARY,
+        BERT_TOKENIZER,
+        max_length=150,
+        inputs=WITH_TYPES,
+        is_as_saved=True,
+    ),
+    Tiny("nomic_bert-multi", "nomic_bert", "multi", ROTARY | {"hidden_act": "gelu"}, max_length=150),
+    Tiny(
+        "nomic_bert-regression",
+        "nomic_bert",
+        "regression",
+        ROTARY | {"type_vocab_size": 1, "rope_parameters": {"rope_type": "default", "rope_theta": 9.0}},
+        max_length=150,
+    ),
+)
+
 
 def configuration(tiny: Tiny) -> dict[str, Any]:
     """config.json, as Transformers writes it or, with old keys, wrote it."""
@@ -198,14 +235,10 @@ def configuration(tiny: Tiny) -> dict[str, Any]:
 def described(tiny: Tiny) -> dict[str, Any]:
     """All but the answers."""
     config = configuration(tiny)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        with torch.device("meta"):
-            model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder))
     return {
         "transformers": transformers.__version__,
         "config": config,
-        "tensors": {name: list(tensor.shape) for name, tensor in model.state_dict().items()},
+        "tensors": tensors(tiny, config),
         "tokenizer": tiny.tokenizer,
         "tokenizer_config": {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -213,6 +246,20 @@ def described(tiny: Tiny) -> dict[str, Any]:
             "model_max_length": tiny.max_length,
         },
     }
+
+
+def tensors(tiny: Tiny, config: dict[str, Any]) -> dict[str, list[int]]:
+    """Names and shapes."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        read = AutoConfig.from_pretrained(folder)
+        with torch.device("cpu" if tiny.is_as_saved else "meta"):
+            model = AutoModelForSequenceClassification.from_config(read)
+        found = model.state_dict()
+        if tiny.is_as_saved:
+            model.save_pretrained(folder)
+            found = load_file(Path(folder) / "model.safetensors")
+    return {name: list(tensor.shape) for name, tensor in found.items()}
 
 
 def chosen_texts() -> list[str | list[str]]:
@@ -256,7 +303,7 @@ def written(document: dict[str, Any]) -> str:
 def main() -> None:
     """Record those that are missing or named."""
     FAMILIES.mkdir(exist_ok=True)
-    for tiny in (*MODELS, *MODERN):
+    for tiny in (*MODELS, *MODERN, *ROTATED):
         file = FAMILIES / f"{tiny.name}.json"
         if file.exists() and tiny.name not in sys.argv[1:]:
             continue

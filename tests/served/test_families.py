@@ -1,4 +1,4 @@
-"""A ModernBERT on a real Triton, asked by the client, answers as Transformers does."""
+"""Families with graphs of their own on a real Triton, asked by the client, answer as Transformers does."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from bertriton_server import LocalServer, ServerConfig
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME = "modernbert-single"
+NAMES = ("modernbert-single", "gte-single", "nomic_bert-single")
 TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    folder = tmp_path_factory.mktemp("modernbert")
-    checkpoint = rebuilt_checkpoints.rebuild(rebuilt_checkpoints.read(NAME), folder / NAME)
-    export(checkpoint, name="modern", repository=folder / "repository", precision="fp32")
-    config = ServerConfig(folder / "repository", stop_grace_s=0)
-    with LocalServer(config) as server, Client(server.grpc_url, "modern", timeout=120) as client:
-        yield client
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("families")
+    for name in NAMES:
+        checkpoint = rebuilt_checkpoints.rebuild(rebuilt_checkpoints.read(name), folder / name)
+        export(checkpoint, name=name, repository=folder / "repository", precision="fp32")
+    with LocalServer(ServerConfig(folder / "repository", stop_grace_s=0)) as server:
+        yield server.grpc_url
 
 
-def test_logits_are_those_of_transformers_and_the_same_bits_alone(client: Client) -> None:
-    answers: list[dict[str, Any]] = rebuilt_checkpoints.read(NAME)["answers"]
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_are_those_of_transformers_and_the_same_bits_alone(url: str, name: str) -> None:
+    answers: list[dict[str, Any]] = rebuilt_checkpoints.read(name)["answers"]
     texts = [
         answer["text"] if isinstance(answer["text"], str) else tuple(answer["text"]) for answer in answers
     ]
 
-    together = client.classify(texts)
+    with Client(url, name, timeout=120) as client:
+        together = client.classify(texts)
+        alone = [client.classify([text])[0].logits for text in texts]
 
     expected = [answer["logits"] for answer in answers]
     np.testing.assert_allclose([found.logits for found in together], expected, rtol=0, atol=TOLERANCE)
-    alone = [client.classify([text])[0].logits for text in texts]
     assert alone == [found.logits for found in together]

@@ -7,7 +7,6 @@ once, so that no room behind this one meets a missing or misshapen tensor.
 from bertriton_export.checkpoint.architectures import (
     ARCHITECTURES,
     IGNORED_TENSORS,
-    OTHER_TASKS,
     Architecture,
     architecture_of,
     read_bert_config,
@@ -19,7 +18,9 @@ from bertriton_export.checkpoint.heads import HEADS, default_problem_type, with_
 from bertriton_export.checkpoint.json_file import parse_json, read_json
 from bertriton_export.checkpoint.length import longest_text
 from bertriton_export.checkpoint.modernbert import ModernBertConfig
+from bertriton_export.checkpoint.refused import OTHER_TASKS, REFUSED_FAMILIES
 from bertriton_export.checkpoint.relatives import ErnieConfig, MPNetConfig, XLMRobertaXLConfig
+from bertriton_export.checkpoint.rotary import GteConfig, NomicBertConfig
 from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
 from bertriton_export.checkpoint.small_file import refuse_lfs_pointer
@@ -52,6 +53,7 @@ __all__ = [
     "MODEL_TYPE_TO_CLASS",
     "OTHER_TASKS",
     "POSITION_TO_CONTENT",
+    "REFUSED_FAMILIES",
     "REFUSED_TOKENIZERS",
     "SPARKNLP_FAMILIES",
     "TOKENIZERS",
@@ -62,9 +64,11 @@ __all__ = [
     "DebertaConfig",
     "ErnieConfig",
     "GraphFacts",
+    "GteConfig",
     "LazyTensor",
     "MPNetConfig",
     "ModernBertConfig",
+    "NomicBertConfig",
     "Settings",
     "Sources",
     "TokenizerReader",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bertriton_export.checkpoint.deberta import DebertaConfig
 from bertriton_export.checkpoint.dimensions import HIDDEN_ACT_TO_ACTIVATION, BertConfig
 from bertriton_export.checkpoint.modernbert import ModernBertConfig
+from bertriton_export.checkpoint.refused import refuse_known_families, refuse_other_tasks
 from bertriton_export.checkpoint.relatives import (
     AlbertConfig,
     BigBirdConfig,
@@ -20,11 +21,17 @@ from bertriton_export.checkpoint.relatives import (
     MPNetConfig,
     XLMRobertaXLConfig,
 )
+from bertriton_export.checkpoint.rotary import (
+    GATED_ACTIVATIONS,
+    ROTARY_NAME_PARTS,
+    GteConfig,
+    NomicBertConfig,
+)
 from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from bertriton_export.checkpoint.settings import Settings
     from bertriton_export.checkpoint.weights import LazyTensor
@@ -34,8 +41,6 @@ DEFAULT_LAYER_NORM_EPS: Final = 1e-12
 DEFAULT_TYPE_VOCAB_SIZE: Final = 2
 DEFAULT_ROBERTA_PADDING_ID: Final = 1
 DEFAULT_EMBEDDING_SIZE: Final = 128
-# How Transformers' classes end that have a classifier of something else.
-OTHER_TASKS: Final = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ class Architecture:
     has_token_types: bool = True
     counts_from_padding: bool = False
     projects_embeddings: bool = False
+    # `hidden_act` in config.json -> the name this package uses for the function.
+    activations: Mapping[str, str] = field(default_factory=lambda: HIDDEN_ACT_TO_ACTIVATION)
+    positions: str = "absolute"  # what `position_embedding_type` may say
     config: type[BertConfig] = BertConfig  # with fields of its own where BERT's are not enough
 
     def own_name(self, name: str) -> str:
@@ -164,6 +172,20 @@ _BIG_BIRD: Final = Architecture(
 )
 
 
+def _rotary(name: str, model_type: str, summary: str, config: type[GteConfig]) -> Architecture:
+    return Architecture(
+        name,
+        model_type,
+        summary,
+        name_parts={**ROTARY_NAME_PARTS, "bert.": config.prefix},
+        ignored=("lm_head.", "cls."),
+        has_token_types=False,  # see its config
+        activations=GATED_ACTIVATIONS,
+        positions="rope",
+        config=config,
+    )
+
+
 _ALL: Final = (
     Architecture(
         "BertForSequenceClassification",
@@ -240,6 +262,13 @@ _ALL: Final = (
         has_token_types=False,  # see its config
         config=DebertaConfig,
     ),
+    _rotary("GteForSequenceClassification", "gte", "rotary positions; gated layers", GteConfig),
+    _rotary(
+        "NomicBertForSequenceClassification",
+        "nomic_bert",
+        "rotary positions; gated layers; no biases in the encoder",
+        NomicBertConfig,
+    ),
 )
 ARCHITECTURES: Final = {architecture.name: architecture for architecture in _ALL}
 IGNORED_TENSORS: Final = tuple(prefix for architecture in _ALL for prefix in architecture.ignored)
@@ -256,9 +285,10 @@ def architecture_of(config: Settings) -> Architecture:
     model_type, names = config.text("model_type"), config.texts("architectures") or []
     for architecture in _ALL:
         if architecture.model_type == model_type or (model_type is None and architecture.name in names):
-            _refuse_other_tasks(config, names)
+            refuse_other_tasks(config, names)
             _refuse_unsupported(config, architecture)
             return architecture
+    refuse_known_families(config, model_type)
     known = ", ".join(f"{architecture.name} ({architecture.model_type})" for architecture in _ALL)
     raise UnsupportedModelError(
         f"{config.file}: model_type {short(model_type)} with architectures {short(names)} cannot be served, "
@@ -266,22 +296,13 @@ def architecture_of(config: Settings) -> Architecture:
     )
 
 
-def _refuse_other_tasks(config: Settings, names: Sequence[str]) -> None:
-    # A name of somebody's own says nothing: Transformers goes by the model type, and the tensors are checked.
-    for name in names:
-        if name.endswith(OTHER_TASKS):
-            raise UnsupportedModelError(
-                f"{config.file}: architectures {short(name)} is no classifier of whole texts; train one on it"
-            )
-
-
 def _refuse_unsupported(config: Settings, architecture: Architecture) -> None:
     positions = config.text("position_embedding_type")
-    if positions not in (None, "absolute"):
+    if positions not in (None, architecture.positions):
         raise UnsupportedModelError(
-            f"{config.file}: position_embedding_type {short(positions)}, expected 'absolute'"
+            f"{config.file}: position_embedding_type {short(positions)}, expected {architecture.positions!r}"
         )
-    config.one_of(architecture.keys.get("hidden_act", "hidden_act"), HIDDEN_ACT_TO_ACTIVATION)
+    config.one_of(architecture.keys.get("hidden_act", "hidden_act"), architecture.activations)
     if config.flag("is_decoder", default=False):
         raise UnsupportedModelError(f"{config.file}: is_decoder is set; attention would be causal")
 
@@ -324,7 +345,7 @@ def read_bert_config(
         if architecture.has_token_types
         else 0,
         "layer_norm_eps": _epsilon(architecture, settings),
-        "activation": HIDDEN_ACT_TO_ACTIVATION[
+        "activation": architecture.activations[
             settings.text(architecture.keys.get("hidden_act", "hidden_act")) or ""
         ],
         "num_labels": tensors[name].shape[0],

@@ -136,9 +136,10 @@ class BertGraph:
         self._name_to_linear: dict[str, Linear] = dict.fromkeys(_LINEARS_OF_THE_HEAD, head)
         if options.int8:
             minimum = ACTIVATION_TO_MINIMUM[self._config.activation]
-            after_activation = [name for name in bert_linears(self._config) if is_after_activation(name)]
+            linears = self._encoder_linears()
+            after_activation = [name for name in linears if is_after_activation(name)]
             int8 = Int8Linear(g, checkpoint.weights, options.int8, dict.fromkeys(after_activation, minimum))
-            quantised = set(bert_linears(self._config)) - options.keep_fp32
+            quantised = set(linears) - options.keep_fp32
             self._name_to_linear |= dict.fromkeys(quantised, int8)
 
     def build(self) -> ModelProto:
@@ -164,6 +165,9 @@ class BertGraph:
         g.output(contract.PROBABILITIES, probabilities, TensorProto.FLOAT, ["texts", config.num_labels])
         output_fingerprint(g, self._options.fingerprint, logits, rows="texts")
         return g.build("bert", row_metadata(config))
+
+    def _encoder_linears(self) -> list[str]:
+        return bert_linears(self._config)
 
     def _attentions(self, windows: Windows) -> Sequence[Attention]:
         """One a layer."""

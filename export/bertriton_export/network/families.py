@@ -11,6 +11,7 @@ import onnx
 from bertriton_export.checkpoint import (
     BertConfig,
     DebertaConfig,
+    GteConfig,
     ModernBertConfig,
     MPNetConfig,
     XLMRobertaXLConfig,
@@ -19,6 +20,7 @@ from bertriton_export.checkpoint import (
 from bertriton_export.network.bert import BertGraph, bert_linears
 from bertriton_export.network.deberta import DebertaGraph
 from bertriton_export.network.graph_builder import GraphBuilder, WeightFile
+from bertriton_export.network.gte import GteGraph, gte_linears
 from bertriton_export.network.modernbert import ModernBertGraph, modernbert_linears
 from bertriton_export.network.mpnet import MPNetGraph
 from bertriton_export.network.xlm_roberta_xl import XLMRobertaXLGraph
@@ -59,6 +61,7 @@ FAMILIES: Final[dict[type[BertConfig], Family]] = {
     XLMRobertaXLConfig: Family(XLMRobertaXLGraph),
     DebertaConfig: Family(DebertaGraph, takes_attention=False),
     ModernBertConfig: Family(ModernBertGraph, modernbert_linears, "layers."),
+    GteConfig: Family(GteGraph, gte_linears),
 }
 # Ends of the names of linear layers that read the same input.
 LINEARS_OF_ONE_INPUT: Final = (

@@ -39,7 +39,7 @@ SIGNED_LEVELS: Final = 127
 SMALLEST_MAXIMUM: Final = 1e-6
 
 # What an activation function never goes below.
-ACTIVATION_TO_MINIMUM: Final = {"gelu": -0.1701, "gelu_tanh": -0.1701, "relu": 0.0}
+ACTIVATION_TO_MINIMUM: Final = {"gelu": -0.1701, "gelu_tanh": -0.1701, "relu": 0.0, "silu": -0.2785}
 # Levels for what lies between that minimum and zero. Fewer would leave more to the tokens with large values,
 # but make those coarse whose largest value is small.
 LEVELS_BELOW_ZERO: Final = 24

@@ -15,7 +15,6 @@ from growing with every layer, and the last one reads all of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,12 +25,11 @@ from bertriton_export.checkpoint import HEADS, ModernBertConfig
 from bertriton_export.network.bert import ACTIVATION_TO_OP, output_fingerprint
 from bertriton_export.network.int8_linear import Int8Linear
 from bertriton_export.network.linear import FloatLinear, Linear, to_float
+from bertriton_export.network.rotary import Rotary, rotary_positions, rotary_tables
 from bertriton_export.network.rows import read_rows, row_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from bertriton_export.checkpoint import BertConfig, Checkpoint
     from bertriton_export.network.attention import Attention
@@ -55,27 +53,6 @@ def modernbert_linears(config: BertConfig) -> list[str]:
     """Names of the linear layers that int8 applies to, in the order of computation."""
     layers = range(config.num_hidden_layers)
     return [f"model.layers.{index}.{part}" for index in layers for part in _LINEARS_OF_A_LAYER]
-
-
-def rotary_tables(positions: int, head_size: int, theta: float) -> tuple[NDArray[np.float32], ...]:
-    """Cosines and sines [positions, head_size / 2] of the angles that heads are turned by.
-
-    In single precision from the first step on, as Transformers computes them: far from the start of a text,
-    its angles differ from exact ones in the fourth digit.
-    """
-    exponents = np.arange(0, head_size, 2, dtype=np.float32) / np.float32(head_size)
-    frequencies = np.float32(1) / np.power(np.float32(theta), exponents)
-    angles = np.arange(positions, dtype=np.float32)[:, None] * frequencies
-    return np.cos(angles), np.sin(angles)
-
-
-@dataclass(frozen=True)
-class _Rotary:
-    """One base's tables, as the graph has them, and the position of each token."""
-
-    positions: str  # INT64 [T, 1]
-    cosines: str  # FLOAT [P, d / 2]
-    sines: str
 
 
 class ModernBertGraph:
@@ -136,37 +113,28 @@ class ModernBertGraph:
             words = self._widened(self._g.op("Gather", table, ids, axis=0))
             return self._normal("model.embeddings.norm", words)
 
-    def _rotaries(self, marked_positions: str) -> dict[bool, _Rotary]:
+    def _rotaries(self, marked_positions: str) -> dict[bool, Rotary]:
         """Tables of the kinds of layers there are: True for global ones."""
         g, config = self._g, self._config
         with g.scope("rotary"):
-            places = g.op("Max", marked_positions, g.constant(0, np.int32))  # a mark stands at a position 0
-            wide = g.op("Cast", places, to=TensorProto.INT64)
-            positions = g.op("Reshape", wide, g.constant([-1, 1]))
+            positions = rotary_positions(g, marked_positions)
             return {
-                is_global: self._rotary(positions, "global" if is_global else "local")
+                is_global: self._rotary(positions, is_global=is_global)
                 for is_global in {config.is_global(index) for index in range(config.num_hidden_layers)}
             }
 
-    def _rotary(self, positions: str, kind: str) -> _Rotary:
+    def _rotary(self, positions: str, *, is_global: bool) -> Rotary:
         config = self._config
-        theta = config.global_theta if kind == "global" else config.local_theta
-        tables = rotary_tables(config.max_position_embeddings, config.head_size, theta)
-        names = (f"rotary.{kind}.{part}" for part in ("cosines", "sines"))
-        return _Rotary(
-            positions,
-            *(
-                self._g.weight(name, to_float(name, table, self._options.dtype))
-                for name, table in zip(names, tables, strict=True)
-            ),
-        )
+        theta = config.global_theta if is_global else config.local_theta
+        name = "rotary.global" if is_global else "rotary.local"
+        return Rotary(self._g, positions, rotary_tables(config, theta), name, self._options.dtype)
 
-    def _layer(self, index: int, hidden: str, attention: Attention, rotaries: dict[bool, _Rotary]) -> str:
+    def _layer(self, index: int, hidden: str, attention: Attention, rotaries: dict[bool, Rotary]) -> str:
         g, name, is_global = self._g, f"model.layers.{index}", self._config.is_global(index)
         with g.scope("attention"):
             normal = self._attention_norm(index, hidden)
             query, key = (
-                self._turned(self._linear(f"{name}.attn.{part}", normal), rotaries[is_global])
+                rotaries[is_global].turned(self._linear(f"{name}.attn.{part}", normal))
                 for part in ("query", "key")
             )
             value = self._linear(f"{name}.attn.value", normal)
@@ -179,7 +147,7 @@ class ModernBertGraph:
         index: int,
         hidden: str,
         attention: Attention,
-        rotaries: dict[bool, _Rotary],
+        rotaries: dict[bool, Rotary],
         windows: Windows,
     ) -> str:
         """A layer for the first token of each window, to which all others are keys and values.
@@ -193,8 +161,8 @@ class ModernBertGraph:
             asking = attention.queries_of_first(normal, windows.firsts(g, normal))
             query = self._linear(f"{name}.attn.query", asking)
             if asking == normal:
-                query = self._turned(query, rotaries[is_global])
-            key = self._turned(self._linear(f"{name}.attn.key", normal), rotaries[is_global])
+                query = rotaries[is_global].turned(query)
+            key = rotaries[is_global].turned(self._linear(f"{name}.attn.key", normal))
             value = self._linear(f"{name}.attn.value", normal)
             context = attention.context_of_first(query, key, value)
             firsts = self._added(firsts, f"{name}.attn.Wo", context)
@@ -204,16 +172,6 @@ class ModernBertGraph:
         """Nothing in the first layer, where the embeddings' LayerNorm stands right before."""
         normal = self._normal(f"model.layers.{index}.attn_norm", hidden) if index else hidden
         return self._narrowed(normal)
-
-    def _turned(self, part: str, rotary: _Rotary) -> str:
-        """Queries or keys [T, H], each head's pairs turned by the token's angles.
-
-        To the operator each token is a text of its own, so that there may be any number of them.
-        """
-        g = self._g
-        alone = g.op("Unsqueeze", part, g.constant([1]))  # (T, 1, H)
-        turned = g.op("RotaryEmbedding", alone, rotary.positions, rotary.cosines, rotary.sines)
-        return g.op("Squeeze", turned, g.constant([1]))
 
     def _mlp(self, name: str, hidden: str) -> str:
         """A linear layer, gated by another that went through the activation function, and one back."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-from scipy.special import erf, softmax
+from scipy.special import erf, expit, softmax
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -105,6 +105,21 @@ def attention(
     return context
 
 
+def turned(part: Array, heads: int, theta: float) -> Array:
+    """Rotary positions: elements i and i + d/2 of a head as a complex number, turned by an angle, [L, H].
+
+    Su et al. 2021, https://arxiv.org/abs/2104.09864. The angles are those of single precision, in which
+    networks are trained with them.
+    """
+    by_head = part.reshape(len(part), heads, 2, -1)  # (L, N, 2, d/2)
+    half = by_head.shape[-1]
+    slowness = np.float32(theta) ** (np.arange(half, dtype=np.float32) / np.float32(half))
+    angles = np.arange(len(part), dtype=np.float32)[:, None] * (np.float32(1) / slowness)
+    turns = np.exp(1j * angles.astype(np.float64))[:, None]  # (L, 1, d/2)
+    rotated = (by_head[:, :, 0] + 1j * by_head[:, :, 1]) * turns
+    return np.stack([rotated.real, rotated.imag], axis=2).reshape(part.shape)
+
+
 def columns_of(head: int, size: int) -> slice:
     """A head's columns of queries, keys, values and contexts."""
     return slice(head * size, (head + 1) * size)
@@ -128,6 +143,11 @@ def _gelu_tanh(x: Array) -> Array:
     return np.asarray(x * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))
 
 
+def _silu(x: Array) -> Array:
+    """Input times the logistic function, from the same paper."""
+    return np.asarray(x * expit(x))
+
+
 def _relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
@@ -136,5 +156,6 @@ ACTIVATIONS: Final[dict[str, Callable[[Array], Array]]] = {
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "relu": _relu,
+    "silu": _silu,
     "tanh": np.tanh,
 }

@@ -17,6 +17,7 @@ from bertriton_export.verification.float64 import (
     feed_forward,
     layer_norm,
     linear,
+    turned,
 )
 
 if TYPE_CHECKING:
@@ -78,22 +79,8 @@ def _attention(part: Part, config: ModernBertConfig, normal: Array, *, is_global
         for name in ("query", "key", "value")
     )  # (L, H) each
     heads, theta = config.num_attention_heads, config.global_theta if is_global else config.local_theta
-    query, key = _turned(query, heads, theta), _turned(key, heads, theta)
+    query, key = turned(query, heads, theta), turned(key, heads, theta)
     return attention(query, key, value, heads, reach=None if is_global else config.local_reach)
-
-
-def _turned(part: Array, heads: int, theta: float) -> Array:
-    """Rotary positions: elements i and i + d/2 of a head as a complex number, turned by an angle, [L, H].
-
-    The angles are those of single precision, in which the network was trained with them.
-    """
-    by_head = part.reshape(len(part), heads, 2, -1)  # (L, N, 2, d/2)
-    half = by_head.shape[-1]
-    slowness = np.float32(theta) ** (np.arange(half, dtype=np.float32) / np.float32(half))
-    angles = np.arange(len(part), dtype=np.float32)[:, None] * (np.float32(1) / slowness)
-    turns = np.exp(1j * angles.astype(np.float64))[:, None]  # (L, 1, d/2)
-    turned = (by_head[:, :, 0] + 1j * by_head[:, :, 1]) * turns
-    return np.stack([turned.real, turned.imag], axis=2).reshape(part.shape)
 
 
 def _norm(part: Part, name: str, hidden: Array, config: ModernBertConfig) -> Array:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from bertriton_export.checkpoint import (
     BertConfig,
     DebertaConfig,
+    GteConfig,
     ModernBertConfig,
     MPNetConfig,
     XLMRobertaXLConfig,
@@ -18,6 +19,7 @@ from bertriton_export.checkpoint import (
 )
 from bertriton_export.verification.bert_reference import bert_logits
 from bertriton_export.verification.deberta_reference import deberta_logits
+from bertriton_export.verification.gte_reference import gte_logits
 from bertriton_export.verification.modernbert_reference import modernbert_logits
 from bertriton_export.verification.mpnet_reference import mpnet_logits
 from bertriton_export.verification.xlm_roberta_xl_reference import xlm_roberta_xl_logits
@@ -36,6 +38,7 @@ CONFIG_TO_LOGITS: Final[dict[type[BertConfig], Callable[[Checkpoint, Sequence[En
     XLMRobertaXLConfig: xlm_roberta_xl_logits,
     DebertaConfig: deberta_logits,
     ModernBertConfig: modernbert_logits,
+    GteConfig: gte_logits,
 }
 
 

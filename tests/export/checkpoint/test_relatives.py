@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import rebuilt_checkpoints
+from safetensors.numpy import load_file, save_file
 
 from bertriton_export import CheckpointError, TensorError, UnsupportedModelError
 from bertriton_export.reading import read_checkpoint
@@ -59,6 +61,23 @@ def folder_with(name: str, folder: Path, **changes: Any) -> Path:
             UnsupportedModelError,
             "rope_type 'linear'",
         ),
+        (
+            "gte-single",
+            {"model_type": "new"},
+            UnsupportedModelError,
+            "'new' cannot be served",
+        ),
+        ("ernie-multi", {"model_type": "deberta"}, UnsupportedModelError, "the first DeBERTa"),
+        ("gte-single", {"num_attention_heads": 16}, CheckpointError, "twice num_attention_heads"),
+        ("gte-single", {"hidden_act": "tanh"}, UnsupportedModelError, "hidden_act 'tanh', expected"),
+        ("gte-single", {"position_embedding_type": "absolute"}, UnsupportedModelError, "expected 'rope'"),
+        ("gte-single", {"rope_parameters": {"rope_theta": 0}}, CheckpointError, "rope_theta: expected"),
+        ("gte-single", {"rope_parameters": {"rope_type": "ntk"}}, UnsupportedModelError, "rope_type 'ntk'"),
+        ("gte-regression", {"type_vocab_size": 1}, TensorError, "token_type_embeddings"),
+        ("nomic_bert-single", {"head_dim": 4}, UnsupportedModelError, "head_dim 4, expected 8"),
+        ("nomic_bert-single", {"n_embd": 16}, UnsupportedModelError, "code beside the weights"),
+        ("nomic_bert-single", {"type_vocab_size": 0}, CheckpointError, "type_vocab_size: expected"),
+        ("nomic_bert-multi", {"intermediate_size": 48}, TensorError, "mlp"),
     ],
 )
 def test_what_cannot_be_served_is_refused_by_name(
@@ -89,6 +108,28 @@ def test_both_layouts_of_a_modernbert_mean_the_same(tmp_path: Path) -> None:
         return config.global_theta, config.local_theta, [config.is_global(index) for index in range(3)]
 
     assert meaning(old) == meaning(new) == (80_000.0, 500.0, [True, False, True])
+
+
+def test_tensors_of_a_gte_may_be_called_as_in_the_code_it_was_trained_with(tmp_path: Path) -> None:
+    document = rebuilt_checkpoints.read("gte-single")
+    found = read_checkpoint(rebuilt_checkpoints.rebuild(document, tmp_path / "gte")).weights
+    other = rebuilt_checkpoints.rebuild(document, tmp_path / "new") / "model.safetensors"
+    tensors = {name.replace("gte.", "new."): tensor for name, tensor in load_file(other).items()}
+
+    save_file(tensors, other, metadata={"format": "pt"})
+
+    renamed = read_checkpoint(tmp_path / "new").weights
+    assert not renamed.unused
+    for name in found:
+        np.testing.assert_array_equal(found[name], renamed[name])
+
+
+def test_a_stacked_tensor_of_a_wrong_shape_is_refused_by_its_name(tmp_path: Path) -> None:
+    document = rebuilt_checkpoints.read("gte-single")
+    document["tensors"]["gte.encoder.layer.1.mlp.up_gate_proj.weight"] = [63, 16]
+
+    with pytest.raises(TensorError, match=r"layer\.1\.mlp\.up_gate_proj.*\[64, 16\].*\[63, 16\]"):
+        read_checkpoint(rebuilt_checkpoints.rebuild(document, tmp_path / "gte"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import rebuilt_checkpoints
 
 from bertriton_export import UnsupportedModelError
-from bertriton_export.checkpoint import ModernBertConfig, XLMRobertaXLConfig, with_head
+from bertriton_export.checkpoint import GteConfig, ModernBertConfig, XLMRobertaXLConfig, with_head
 from bertriton_export.network import GraphOptions, write_bert_graph
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.targets.cuda import PRECISION_TO_TOLERANCE, cuda_options
@@ -62,7 +62,7 @@ def test_the_file_for_tensorrt_computes_what_the_reference_does_or_is_refused(
 ) -> None:
     checkpoint = checkpoint_of(name, tmp_path / name)
     options = GraphOptions(dtype=np.float16 if precision == "fp16" else np.float32)
-    if isinstance(checkpoint.config, ModernBertConfig | XLMRobertaXLConfig):
+    if isinstance(checkpoint.config, GteConfig | ModernBertConfig | XLMRobertaXLConfig):
         with pytest.raises(UnsupportedModelError, match="not made for TensorRT"):
             write_tensorrt_graph(checkpoint, tmp_path, options)
         return

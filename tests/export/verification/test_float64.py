@@ -59,6 +59,7 @@ def folder_of(name: str, folder: Path) -> Path:
         "mpnet-single",
         "xlm-roberta-xl-single",
         "modernbert-single",
+        "gte-single",
         "deberta-v2-single",
         "deberta-v2-multi",
     ],

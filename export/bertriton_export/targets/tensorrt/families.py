@@ -10,6 +10,7 @@ import onnx
 from bertriton_export.checkpoint import (
     BertConfig,
     DebertaConfig,
+    GteConfig,
     ModernBertConfig,
     MPNetConfig,
     XLMRobertaXLConfig,
@@ -39,6 +40,7 @@ CONFIG_TO_GRAPH: Final[dict[type[BertConfig], type[TensorrtGraph] | str]] = {
     XLMRobertaXLConfig: "an XLM-RoBERTa-XL is not made for TensorRT, since nobody wrote its graph yet",
     ModernBertConfig: "a ModernBERT is not made for TensorRT, since padded rows of thousands of tokens would "
     "need the scores of all pairs of them",
+    GteConfig: "a GTE or Nomic BERT is not made for TensorRT, since nobody wrote its graph yet",
 }
 
 
