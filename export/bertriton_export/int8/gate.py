@@ -1,14 +1,17 @@
 """Whether an int8 graph decides as its fp32 twin does, and which layers are to blame when it does not.
 
-To keep its answer is, for a single label, to keep the best one; for several labels, to keep each on its side
-of the threshold; for a value, to stay within a small part of its spread over the texts.
+To keep its answer is, for a single label, to keep the best one, unless fp32 is undecided between two; for
+several labels, to keep each on its side of the threshold; for a value, to stay within a small part of its
+spread over the texts.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,9 +34,13 @@ if TYPE_CHECKING:
 
 MIN_LABEL_AGREEMENT: Final = 0.995  # share of answers that are kept
 MAX_MEAN_DIFFERENCE: Final = 0.005  # of probability
+# Between the two best of single labels, below which fp32 itself decides by chance: scores that move by four
+# times what they may on average turn it. Such texts count for the scores, but not for the labels kept.
+UNDECIDED_LEAD: Final = 0.04
 # Of a value, in standard deviations of it over the texts.
 MAX_MEAN_VALUE_DIFFERENCE: Final = 0.025
 KEPT_VALUE_DIFFERENCE: Final = 0.1
+CONFIDENCE: Final = 0.95  # of the interval around the share of answers kept
 SMALLEST_SPREAD: Final = 1e-6  # in place of none, where all texts have the same value
 
 # Finding the layers to blame takes a graph a layer, so on a part of the texts.
@@ -46,7 +53,10 @@ class Int8Comparison:
     """How an int8 graph's answers differ from fp32's on real text."""
 
     texts: int
-    label_agreement: float  # share of answers that are kept
+    undecided: int  # of them, where fp32 has no clear answer to keep
+    label_agreement: float  # share of the other answers that are kept
+    label_agreement_interval: tuple[float, float]  # where that share lies for all texts like these, at 95 %
+    raw_label_agreement: float  # share of all answers that are kept, those of undecided texts too
     mean_difference: float  # of probability, over texts and labels; of a value, in standard deviations
     max_difference: float
     allowed_difference: float = MAX_MEAN_DIFFERENCE  # on average
@@ -57,9 +67,13 @@ class Int8Comparison:
         return self.label_agreement >= MIN_LABEL_AGREEMENT and self.mean_difference <= self.allowed_difference
 
     def __str__(self) -> str:
+        low, high = self.label_agreement_interval
+        undecided = f"; {self.raw_label_agreement:.2%} with {self.undecided} more that fp32 is undecided on"
         return (
-            f"{self.label_agreement:.2%} of the answers to {self.texts} texts are kept "
-            f"(required {MIN_LABEL_AGREEMENT:.1%}), scores move by {self.mean_difference:.4f} "
+            f"{self.label_agreement:.2%} of the answers to {self.texts - self.undecided} texts are kept "
+            f"({low:.2%} to {high:.2%} at {CONFIDENCE:.0%} confidence, required {MIN_LABEL_AGREEMENT:.1%}"
+            f"{undecided if self.undecided else ''}), "
+            f"scores move by {self.mean_difference:.4f} "
             f"on average (allowed {self.allowed_difference})"
         )
 
@@ -87,25 +101,6 @@ def require_int8_close_to_fp32(
     return comparison
 
 
-def closest_to_fp32(
-    checkpoint: Checkpoint,
-    encodings: Sequence[Encoding],
-    fp32_file: Path,
-    candidates: Sequence[GraphOptions],
-    *,
-    write: GraphWriter,
-) -> GraphOptions:
-    """Those options whose int8 graph moves probabilities least, on average over tokenised texts."""
-    if len(candidates) == 1:
-        return candidates[0]
-    fp32 = GraphSession(fp32_file).probabilities(encodings)
-
-    def mean_difference(options: GraphOptions) -> float:
-        return _compare(checkpoint, _written(checkpoint, encodings, options, write), fp32).mean_difference
-
-    return min(candidates, key=mean_difference)
-
-
 def _written(
     checkpoint: Checkpoint, encodings: Sequence[Encoding], options: GraphOptions, write: GraphWriter
 ) -> NDArray[np.float32]:
@@ -124,6 +119,7 @@ def _probabilities(file: Path, encodings: Sequence[Encoding], on_stage: Stage) -
 def _compare(checkpoint: Checkpoint, int8: NDArray[np.float32], fp32: NDArray[np.float32]) -> Int8Comparison:
     differences = np.abs(int8 - fp32)  # (R, C)
     allowed_difference = MAX_MEAN_DIFFERENCE
+    is_decided = np.ones(len(fp32), np.bool_)
     if checkpoint.problem_type == contract.REGRESSION:
         differences /= np.maximum(fp32.std(axis=0), SMALLEST_SPREAD)
         allowed_difference = MAX_MEAN_VALUE_DIFFERENCE
@@ -132,13 +128,41 @@ def _compare(checkpoint: Checkpoint, int8: NDArray[np.float32], fp32: NDArray[np
         is_kept = (int8 >= checkpoint.threshold) == (fp32 >= checkpoint.threshold)
     else:
         is_kept = int8.argmax(axis=-1) == fp32.argmax(axis=-1)
+        is_decided = _lead(fp32) >= UNDECIDED_LEAD
+    kept = is_kept[is_decided] if is_decided.any() else np.zeros(1)
     return Int8Comparison(
         texts=len(fp32),
-        label_agreement=float(is_kept.mean()),
+        undecided=int((~is_decided).sum()),
+        label_agreement=float(kept.mean()),
+        label_agreement_interval=wilson_interval(float(kept.mean()), len(kept)),
+        raw_label_agreement=float(is_kept.mean()),
         mean_difference=float(differences.mean()),
         max_difference=float(differences.max()),
         allowed_difference=allowed_difference,
     )
+
+
+def _lead(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far the best label is before the next, [R]; one label alone has nothing beside it."""
+    ordered = np.sort(probabilities, axis=-1)
+    return np.asarray(ordered[:, -1] - ordered[:, -2:-1].sum(axis=-1))
+
+
+def wilson_interval(share: float, trials: int) -> tuple[float, float]:
+    """The interval that a share of independent trials leaves for the whole, at 95 % confidence.
+
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference". Unlike the usual
+    interval it says something where all trials went well.
+
+    Example:
+        >>> wilson_interval(1.0, 1000)
+        (0.9961732416927886, 1.0)
+    """
+    quantile = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    spread = quantile**2 / trials
+    middle = (share + spread / 2) / (1 + spread)
+    reach = quantile * math.sqrt((share * (1 - share) + spread / 4) / trials) / (1 + spread)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def _layers_to_blame(
