@@ -4,8 +4,15 @@ In: a `Checkpoint` and an `Int8Request` with its `Int8Texts`. Out: an int8 graph
 an `Int8GateError` that names the layers to blame.
 """
 
-from bertriton_export.int8.gate import Int8Comparison
-from bertriton_export.int8.graph import ALL_LINEARS, Int8Kind, Int8Request, write_fp32_graph, write_int8_graph
+from bertriton_export.int8.gate import Int8Comparison, judged
+from bertriton_export.int8.graph import (
+    ALL_LINEARS,
+    Int8Kind,
+    Int8Request,
+    write_fp32_graph,
+    write_int8_graph,
+    write_ungated_int8,
+)
 from bertriton_export.int8.texts import MIN_JUDGING_TEXTS, Int8Texts, default_texts, split_texts
 
 __all__ = [
@@ -16,7 +23,9 @@ __all__ = [
     "Int8Request",
     "Int8Texts",
     "default_texts",
+    "judged",
     "split_texts",
     "write_fp32_graph",
     "write_int8_graph",
+    "write_ungated_int8",
 ]

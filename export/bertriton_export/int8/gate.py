@@ -93,7 +93,7 @@ def require_int8_close_to_fp32(
         Int8GateError: the int8 graph is too far off; names the layers that hurt most.
     """
     fp32, int8 = (_probabilities(file, encodings, on_stage) for file in fp32_and_int8)
-    comparison = _compare(checkpoint, int8, fp32)
+    comparison = judged(checkpoint, int8, fp32)
     if not comparison.is_close:
         part = slice(TEXTS_TO_BLAME_ON)
         layers = _layers_to_blame(checkpoint, encodings[part], fp32[part], options, on_stage, write=write)
@@ -116,7 +116,8 @@ def _probabilities(file: Path, encodings: Sequence[Encoding], on_stage: Stage) -
     return GraphSession(file).probabilities(encodings, tell)
 
 
-def _compare(checkpoint: Checkpoint, int8: NDArray[np.float32], fp32: NDArray[np.float32]) -> Int8Comparison:
+def judged(checkpoint: Checkpoint, int8: NDArray[np.float32], fp32: NDArray[np.float32]) -> Int8Comparison:
+    """Compare probabilities [R, C] of the same texts; of a regression model they are its values."""
     differences = np.abs(int8 - fp32)  # (R, C)
     allowed_difference = MAX_MEAN_DIFFERENCE
     is_decided = np.ones(len(fp32), np.bool_)
@@ -182,6 +183,6 @@ def _layers_to_blame(
         alone = frozenset(linears_within(checkpoint.config, layer))
         only_this = replace(options, keep_fp32=options.keep_fp32 | (linears - alone))
         int8 = _written(checkpoint, encodings, only_this, write)
-        layer_to_difference[layer] = _compare(checkpoint, int8, fp32).mean_difference
+        layer_to_difference[layer] = judged(checkpoint, int8, fp32).mean_difference
     by_difference = sorted(layer_to_difference, key=layer_to_difference.__getitem__, reverse=True)
     return tuple(by_difference[:BLAMED_LAYERS])

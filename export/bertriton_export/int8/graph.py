@@ -13,6 +13,7 @@ from bertriton_export.int8.gate import Int8Comparison, require_int8_close_to_fp3
 from bertriton_export.int8.smoothing import calibrated, input_ranges
 from bertriton_export.network import (
     GraphOptions,
+    Int8Options,
     encoder_layers,
     encoder_linears,
     linears_within,
@@ -22,6 +23,8 @@ from bertriton_export.verification import Verification, encode, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from tokenizers import Encoding
 
     from bertriton_export.checkpoint import Checkpoint
     from bertriton_export.int8.texts import Int8Texts
@@ -96,7 +99,9 @@ def write_int8_graph(
     with tempfile.TemporaryDirectory(dir=folder) as twin:
         fp32_file, verification = write_fp32_graph(checkpoint, Path(twin), on_stage)
         on_stage("building the int8 graph")
-        options = _calibrated_options(checkpoint, fp32_file, request, kept, kind)
+        calibrating = encode(checkpoint, request.texts.calibrating)
+        int8 = _calibrated(checkpoint, fp32_file, calibrating, kind, has_signed_weights=request.vnni)
+        options = GraphOptions(int8, kept, fingerprint=kind.fingerprint)
         file = kind.write(checkpoint, folder, options)
         if not request.texts.judging:
             return verification, None
@@ -107,19 +112,38 @@ def write_int8_graph(
     return verification, comparison
 
 
-def _calibrated_options(
-    checkpoint: Checkpoint, fp32_file: Path, request: Int8Request, kept: frozenset[str], kind: Int8Kind
-) -> GraphOptions:
-    encodings = encode(checkpoint, request.texts.calibrating)
-    is_enough = sum(len(encoding.ids) for encoding in encodings) >= kind.min_static_tokens
-    int8 = calibrated(
+def write_ungated_int8(
+    checkpoint: Checkpoint, fp32_file: Path, calibrating: Sequence[Encoding], folder: Path
+) -> Path:
+    """Write a CPU's int8 graph as the exporter does, and leave it to the caller to compare it.
+
+    Args:
+        checkpoint: what the graph is of.
+        fp32_file: its fp32 graph for CPUs.
+        calibrating: tokenised texts.
+        folder: where to.
+    """
+    kind = Int8Kind()
+    int8 = _calibrated(checkpoint, fp32_file, calibrating, kind, has_signed_weights=True)
+    return kind.write(checkpoint, folder, GraphOptions(int8))
+
+
+def _calibrated(
+    checkpoint: Checkpoint,
+    fp32_file: Path,
+    calibrating: Sequence[Encoding],
+    kind: Int8Kind,
+    *,
+    has_signed_weights: bool,
+) -> Int8Options:
+    is_enough = sum(len(encoding.ids) for encoding in calibrating) >= kind.min_static_tokens
+    return calibrated(
         checkpoint.weights,
-        input_ranges(fp32_file, encoder_linears(checkpoint.config), encodings),
+        input_ranges(fp32_file, encoder_linears(checkpoint.config), calibrating),
         kind.static_linears if is_enough else (),
         is_shifted=kind.is_shifted,
-        has_signed_weights=request.vnni,
+        has_signed_weights=has_signed_weights,
     )
-    return GraphOptions(int8, kept, fingerprint=kind.fingerprint)
 
 
 def _linears_of(checkpoint: Checkpoint, layers: Sequence[str]) -> frozenset[str]:
