@@ -39,7 +39,7 @@ def split_texts(texts: Sequence[str]) -> Int8Texts:
 
     Example:
         >>> len(split_texts([f"text {number}" for number in range(1000)]).judging)
-        934
+        933
     """
     distinct = list(dict.fromkeys(texts))
     step = max(TEXTS_PER_CALIBRATING_TEXT, len(distinct) // CALIBRATING_TEXTS)
