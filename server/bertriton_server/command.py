@@ -121,8 +121,8 @@ def _config(settings: dict[str, Any]) -> ServerConfig:
 
 def _serve_until_interrupted(config: ServerConfig, rules: Rules, *, verbose: bool) -> None:
     loading = f"loading the models of {config.model_repository}"
-    for line in misfits(config.model_repository):
-        _say(f"warning: {line}")
+    for misfit in misfits(config.model_repository):
+        _say(f"warning: {misfit}")
     server = LocalServer(config, log_stream=sys.stderr if verbose else None)
     try:
         if verbose:  # a spinner would stand between the lines of the log

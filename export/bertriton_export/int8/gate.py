@@ -1,8 +1,7 @@
 """Whether an int8 graph decides as its fp32 twin does, and which layers are to blame when it does not.
 
-To keep its answer is, for a single label, to keep the best one, unless fp32 is undecided between two; for
-several labels, to keep each on its side of the threshold; for a value, to stay within a small part of its
-spread over the texts.
+To keep its answer is, for a single label, to keep the best one; for several labels, to keep each on its side
+of the threshold; for a value, to stay within a small part of its spread over the texts.
 """
 
 from __future__ import annotations
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
 MIN_LABEL_AGREEMENT: Final = 0.995  # share of answers that are kept
 MAX_MEAN_DIFFERENCE: Final = 0.005  # of probability
-# Between the two best of single labels, below which fp32 itself decides by chance: scores that move by four
-# times what they may on average turn it. Such texts count for the scores, but not for the labels kept.
-UNDECIDED_LEAD: Final = 0.04
 # Of a value, in standard deviations of it over the texts.
 MAX_MEAN_VALUE_DIFFERENCE: Final = 0.025
 KEPT_VALUE_DIFFERENCE: Final = 0.1
@@ -53,10 +49,8 @@ class Int8Comparison:
     """How an int8 graph's answers differ from fp32's on real text."""
 
     texts: int
-    undecided: int  # of them, where fp32 has no clear answer to keep
-    label_agreement: float  # share of the other answers that are kept
+    label_agreement: float  # share of answers that are kept
     label_agreement_interval: tuple[float, float]  # where that share lies for all texts like these, at 95 %
-    raw_label_agreement: float  # share of all answers that are kept, those of undecided texts too
     mean_difference: float  # of probability, over texts and labels; of a value, in standard deviations
     max_difference: float
     allowed_difference: float = MAX_MEAN_DIFFERENCE  # on average
@@ -68,13 +62,11 @@ class Int8Comparison:
 
     def __str__(self) -> str:
         low, high = self.label_agreement_interval
-        undecided = f"; {self.raw_label_agreement:.2%} with {self.undecided} more that fp32 is undecided on"
         return (
-            f"{self.label_agreement:.2%} of the answers to {self.texts - self.undecided} texts are kept "
-            f"({low:.2%} to {high:.2%} at {CONFIDENCE:.0%} confidence, required {MIN_LABEL_AGREEMENT:.1%}"
-            f"{undecided if self.undecided else ''}), "
-            f"scores move by {self.mean_difference:.4f} "
-            f"on average (allowed {self.allowed_difference})"
+            f"{self.label_agreement:.2%} of the answers to {self.texts} texts are kept (required "
+            f"{MIN_LABEL_AGREEMENT:.1%}; of all texts like these {low:.2%} to {high:.2%} at {CONFIDENCE:.0%} "
+            f"confidence), scores move by {self.mean_difference:.4f} on average (allowed "
+            f"{self.allowed_difference})"
         )
 
 
@@ -120,7 +112,6 @@ def judged(checkpoint: Checkpoint, int8: NDArray[np.float32], fp32: NDArray[np.f
     """Compare probabilities [R, C] of the same texts; of a regression model they are its values."""
     differences = np.abs(int8 - fp32)  # (R, C)
     allowed_difference = MAX_MEAN_DIFFERENCE
-    is_decided = np.ones(len(fp32), np.bool_)
     if checkpoint.problem_type == contract.REGRESSION:
         differences /= np.maximum(fp32.std(axis=0), SMALLEST_SPREAD)
         allowed_difference = MAX_MEAN_VALUE_DIFFERENCE
@@ -129,24 +120,14 @@ def judged(checkpoint: Checkpoint, int8: NDArray[np.float32], fp32: NDArray[np.f
         is_kept = (int8 >= checkpoint.threshold) == (fp32 >= checkpoint.threshold)
     else:
         is_kept = int8.argmax(axis=-1) == fp32.argmax(axis=-1)
-        is_decided = _lead(fp32) >= UNDECIDED_LEAD
-    kept = is_kept[is_decided] if is_decided.any() else np.zeros(1)
     return Int8Comparison(
         texts=len(fp32),
-        undecided=int((~is_decided).sum()),
-        label_agreement=float(kept.mean()),
-        label_agreement_interval=wilson_interval(float(kept.mean()), len(kept)),
-        raw_label_agreement=float(is_kept.mean()),
+        label_agreement=float(is_kept.mean()),
+        label_agreement_interval=wilson_interval(float(is_kept.mean()), len(fp32)),
         mean_difference=float(differences.mean()),
         max_difference=float(differences.max()),
         allowed_difference=allowed_difference,
     )
-
-
-def _lead(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far the best label is before the next, [R]; one label alone has nothing beside it."""
-    ordered = np.sort(probabilities, axis=-1)
-    return np.asarray(ordered[:, -1] - ordered[:, -2:-1].sum(axis=-1))
 
 
 def wilson_interval(share: float, trials: int) -> tuple[float, float]:
