@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from bertriton_export.checkpoint import Weights
 
 STRENGTH: Final = 0.5
+# Of queries, keys and values. The first token of a text runs largest, and in the middle layers gets up to half
+# of all attention, so that what rounding makes of its value is in every token's context.
+ATTENTION_STRENGTH: Final = 0.9
+ATTENTION_LINEARS: Final = (".query", ".key", ".value")
 # Of layers with one scale for all tokens, which suffer more from unequal channels.
 STATIC_STRENGTH: Final = 0.8
 SMALLEST_FACTOR: Final = 1e-4
@@ -99,15 +103,22 @@ def input_ranges(
     }
 
 
+def _strength(name: str) -> float:
+    """Of a layer with one scale a token."""
+    return ATTENTION_STRENGTH if name.endswith(ATTENTION_LINEARS) else STRENGTH
+
+
 def smoothing_factors(
-    weights: Weights, maxima: Mapping[str, NDArray[np.float32]], strength: float = STRENGTH
+    weights: Weights, maxima: Mapping[str, NDArray[np.float32]], strengths: Mapping[str, float]
 ) -> dict[str, NDArray[np.float32]]:
-    """A factor for every input channel of every layer; query, key and value read one input, so share it."""
+    """A factor for every input channel of the layers that have a strength.
+
+    Query, key and value read one input, so they share it.
+    """
     factors = {}
-    for name, maximum in maxima.items():
-        weight_maximum = np.max(
-            [_largest_weights(weights, other) for other in readers_of_one_input(name)], axis=0
-        )
+    for name, strength in strengths.items():
+        maximum, readers = maxima[name], readers_of_one_input(name)
+        weight_maximum = np.max([_largest_weights(weights, other) for other in readers], axis=0)
         factor = maximum**strength / np.maximum(weight_maximum, SMALLEST_FACTOR) ** (1 - strength)
         factors[name] = np.maximum(factor, SMALLEST_FACTOR).astype(np.float32)
     return factors
@@ -134,14 +145,12 @@ def calibrated(
     shifts = {name: found.middle for name, found in static.items()} if is_shifted else {}
     maxima = {name: found.maxima(shifts.get(name, 0)) for name, found in ranges.items()}  # [S, inputs]
     steady = {name: maximum.mean(axis=0) for name, maximum in maxima.items()}
-    factors = {
-        name: factor
-        for is_static, strength in ((True, STATIC_STRENGTH), (False, STRENGTH))
-        for name, factor in smoothing_factors(
-            weights, {name: steady[name] for name in steady if (name in static) == is_static}, strength
-        ).items()
+    strengths = {
+        name: STATIC_STRENGTH if name in static else _strength(name)
+        for name in steady
         if not is_after_activation(name)
     }
+    factors = smoothing_factors(weights, steady, strengths)
     largest = {name: float((maxima[name] / factors.get(name, 1)).max()) for name in static}
     means = {name: found.mean.mean(axis=0) for name, found in ranges.items()}
     return Int8Options(has_signed_weights, factors, largest, shifts, means)

@@ -247,9 +247,8 @@ def test_query_key_and_value_share_their_smoothing(three_labels: Path) -> None:
     linears = encoder_linears(checkpoint.config)
     sizes = {name: checkpoint.weights[f"{name}.weight"].shape[1] for name in linears}
 
-    factors = smoothing_factors(
-        checkpoint.weights, {name: np.ones(size, np.float32) for name, size in sizes.items()}
-    )
+    maxima = {name: np.ones(size, np.float32) for name, size in sizes.items()}
+    factors = smoothing_factors(checkpoint.weights, maxima, dict.fromkeys(linears, 0.5))
 
     query, key, value = (
         factors[f"bert.encoder.layer.0.attention.self.{part}"] for part in ("query", "key", "value")
