@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CALIBRATING_TEXTS: Final = 64
 TEXTS_PER_CALIBRATING_TEXT: Final = 5
 # Of fewer texts one changed label is more than the gate allows, so that it would judge by luck.
-MIN_JUDGING_TEXTS: Final = 200
+MIN_JUDGING_TEXTS: Final = 300
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bertriton import contract
 from bertriton_export import Int8GateError, OptionError, export
-from bertriton_export.int8 import default_texts
+from bertriton_export.int8 import default_texts, judged
 from bertriton_export.int8.gate import MAX_MEAN_DIFFERENCE, MIN_LABEL_AGREEMENT
 from bertriton_export.int8.smoothing import smoothing_factors
 from bertriton_export.network import WEIGHT_LEVELS, encoder_linears, quantise_weight
@@ -102,9 +102,24 @@ def test_default_export_is_int8_and_its_manifest_tells_how_close(exported_imdb: 
     assert manifest["precision"] == "int8"
     assert manifest["int8"]["texts"] == len(default_texts().judging) >= 1000
     low, high = manifest["int8"]["label_agreement_interval"]
-    assert low < manifest["int8"]["label_agreement"] < high
-    assert manifest["int8"]["label_agreement"] >= MIN_LABEL_AGREEMENT
+    assert MIN_LABEL_AGREEMENT <= low < manifest["int8"]["label_agreement"] < high
     assert manifest["int8"]["mean_difference"] <= MAX_MEAN_DIFFERENCE
+
+
+@pytest.mark.parametrize(
+    ("texts", "changed", "is_close"), [(1000, 11, True), (1000, 12, False), (300, 1, True), (216, 1, False)]
+)
+def test_few_texts_must_keep_more_labels_than_many(
+    three_labels: Path, texts: int, changed: int, *, is_close: bool
+) -> None:
+    fp32 = np.tile(np.float32([0.2, 0.501, 0.299]), (texts, 1))
+    int8 = fp32.copy()
+    int8[:changed] = [0.2, 0.299, 0.501]
+
+    comparison = judged(read_checkpoint(three_labels), int8, fp32)
+
+    assert comparison.label_agreement == 1 - changed / texts
+    assert comparison.is_close == is_close
 
 
 @pytest.mark.parametrize(("vnni", "needed"), [(True, True), (False, False), (None, has_vnni())])
