@@ -84,7 +84,7 @@ def test_too_few_texts_to_judge_by_are_refused() -> None:
     texts = [f"text {number}" for number in range(MIN_JUDGING_TEXTS * 5 // 4)]
 
     assert len(split_texts(texts).judging) == MIN_JUDGING_TEXTS
-    with pytest.raises(OptionError, match="found 249 different ones, expected 250 at least"):
+    with pytest.raises(OptionError, match="found 374 different ones, expected 375 at least"):
         split_texts(texts[:-1])
 
 
