@@ -31,8 +31,8 @@ class Misfit:
     def advice(self) -> str:
         """What to do about it."""
         return (
-            f"export it on this machine, or with --no-{self.feature}: as it is, the Triton from pip answers the "
-            "same, but slower, and Triton's own ONNX Runtime backend is wrong"
+            f"export it on this machine, or with --no-{self.feature}: as it is, the Triton from pip answers "
+            "the same, but slower, and Triton's own ONNX Runtime backend is wrong"
         )
 
     def __str__(self) -> str:

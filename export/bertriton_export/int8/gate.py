@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     Stage = Callable[[str], object]
 
-# Share of answers that are kept, of all texts like those that judge: the lower end of the interval has to reach
-# it, so that few texts must do better than many. Of 300 texts one may change its answer, of 1,000 eleven.
+# Share of answers that are kept, of all texts like those that judge: the lower end of the interval has to
+# reach it, so that few texts must do better than many: of 300 one answer may change, of 1,000 eleven.
 MIN_LABEL_AGREEMENT: Final = 0.98
 MAX_MEAN_DIFFERENCE: Final = 0.005  # of probability
 # Of a value, in standard deviations of it over the texts.
@@ -67,8 +67,8 @@ class Int8Comparison:
         low, high = self.label_agreement_interval
         return (
             f"{self.label_agreement:.2%} of the answers to {self.texts} texts are kept, so {low:.2%} to "
-            f"{high:.2%} of all like these at {CONFIDENCE:.0%} confidence (required {MIN_LABEL_AGREEMENT:.0%} "
-            f"at least), scores move by {self.mean_difference:.4f} on average (allowed "
+            f"{high:.2%} of all like these at {CONFIDENCE:.0%} confidence (required "
+            f"{MIN_LABEL_AGREEMENT:.0%} at least), scores move by {self.mean_difference:.4f} on average (allowed "
             f"{self.allowed_difference})"
         )
 

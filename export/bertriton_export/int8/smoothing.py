@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from bertriton_export.checkpoint import Weights
 
 STRENGTH: Final = 0.5
-# Of queries, keys and values. The first token of a text runs largest, and in the middle layers gets up to half
-# of all attention, so that what rounding makes of its value is in every token's context.
+# Of queries, keys and values. The first token of a text runs largest, and in the middle layers gets up to
+# half of all attention, so that what rounding makes of its value is in every token's context.
 ATTENTION_STRENGTH: Final = 0.9
 ATTENTION_LINEARS: Final = (".query", ".key", ".value")
 # Of layers with one scale for all tokens, which suffer more from unequal channels.

@@ -46,7 +46,9 @@ def of_speed(machine: Machine, limits: Limits, gpus: Sequence[str]) -> Iterator[
         )
     elif not flags & FEATURE_TO_FLAGS["vnni"]:
         yield Concern(
-            SLOW, "this CPU has no VNNI", "export on it, or with --no-vnni: int8 is right so, and gains little"
+            SLOW,
+            "this CPU has no VNNI",
+            "export on it, or with --no-vnni: int8 is right so, and gains little",
         )
     if machine.cores == 1:
         yield Concern(
