@@ -68,8 +68,8 @@ class Int8Comparison:
         return (
             f"{self.label_agreement:.2%} of the answers to {self.texts} texts are kept, so {low:.2%} to "
             f"{high:.2%} of all like these at {CONFIDENCE:.0%} confidence (required "
-            f"{MIN_LABEL_AGREEMENT:.0%} at least), scores move by {self.mean_difference:.4f} on average (allowed "
-            f"{self.allowed_difference})"
+            f"{MIN_LABEL_AGREEMENT:.0%} at least), scores move by {self.mean_difference:.4f} on average "
+            f"(allowed {self.allowed_difference})"
         )
 
 

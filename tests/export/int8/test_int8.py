@@ -18,8 +18,8 @@ from bertriton import contract
 from bertriton_export import Int8GateError, OptionError, export
 from bertriton_export.int8 import default_texts, judged
 from bertriton_export.int8.gate import MAX_MEAN_DIFFERENCE, MIN_LABEL_AGREEMENT
-from bertriton_export.int8.smoothing import smoothing_factors
-from bertriton_export.network import WEIGHT_LEVELS, encoder_linears, quantise_weight
+from bertriton_export.int8.smoothing import InputRange, calibrated, smoothing_factors
+from bertriton_export.network import WEIGHT_LEVELS, encoder_linears, quantise_weight, readers_of_one_input
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.targets import has_vnni
 from bertriton_export.verification import GraphSession, encode, open_session, packed_inputs, sample_texts
@@ -112,7 +112,7 @@ def test_default_export_is_int8_and_its_manifest_tells_how_close(exported_imdb: 
 def test_few_texts_must_keep_more_labels_than_many(
     three_labels: Path, texts: int, changed: int, *, is_close: bool
 ) -> None:
-    fp32 = np.tile(np.float32([0.2, 0.501, 0.299]), (texts, 1))
+    fp32 = np.tile(np.array([0.2, 0.501, 0.299], np.float32), (texts, 1))
     int8 = fp32.copy()
     int8[:changed] = [0.2, 0.299, 0.501]
 
@@ -255,6 +255,22 @@ def test_a_graph_is_judged_by_exact_products(tmp_path: Path) -> None:
     (found,) = open_session(tmp_path / "model.onnx").run(None, {"x": np.full((1, 4), 255, np.uint8)})
 
     assert found == 4 * 255 * 127
+
+
+def test_what_attention_reads_is_smoothed_most_among_layers_of_a_scale_a_token(three_labels: Path) -> None:
+    name, *_ = encoder_linears(read_checkpoint(three_labels).config)
+    output = name.replace("self.query", "output.dense")
+    # Two samples of texts, in which the first channel runs 16 times as large as the others.
+    high = np.ones((2, 4), np.float32)
+    high[:, 0] = 16
+    ranges = {name: InputRange(-high, high, 0 * high), output: InputRange(-high, high, 0 * high)}
+    readers = (*readers_of_one_input(name), output)
+    weights: Any = {f"{layer}.weight": np.ones((3, 4), np.float32) for layer in readers}
+
+    options = calibrated(weights, ranges, (), is_shifted=False, has_signed_weights=True)
+
+    found = {layer: factor[0] / factor[1] for layer, factor in options.smoothing.items()}
+    assert found == {name: pytest.approx(16**0.9), output: pytest.approx(16**0.5)}
 
 
 def test_query_key_and_value_share_their_smoothing(three_labels: Path) -> None:
