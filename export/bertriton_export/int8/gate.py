@@ -87,7 +87,9 @@ def require_int8_close_to_fp32(
     Raises:
         Int8GateError: the int8 graph is too far off; names the layers that hurt most.
     """
-    fp32, int8 = (_probabilities(file, encodings, on_stage) for file in fp32_and_int8)
+    fp32_file, int8_file = fp32_and_int8
+    fp32 = _probabilities(GraphSession(fp32_file), encodings, on_stage)
+    int8 = _probabilities(GraphSession(int8_file, for_int8=True), encodings, on_stage)
     comparison = judged(checkpoint, int8, fp32)
     if not comparison.is_close:
         part = slice(TEXTS_TO_BLAME_ON)
@@ -101,14 +103,17 @@ def _written(
 ) -> NDArray[np.float32]:
     """What a graph of these options answers."""
     with tempfile.TemporaryDirectory() as folder:
-        return GraphSession(write(checkpoint, Path(folder), options)).probabilities(encodings)
+        session = GraphSession(write(checkpoint, Path(folder), options), for_int8=True)
+        return session.probabilities(encodings)
 
 
-def _probabilities(file: Path, encodings: Sequence[Encoding], on_stage: Stage) -> NDArray[np.float32]:
+def _probabilities(
+    session: GraphSession, encodings: Sequence[Encoding], on_stage: Stage
+) -> NDArray[np.float32]:
     def tell(share: float) -> None:
         on_stage(f"comparing int8 with fp32 on {len(encodings)} texts: {share:.0%}")
 
-    return GraphSession(file).probabilities(encodings, tell)
+    return session.probabilities(encodings, tell)
 
 
 def judged(checkpoint: Checkpoint, int8: NDArray[np.float32], fp32: NDArray[np.float32]) -> Int8Comparison:

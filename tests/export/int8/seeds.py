@@ -44,7 +44,9 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as int8_folder:
                 texts = [encodings[place] for place in calibrating]
                 file = write_ungated_int8(checkpoint, fp32_file, texts, Path(int8_folder))
-                int8 = GraphSession(file).probabilities([encodings[place] for place in judging])
+                int8 = GraphSession(file, for_int8=True).probabilities(
+                    [encodings[place] for place in judging]
+                )
             found.append(judged(checkpoint, int8, fp32[judging]))
             click.echo(f"seed {seed}: {'passes' if found[-1].is_close else 'FAILS'}: {found[-1]}")
     for field in ("label_agreement", "mean_difference"):
