@@ -3,7 +3,7 @@
     python tests/export/int8/seeds.py --sentences sentences.csv --reviews reviews.csv
 
 All samples are judged by the texts that judge an export on defaults, and have none of those. Without files
-they are drawn from the texts that come with the exporter, so that they overlap much. Ends with 1 when one fails.
+they are drawn from those that come with the exporter, so that they overlap much. Ends with 1 when one fails.
 """
 
 from __future__ import annotations
