@@ -22,6 +22,8 @@ BENCH_FLAGS ?=
 SOAK_FLAGS ?=
 # Further options of tests/export/damaged_checkpoints.py, as --count 300.
 FUZZ_FLAGS ?=
+# Further options of tests/export/int8/seeds.py, as --texts reviews.csv.
+INT8_SEEDS_FLAGS ?=
 # Further options of checkpoints/finetune.py, as --seed 1.
 FINETUNE_FLAGS ?= --out build/imdb-minilm
 
@@ -30,7 +32,7 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak lint lint-workflows serve bench bench-gpu bench-spark finetune dist clean help
+.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak int8-seeds lint lint-workflows serve bench bench-gpu bench-spark finetune dist clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -65,6 +67,9 @@ chaos: $(VENV)/.dev-ready  ## Kill and stop every process of a server under load
 
 soak: $(VENV)/.dev-ready  ## Hold a server under mixed and hostile traffic for a quarter of an hour.
 	$(BIN)/python tests/soak/soak.py $(SOAK_FLAGS)
+
+int8-seeds: $(VENV)/.dev-ready  ## Put the embedded model's int8 to the gate with ten samples of texts.
+	$(BIN)/python tests/export/int8/seeds.py $(INT8_SEEDS_FLAGS)
 
 lint: $(VENV)/.dev-ready  ## Check style, types and formatting.
 	$(BIN)/ruff check .

@@ -27,6 +27,8 @@ readonly export_settings=(
     BERTRITON_KEEP_FP32
     BERTRITON_VNNI
     BERTRITON_VALIDATION_TEXT
+    BERTRITON_VALIDATION_COLUMN
+    BERTRITON_GATE
 )
 # Only `bertriton serve` turns these into flags of tritonserver.
 readonly security_settings=(

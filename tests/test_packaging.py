@@ -108,6 +108,8 @@ def test_wheel_holds_the_packages_and_what_they_ship(wheel: Path) -> None:
         "bertriton_export/repository/triton/model.py",
         "bertriton_export/repository/triton/rows.py",
         "bertriton_export/targets/tensorrt/build_engine.sh",
+        "bertriton_export/int8/calibration_reviews.txt",
+        "bertriton_export/int8/judging_reviews.txt",
         "bertriton_export/verification/sample_reviews.txt",
         "bertriton_export/targets/tensorrt/operators.json",
         "bertriton_server/backends/onnxruntime/model.py",

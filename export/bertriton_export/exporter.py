@@ -10,7 +10,7 @@ from bertriton import contract
 from bertriton.contract import ClassifierInfo
 from bertriton_export.checkpoint import with_head, with_tokenization, with_truncation
 from bertriton_export.errors import OptionError
-from bertriton_export.int8 import Int8Request
+from bertriton_export.int8 import Int8Request, default_texts, split_texts
 from bertriton_export.reading import default_name, read_checkpoint
 from bertriton_export.repository import (
     ExportReport,
@@ -21,8 +21,14 @@ from bertriton_export.repository import (
     write_models,
     write_records,
 )
-from bertriton_export.targets import DEFAULT_TARGET, MAX_BATCH_SIZE, TARGETS, GraphRequest, checked_target
-from bertriton_export.verification import sample_texts
+from bertriton_export.targets import (
+    DEFAULT_TARGET,
+    MAX_BATCH_SIZE,
+    TARGETS,
+    GraphRequest,
+    checked_target,
+    has_vnni,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,8 +56,9 @@ def export(
     target: str = DEFAULT_TARGET,
     precision: str | None = None,
     keep_fp32: Sequence[str] = (),
-    vnni: bool = True,
+    vnni: bool | None = None,
     validation_texts: Sequence[str] | None = None,
+    gate: bool = True,
     on_stage: Callable[[str], object] = str,
 ) -> ExportReport:
     """Turn a BERT classifier's checkpoint into the three models Triton serves it with.
@@ -63,8 +70,8 @@ def export(
         name: what clients will call the classifier; default: the name of the folder, zip or hub model.
         repository: the model repository to write into, made if need be.
         base: of an adapter, a folder or a hub id, instead of what lies beside it or what it names.
-        labels: names to use instead of the checkpoint's, in the order of the logits.
-        problem_type: what the logits mean, instead of what the checkpoint says, one of `checkpoint.HEADS`.
+        labels: names instead of the checkpoint's, in the order of the logits.
+        problem_type: what the logits mean, one of `checkpoint.HEADS`; default: what the checkpoint says.
         threshold: probability from which a label counts, for multi_label_classification.
         truncation: of requests that do not say, one of contract.TRUNCATIONS; default: the checkpoint's.
         stride: likewise, tokens that a window shares with the one before.
@@ -73,9 +80,10 @@ def export(
         target: what the graph is made for, one of `targets.TARGETS`.
         precision: of the encoder, one of the target's `precisions`; default: the first of them.
         keep_fp32: layers that stay fp32 in int8, as `encoder.layer.3` or `encoder.layer.3.output.dense`.
-        vnni: False makes int8 weights of seven bits, for x86 CPUs without the VNNI instructions.
-        validation_texts: texts to compare int8 with fp32 on; default: film reviews that come along.
-        on_stage: called with a line about each stage as it begins.
+        vnni: whether the CPUs that serve int8 have VNNI; default: whether this one has.
+        validation_texts: texts to calibrate and to judge int8 by; default: film reviews that come along.
+        gate: False writes int8 without comparing it with fp32.
+        on_stage: called with a line about each stage.
 
     Raises:
         CheckpointError, UnsupportedModelError: the checkpoint cannot be served.
@@ -83,13 +91,12 @@ def export(
         OptionError, RepositoryError: an option is wrong, or the repository or the name cannot be used.
 
     Example:
-        >>> report = export("checkpoints/imdb-minilm", name="imdb")
-        >>> report.classifier.labels
+        >>> export("checkpoints/imdb-minilm", name="imdb").classifier.labels
         ('neg', 'pos')
     """
     name = checked_name(name if name is not None else default_name(str(checkpoint)))
     _, precision = checked_target(target, precision)
-    request = GraphRequest(precision, _int8_request(precision, validation_texts, keep_fp32, vnni=vnni))
+    request = _request(precision, target, validation_texts, keep_fp32=keep_fp32, vnni=vnni, gate=gate)
     require_own(Path(repository), name)
     source = with_tokenization(_read(checkpoint, labels, base, on_stage), tokenization)
     source = with_truncation(with_head(source, problem_type, threshold), truncation, stride, aggregation)
@@ -128,14 +135,31 @@ def _read(
     return read_checkpoint(Path(checkpoint), labels, None if base is None else str(base))
 
 
-def _int8_request(
-    precision: str, texts: Sequence[str] | None, keep_fp32: Sequence[str], *, vnni: bool
-) -> Int8Request | None:
+def _request(
+    precision: str,
+    target: str,
+    texts: Sequence[str] | None,
+    *,
+    keep_fp32: Sequence[str],
+    vnni: bool | None,
+    gate: bool,
+) -> GraphRequest:
     if precision == "int8":
-        return Int8Request(sample_texts() if texts is None else texts, keep_fp32, vnni)
-    if keep_fp32 or not vnni:
-        raise OptionError(f"keep_fp32 and vnni are about int8, and the precision is {precision}")
-    return None
+        found = default_texts() if texts is None else split_texts(texts)
+        found = found if gate else replace(found, judging=())
+        return GraphRequest(precision, Int8Request(found, keep_fp32, _vnni(target, vnni)))
+    if keep_fp32 or vnni is not None or not gate:
+        raise OptionError(f"keep_fp32, vnni and gate are about int8, and the precision is {precision}")
+    return GraphRequest(precision)
+
+
+def _vnni(target: str, asked: bool | None) -> bool:  # noqa: FBT001 (an option as it was given)
+    """Whether the serving CPUs have VNNI, which is nothing to a GPU's graph."""
+    if target != "cpu":
+        if asked is not None:
+            raise OptionError(f"vnni is about CPUs, and the target is {target}")
+        return True
+    return has_vnni() if asked is None else asked
 
 
 def _network(made_for: Target, info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from bertriton_server.cpu_fit import misfits
 from bertriton_server.errors import ServerError
 from bertriton_server.local_server import LOOPBACK, START_TIMEOUT_S, LocalServer, ServerConfig
 from bertriton_server.options import (
@@ -120,6 +121,8 @@ def _config(settings: dict[str, Any]) -> ServerConfig:
 
 def _serve_until_interrupted(config: ServerConfig, rules: Rules, *, verbose: bool) -> None:
     loading = f"loading the models of {config.model_repository}"
+    for misfit in misfits(config.model_repository):
+        _say(f"warning: {misfit}")
     server = LocalServer(config, log_stream=sys.stderr if verbose else None)
     try:
         if verbose:  # a spinner would stand between the lines of the log

@@ -103,3 +103,15 @@ def test_an_unknown_host_is_one_line() -> None:
 
     assert result.exit_code == 1
     assert "cannot listen on 'absent.invalid'" in result.output
+
+
+def test_a_network_for_another_kind_of_cpu_is_told(tmp_path: Path) -> None:
+    config = tmp_path / "reviews_bert" / "config.pbtxt"
+    config.parent.mkdir()
+    config.write_text('parameters { key: "cpu_feature" value { string_value: "vnni_of_tomorrow" } }\n')
+
+    found = told(*FREE, "--model-repository", str(tmp_path))
+
+    told_of = {concern["what"]: concern["advice"] for concern in found["concerns"]}
+    advice = told_of["reviews_bert was exported for CPUs with vnni_of_tomorrow, and this one has none"]
+    assert advice.startswith("export it on this machine, or with --no-vnni_of_tomorrow")

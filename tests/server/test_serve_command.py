@@ -149,14 +149,15 @@ def test_without_restarts_a_server_that_dies_is_one_line_and_exit_code_one(
     assert traces_of(process.pid) == set()
 
 
-def test_tritons_log_is_shown_when_asked_for(repository: Repository) -> None:
-    repository.add("double")
+def test_tritons_log_is_shown_when_asked_for_and_unfit_cpus_are_always_told(repository: Repository) -> None:
+    repository.add("double", parameters={"cpu_feature": {"string_value": "vnni_of_tomorrow"}})
 
     with serving(repository, "--verbose", "--", "--log-verbose=1") as (process, _):
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=DEADLINE_S)
 
     assert "Started GRPCInferenceService" in stderr
+    assert "warning: double was exported for CPUs with vnni_of_tomorrow, and this one has none" in stderr
     assert "successfully unloaded 'double'" in stderr
     assert "log_verbose" in stderr or "python_be.cc" in stderr
 

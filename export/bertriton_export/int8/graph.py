@@ -1,4 +1,4 @@
-"""Make an int8 graph by way of its fp32 twin: verify the twin, smooth by what it shows, compare with it."""
+"""Make an int8 graph by way of its fp32 twin: verify that, calibrate by what it shows, compare with it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,25 @@ from typing import TYPE_CHECKING, Final
 
 from bertriton import contract
 from bertriton_export.errors import OptionError
-from bertriton_export.int8.gate import Int8Comparison, closest_to_fp32, require_int8_close_to_fp32
-from bertriton_export.int8.smoothing import STATIC_STRENGTHS, STRENGTH, input_maxima, smoothing_factors
+from bertriton_export.int8.gate import Int8Comparison, require_int8_close_to_fp32
+from bertriton_export.int8.smoothing import calibrated, input_ranges
 from bertriton_export.network import (
-    FULL_WEIGHT_LEVELS,
-    REDUCED_WEIGHT_LEVELS,
     GraphOptions,
     Int8Options,
     encoder_layers,
     encoder_linears,
-    is_after_activation,
     linears_within,
     write_bert_graph,
 )
 from bertriton_export.verification import Verification, encode, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from tokenizers import Encoding
 
     from bertriton_export.checkpoint import Checkpoint
+    from bertriton_export.int8.texts import Int8Texts
     from bertriton_export.network import GraphWriter
 
 # LayerNorm bounds what these read, and one scale spares their wide output two passes: for the tokens' scales,
@@ -39,18 +36,15 @@ CPU_STATIC_LINEARS: Final = (".intermediate.dense",)
 CPU_MIN_STATIC_TOKENS: Final = 500
 ALL_LINEARS: Final = (".query", ".key", ".value", ".dense")
 
-# Channels show which of them run large on few texts already; the comparison uses all.
-TEXTS_PER_OBSERVED_TEXT: Final = 4
-MAX_OBSERVED_TEXTS: Final = 64
-
 
 @dataclass(frozen=True)
 class Int8Request:
     """What an int8 graph is to be like."""
 
-    texts: Sequence[str]  # to smooth by and to compare with fp32 on
+    texts: Int8Texts  # to calibrate by and to compare with fp32 on
     keep_fp32: Sequence[str] = ()  # layers that stay fp32, as `encoder.layer.3`
-    vnni: bool = True  # False: weights of seven bits, for x86 CPUs without VNNI
+    # Whether the CPUs that serve it have VNNI; without, weights are bytes that every CPU multiplies exactly.
+    vnni: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,7 @@ class Int8Kind:
     static_linears: tuple[str, ...] = CPU_STATIC_LINEARS
     # Seen on fewer tokens, the largest value says too little, and all layers have a scale per token.
     min_static_tokens: int = CPU_MIN_STATIC_TOKENS
+    is_shifted: bool = True  # whether what those layers read is shifted to the middle of its range
     fingerprint: str = contract.NO_FINGERPRINT
 
 
@@ -88,10 +83,11 @@ def write_int8_graph(
     request: Int8Request,
     on_stage: Callable[[str], object],
     kind: Int8Kind | None = None,
-) -> tuple[Verification, Int8Comparison]:
+) -> tuple[Verification, Int8Comparison | None]:
     """Write the int8 graph and hold it to its fp32 twin, and that one to the reference.
 
-    The twin is a CPU's graph, whatever kind the int8 graph is of; default: a CPU's as well.
+    The twin is a CPU's graph, whatever kind the int8 graph is of; default: a CPU's as well. Without texts to
+    judge by there is no comparison.
 
     Raises:
         OptionError: a layer to keep in fp32 does not exist.
@@ -100,49 +96,54 @@ def write_int8_graph(
     """
     kind = kind or Int8Kind()
     kept = _linears_of(checkpoint, request.keep_fp32)
-    encodings = encode(checkpoint, request.texts)
     with tempfile.TemporaryDirectory(dir=folder) as twin:
         fp32_file, verification = write_fp32_graph(checkpoint, Path(twin), on_stage)
         on_stage("building the int8 graph")
-        observed = encodings[::TEXTS_PER_OBSERVED_TEXT][:MAX_OBSERVED_TEXTS]
-        maxima = input_maxima(fp32_file, encoder_linears(checkpoint.config), observed)
-        levels = FULL_WEIGHT_LEVELS if request.vnni else REDUCED_WEIGHT_LEVELS
-        is_enough = sum(len(encoding.ids) for encoding in observed) >= kind.min_static_tokens
-        static_linears = kind.static_linears if is_enough else ()
-        candidates = [
-            GraphOptions(
-                _int8_options(checkpoint, maxima, levels, static_linears, strength),
-                kept,
-                fingerprint=kind.fingerprint,
-            )
-            for strength in (STATIC_STRENGTHS if static_linears else (STRENGTH,))
-        ]
-        options = closest_to_fp32(checkpoint, observed, fp32_file, candidates, write=kind.write)
+        calibrating = encode(checkpoint, request.texts.calibrating)
+        int8 = _calibrated(checkpoint, fp32_file, calibrating, kind, has_signed_weights=request.vnni)
+        options = GraphOptions(int8, kept, fingerprint=kind.fingerprint)
         file = kind.write(checkpoint, folder, options)
+        if not request.texts.judging:
+            return verification, None
+        encodings = encode(checkpoint, request.texts.judging)
         comparison = require_int8_close_to_fp32(
             checkpoint, encodings, (fp32_file, file), options, on_stage, write=kind.write
         )
     return verification, comparison
 
 
-def _int8_options(
+def write_ungated_int8(
+    checkpoint: Checkpoint, fp32_file: Path, calibrating: Sequence[Encoding], folder: Path
+) -> Path:
+    """Write a CPU's int8 graph as the exporter does, and leave it to the caller to compare it.
+
+    Args:
+        checkpoint: what the graph is of.
+        fp32_file: its fp32 graph for CPUs.
+        calibrating: tokenised texts.
+        folder: where to.
+    """
+    kind = Int8Kind()
+    int8 = _calibrated(checkpoint, fp32_file, calibrating, kind, has_signed_weights=True)
+    return kind.write(checkpoint, folder, GraphOptions(int8))
+
+
+def _calibrated(
     checkpoint: Checkpoint,
-    maxima: Mapping[str, NDArray[np.float32]],
-    levels: int,
-    static_linears: tuple[str, ...],
-    static_strength: float,
+    fp32_file: Path,
+    calibrating: Sequence[Encoding],
+    kind: Int8Kind,
+    *,
+    has_signed_weights: bool,
 ) -> Int8Options:
-    """Smoothing and largest inputs from what every input channel of every layer came to."""
-    static = {name: maximum for name, maximum in maxima.items() if name.endswith(static_linears)}
-    others = {name: maximum for name, maximum in maxima.items() if name not in static}
-    factors = {
-        name: factor
-        for group, strength in ((static, static_strength), (others, STRENGTH))
-        for name, factor in smoothing_factors(checkpoint.weights, group, strength).items()
-        if not is_after_activation(name)
-    }
-    largest = {name: float((maximum / factors.get(name, 1)).max()) for name, maximum in static.items()}
-    return Int8Options(levels, factors, largest)
+    is_enough = sum(len(encoding.ids) for encoding in calibrating) >= kind.min_static_tokens
+    return calibrated(
+        checkpoint.weights,
+        input_ranges(fp32_file, encoder_linears(checkpoint.config), calibrating),
+        kind.static_linears if is_enough else (),
+        is_shifted=kind.is_shifted,
+        has_signed_weights=has_signed_weights,
+    )
 
 
 def _linears_of(checkpoint: Checkpoint, layers: Sequence[str]) -> frozenset[str]:

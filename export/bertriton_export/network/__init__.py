@@ -23,9 +23,8 @@ from bertriton_export.network.families import (
 )
 from bertriton_export.network.graph_builder import OPSET, GraphBuilder, WeightFile
 from bertriton_export.network.int8_linear import (
-    FULL_WEIGHT_LEVELS,
-    REDUCED_WEIGHT_LEVELS,
     SIGNED_LEVELS,
+    WEIGHT_LEVELS,
     Int8Options,
     quantise_weight,
 )
@@ -33,11 +32,10 @@ from bertriton_export.network.linear import Float, FloatLinear, to_float
 from bertriton_export.network.mpnet import relative_bias
 
 __all__ = [
-    "FULL_WEIGHT_LEVELS",
     "ONNX_FILE",
     "OPSET",
-    "REDUCED_WEIGHT_LEVELS",
     "SIGNED_LEVELS",
+    "WEIGHT_LEVELS",
     "Float",
     "FloatLinear",
     "GraphBuilder",

@@ -22,7 +22,7 @@ from onnx import ModelProto, TensorProto
 from bertriton import contract
 from bertriton_export.checkpoint import HEADS, ErnieConfig
 from bertriton_export.network.attention import Attention, LoopAttention
-from bertriton_export.network.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options
+from bertriton_export.network.int8_linear import ACTIVATION_TO_MINIMUM, Int8Linear, Int8Options, Norm
 from bertriton_export.network.linear import Float, FloatLinear, Linear, to_float
 from bertriton_export.network.rows import read_rows, row_metadata
 
@@ -134,13 +134,15 @@ class BertGraph:
         self._float: Linear = FloatLinear(g, checkpoint.weights, options.dtype)
         head = FloatLinear(g, checkpoint.weights, np.float32)
         self._name_to_linear: dict[str, Linear] = dict.fromkeys(_LINEARS_OF_THE_HEAD, head)
+        self._int8: Int8Linear | None = None
         if options.int8:
             minimum = ACTIVATION_TO_MINIMUM[self._config.activation]
             linears = self._encoder_linears()
             after_activation = [name for name in linears if is_after_activation(name)]
-            int8 = Int8Linear(g, checkpoint.weights, options.int8, dict.fromkeys(after_activation, minimum))
+            minima = dict.fromkeys(after_activation, minimum)
+            self._int8 = Int8Linear(g, checkpoint.weights, options.int8, minima)
             quantised = set(linears) - options.keep_fp32
-            self._name_to_linear |= dict.fromkeys(quantised, int8)
+            self._name_to_linear |= dict.fromkeys(quantised, self._int8)
 
     def build(self) -> ModelProto:
         """Emit the whole graph."""
@@ -244,8 +246,11 @@ class BertGraph:
         Every token gets a mean of the values, so a constant in all of them is one in the context.
         """
         weight = self._weights[f"{attention}.output.dense.weight"]
-        from_values = weight @ self._weights[f"{attention}.self.value.bias"]
-        return self._weights[f"{attention}.output.dense.bias"] + from_values
+        value = f"{attention}.self.value"
+        constant = self._weights[f"{value}.bias"]
+        if self._int8 and self._name_to_linear.get(value) is self._int8:
+            constant = constant + self._int8.mean_error(value)
+        return self._weights[f"{attention}.output.dense.bias"] + weight @ constant
 
     def _queries_keys_values(self, name: str, asking: str, hidden: str) -> tuple[str, str, str]:
         query = self._linear(f"{name}.query", asking)
@@ -286,7 +291,11 @@ class BertGraph:
     def _norm(self, name: str, hidden: str) -> str:
         norm = (self._weight(f"{name}.weight"), self._weight(f"{name}.bias"))
         epsilon = self._config.layer_norm_eps
-        return self._g.op("LayerNormalization", hidden, *norm, axis=-1, epsilon=epsilon)
+        normal = self._g.op("LayerNormalization", hidden, *norm, axis=-1, epsilon=epsilon)
+        if self._int8:
+            weight, bias = (self._weights[f"{name}.{part}"] for part in ("weight", "bias"))
+            self._int8.read_norm(normal, Norm(hidden, weight, bias, epsilon))
+        return normal
 
     def _linear(self, name: str, hidden: str, bias: NDArray[np.float32] | None = None) -> str:
         linear = self._name_to_linear.get(name, self._float)

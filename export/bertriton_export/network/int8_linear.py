@@ -7,8 +7,10 @@ weights and one per token for the activations:
 
 A scale per token, unlike one per batch, keeps a text's answer independent of the texts beside it. Two things
 keep the error small. Input channels that run larger than the rest are divided by a factor that their weights
-are multiplied with (SmoothQuant, Xiao et al. 2022, https://arxiv.org/abs/2211.10438). And what comes out of
-GELU, which is hardly ever negative, gets a zero point near the lower end, so that few levels are wasted.
+are multiplied with (SmoothQuant, Xiao et al. 2022, https://arxiv.org/abs/2211.10438), and where all tokens
+have one scale, channels that run to one side are shifted to the middle (Outlier Suppression+, Wei et al.
+2023, https://arxiv.org/abs/2304.09145). And what comes out of GELU, which is hardly ever negative, gets a
+zero point near the lower end, so that few levels are wasted.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     from bertriton_export.network.graph_builder import GraphBuilder
 
 # int8 weights reach this far on both sides of zero.
-FULL_WEIGHT_LEVELS: Final = 127
-# Without VNNI, x86 adds pairs of products in 16 bits, which seven bits of weight cannot overflow.
-REDUCED_WEIGHT_LEVELS: Final = 63
+WEIGHT_LEVELS: Final = 127
+# Stored as unsigned bytes, they are around this. Without VNNI, x86 adds pairs of products of an unsigned and
+# a signed byte in 16 bits, which can overflow; two unsigned bytes it multiplies exactly.
+UNSIGNED_WEIGHT_ZERO_POINT: Final = 128
 
 # Activations are unsigned, the form that x86 multiplies fastest with signed weights.
 ACTIVATION_LEVELS: Final = 255
@@ -53,11 +56,27 @@ STATIC_HEADROOM: Final = 1.1
 class Int8Options:
     """How linear layers are quantised."""
 
-    weight_levels: int = FULL_WEIGHT_LEVELS
+    # Whether weights are signed bytes: three times as fast on CPUs with VNNI, wrong on x86 CPUs without.
+    # Where the CPU multiplies exactly, answers are the same bits either way.
+    has_signed_weights: bool = True
     # Layer -> factor per input channel, for those that are smoothed; layers that share an input share it.
     smoothing: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     # Layer -> largest |value| of its smoothed input on real text, for those with one scale for all tokens.
     maxima: Mapping[str, float] = field(default_factory=dict)
+    # Layer -> the middle of each input channel, for those of one scale that read what LayerNorm gives.
+    shifts: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    # Layer -> mean of each input channel on real text, to put right what rounded weights do to it.
+    means: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A LayerNorm in the graph: what it reads, and its weight and bias [channels]."""
+
+    source: str
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    epsilon: float
 
 
 @dataclass(frozen=True)
@@ -69,12 +88,12 @@ class QuantisedWeight:
 
 
 def quantise_weight(
-    weight: NDArray[np.float32], levels: int, scale_dtype: type[np.floating] = np.float32
+    weight: NDArray[np.float32], scale_dtype: type[np.floating] = np.float32
 ) -> QuantisedWeight:
     """Quantise a weight [outputs, inputs] symmetrically, with one scale per output channel."""
     maxima = np.maximum(np.abs(weight).max(axis=1), SMALLEST_MAXIMUM)
     smallest_scale = np.finfo(scale_dtype).smallest_normal  # below it, scales would be rounded too
-    scales = np.maximum(maxima / levels, smallest_scale).astype(scale_dtype)
+    scales = np.maximum(maxima / WEIGHT_LEVELS, smallest_scale).astype(scale_dtype)
     values = np.rint(weight / scales[:, None].astype(np.float32)).astype(np.int8)
     return QuantisedWeight(np.ascontiguousarray(values.T), scales)
 
@@ -107,6 +126,21 @@ class Int8Linear:
         self._options = options
         self._minima = minima
         self._hidden_to_tokens: dict[str, _Tokens] = {}
+        self._hidden_to_norm: dict[str, Norm] = {}
+
+    def read_norm(self, hidden: str, norm: Norm) -> None:
+        """Learn of which LayerNorm a value of the graph comes."""
+        self._hidden_to_norm[hidden] = norm
+
+    def mean_error(self, name: str) -> NDArray[np.float32]:
+        """What rounded weights take from the layer on average, [outputs]; a product lacks it."""
+        if name not in self._options.means:
+            return np.zeros(len(self._weights[f"{name}.weight"]), np.float32)
+        mean = self._options.means[name] - self._options.shifts.get(name, np.float32(0))
+        factor = self._options.smoothing.get(name, np.float32(1))
+        rounded = self._weight(name)
+        lost = self._weights[f"{name}.weight"] @ mean
+        return lost - ((mean / factor) @ rounded.values) * rounded.scales
 
     def product(self, name: str, hidden: str) -> str:
         """The layer without its bias."""
@@ -117,6 +151,9 @@ class Int8Linear:
     def with_bias(self, name: str, hidden: str, bias: NDArray[np.float32]) -> str:
         """The layer with a bias."""
         g, tokens = self._g, self._tokens(name, hidden)
+        bias = bias + self.mean_error(name)
+        if name in self._options.shifts:
+            bias += self._weights[f"{name}.weight"] @ self._options.shifts[name]
         if not tokens.scales:
             return self._multiplied(name, tokens, g.weight(f"{name}.bias", bias))
         # As a row: ONNX Runtime fuses a bias of rank 1 with the GELU behind it, by a slower kernel.
@@ -124,20 +161,27 @@ class Int8Linear:
 
     def _multiplied(self, name: str, tokens: _Tokens, *bias: str) -> str:
         g, weight = self._g, self._weight(name)
+        zero_points = np.zeros(len(weight.scales), np.int8)
         return g.op(
             "MatMulIntegerToFloat",
             tokens.values,
-            g.weight_for_one(f"{name}.weight.int8", weight.values),
+            g.weight_for_one(f"{name}.weight.int8", self._stored(weight.values)),
             g.constant(tokens.scale, np.float32),
             g.weight(f"{name}.weight.scale", weight.scales),
             g.constant(tokens.zero_point, np.uint8),
-            g.weight_for_one(f"{name}.weight.zero_point", np.zeros(len(weight.scales), np.int8)),
+            g.weight_for_one(f"{name}.weight.zero_point", self._stored(zero_points)),
             *bias,
         )
 
+    def _stored(self, values: NDArray[np.int8]) -> NDArray[np.int8] | NDArray[np.uint8]:
+        """Weights, or their zero points, as bytes with a sign or without."""
+        if self._options.has_signed_weights:
+            return values
+        return (values.astype(np.int16) + UNSIGNED_WEIGHT_ZERO_POINT).astype(np.uint8)
+
     def _weight(self, name: str) -> QuantisedWeight:
         weight = self._weights[f"{name}.weight"] * self._options.smoothing.get(name, np.float32(1))
-        return quantise_weight(weight, self._options.weight_levels)
+        return quantise_weight(weight)
 
     def _tokens(self, name: str, hidden: str) -> _Tokens:
         """What the layer reads, quantised; the first layer to read it decides for all."""
@@ -156,8 +200,17 @@ class Int8Linear:
     def _smoothed(self, name: str, hidden: str) -> str:
         if name not in self._options.smoothing:
             return hidden
+        if name in self._options.shifts:
+            return self._centred(name, self._hidden_to_norm[hidden])
         inverse = self._g.weight(f"{name}.inverse_smoothing", 1 / self._options.smoothing[name])
         return self._g.op("Mul", hidden, inverse)
+
+    def _centred(self, name: str, norm: Norm) -> str:
+        """The LayerNorm once more, with another weight and bias, which costs what smoothing alone would."""
+        g, factor = self._g, self._options.smoothing[name]
+        weight = g.weight(f"{name}.norm.weight", norm.weight / factor)
+        bias = g.weight(f"{name}.norm.bias", (norm.bias - self._options.shifts[name]) / factor)
+        return g.op("LayerNormalization", norm.source, weight, bias, axis=-1, epsilon=norm.epsilon)
 
     def _by_one_scale(self, hidden: str, largest: float) -> _Tokens:
         """Tokens on both sides of zero; what goes beyond the largest value is taken for it."""

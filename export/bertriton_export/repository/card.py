@@ -98,8 +98,8 @@ def _checks(report: ExportReport) -> Iterator[str]:
         f"- {report.verified} against a float64 reference, {check.texts} texts of {check.tokens} tokens: "
         f"they differ by {check.max_difference:.1e} at most (allowed {check.tolerance:.0e})."
     )
-    if report.int8:
-        yield f"- int8 graph against fp32: {report.int8}."
+    if report.precision == "int8":
+        yield f"- int8 graph against fp32: {report.int8 or 'not compared'}."
 
 
 def _use(name: str) -> Iterator[str]:

@@ -56,7 +56,7 @@ def _int8(request: Int8Request) -> dict[str, Any]:
     return {
         "keep_fp32": sorted(request.keep_fp32),
         "vnni": request.vnni,
-        "texts": sha256_of_text(json.dumps(list(request.texts))),
+        "texts": sha256_of_text(json.dumps([request.texts.calibrating, request.texts.judging])),
     }
 
 

@@ -73,7 +73,7 @@ def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
         "enable_mem_pattern": "0",
     }
     if request.int8 and request.int8.vnni:
-        # For the pip-only server, which warns where a CPU has none.
+        # For `bertriton serve` and the pip-only server, which tell where a CPU has none.
         parameters["cpu_feature"] = "vnni"
     short, long = (min(tokens, info.max_length) for tokens in (SHORT_WARMUP_TOKENS, LONG_WARMUP_TOKENS))
     return NetworkConfig(

@@ -7,12 +7,14 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from bertriton_server.cpu_fit import FEATURE_TO_FLAGS
 from bertriton_server.process import MIN_OPEN_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from bertriton_server.cpu_fit import Misfit
     from bertriton_server.examination.findings import Limits, Port, RuntimeFound
     from bertriton_server.machine import Machine
 
@@ -20,7 +22,6 @@ SLOW: Final = "slow"
 UNSAFE: Final = "unsafe"
 WRONG: Final = "wrong"
 
-_VNNI_FLAGS: Final = {"avx512_vnni", "avx_vnni"}
 _MIN_MEMORY_GIB: Final = 2.0
 _MIN_SHARED_MEMORY_MIB: Final = 64.0  # docker's default; Triton's Python backend takes 1 MiB a model and more
 _LOOPBACKS: Final = ("127.0.0.1", "localhost")
@@ -43,9 +44,11 @@ def of_speed(machine: Machine, limits: Limits, gpus: Sequence[str]) -> Iterator[
         yield Concern(
             SLOW, "this CPU has no AVX2", "serve elsewhere: every answer takes several times as long"
         )
-    elif not flags & _VNNI_FLAGS:
+    elif not flags & FEATURE_TO_FLAGS["vnni"]:
         yield Concern(
-            SLOW, "this CPU has no VNNI", "export for it with --no-vnni, or in fp32; int8 gains little here"
+            SLOW,
+            "this CPU has no VNNI",
+            "export on it, or with --no-vnni: int8 is right so, and gains little",
         )
     if machine.cores == 1:
         yield Concern(
@@ -59,6 +62,12 @@ def of_speed(machine: Machine, limits: Limits, gpus: Sequence[str]) -> Iterator[
         )
     if gpus and not any(name.startswith("nvidia-smi") for name in gpus):
         yield Concern(SLOW, "the Triton from pip uses no GPU", "serve on this GPU in NVIDIA's container")
+
+
+def of_networks(misfits: Iterable[Misfit]) -> Iterator[Concern]:
+    """What was exported for another kind of CPU."""
+    for misfit in misfits:
+        yield Concern(WRONG, misfit.what, misfit.advice)
 
 
 def of_resources(machine: Machine, limits: Limits) -> Iterator[Concern]:

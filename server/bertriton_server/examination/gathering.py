@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
+from bertriton_server.cpu_fit import misfits
 from bertriton_server.examination import concerns, findings
 from bertriton_server.machine import Machine, this_machine
 
@@ -75,6 +76,7 @@ def examine(place: Place) -> Examination:
     found = (
         *concerns.of_runtime(runtime, ports),
         *concerns.of_resources(machine, limits),
+        *concerns.of_networks(misfits(place.model_repository)),
         *concerns.of_safety(place.host, place.model_repository),
         *concerns.of_speed(machine, limits, gpus if runtime.kind != "installed" else ()),
     )

@@ -20,12 +20,12 @@ from tokenizers import Encoding, Tokenizer
 from bertriton_export import TensorError, export
 from bertriton_export.checkpoint import HEADS, tensor_shapes, with_head
 from bertriton_export.checkpoint.architectures import ARCHITECTURES
-from bertriton_export.int8.smoothing import input_maxima, smoothing_factors
+from bertriton_export.int8.graph import CPU_STATIC_LINEARS
+from bertriton_export.int8.smoothing import calibrated, input_ranges
 from bertriton_export.network import (
     GraphOptions,
     Int8Options,
     encoder_linears,
-    is_after_activation,
     write_bert_graph,
 )
 from bertriton_export.reading import read_checkpoint
@@ -98,13 +98,14 @@ def test_fp32_logits_are_those_of_transformers(name: str, tmp_path: Path) -> Non
 @every_checkpoint
 def test_int8_logits_are_near_those_of_transformers(name: str, tmp_path: Path) -> None:
     checkpoint = with_head(read_checkpoint(CHECKPOINTS / name))
-    linears = encoder_linears(checkpoint.config)
     (tmp_path / "fp32").mkdir()
     fp32 = write_bert_graph(checkpoint, tmp_path / "fp32", GraphOptions())
-    smoothed = [linear for linear in linears if not is_after_activation(linear)]
-    factors = smoothing_factors(checkpoint.weights, input_maxima(fp32, smoothed, encodings(name)))
+    ranges = input_ranges(fp32, encoder_linears(checkpoint.config), encodings(name))
+    options = calibrated(
+        checkpoint.weights, ranges, CPU_STATIC_LINEARS, is_shifted=True, has_signed_weights=True
+    )
 
-    int8 = write_bert_graph(checkpoint, tmp_path, GraphOptions(Int8Options(smoothing=factors)))
+    int8 = write_bert_graph(checkpoint, tmp_path, GraphOptions(options))
 
     expected = golden_logits(name)
     differences = np.abs(GraphSession(int8).logits(encodings(name)) - expected) / expected.std(axis=0)

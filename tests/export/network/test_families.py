@@ -17,12 +17,12 @@ from tokenizers import Encoding, Tokenizer
 from bertriton import contract
 from bertriton_export import TensorError, export
 from bertriton_export.checkpoint import Checkpoint, with_head
-from bertriton_export.int8.smoothing import input_maxima, smoothing_factors
+from bertriton_export.int8.graph import CPU_STATIC_LINEARS
+from bertriton_export.int8.smoothing import calibrated, input_ranges
 from bertriton_export.network import (
     GraphOptions,
     Int8Options,
     encoder_linears,
-    is_after_activation,
     write_bert_graph,
 )
 from bertriton_export.reading import read_checkpoint
@@ -102,10 +102,12 @@ def test_int8_logits_are_near_those_of_transformers(
     texts = encodings_of(name, checkpoint)
     (tmp_path / "fp32").mkdir()
     fp32 = write_bert_graph(checkpoint, tmp_path / "fp32", GraphOptions())
-    smoothed = [linear for linear in encoder_linears(checkpoint.config) if not is_after_activation(linear)]
-    factors = smoothing_factors(checkpoint.weights, input_maxima(fp32, smoothed, texts))
+    ranges = input_ranges(fp32, encoder_linears(checkpoint.config), texts)
+    options = calibrated(
+        checkpoint.weights, ranges, CPU_STATIC_LINEARS, is_shifted=True, has_signed_weights=True
+    )
 
-    int8 = write_bert_graph(checkpoint, tmp_path, GraphOptions(Int8Options(smoothing=factors)))
+    int8 = write_bert_graph(checkpoint, tmp_path, GraphOptions(options))
 
     expected = logits_of(name)
     differences = np.abs(GraphSession(int8).logits(texts) - expected) / expected.std(axis=0)

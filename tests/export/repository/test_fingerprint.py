@@ -12,7 +12,7 @@ import pytest
 
 from bertriton import contract
 from bertriton_export.checkpoint import with_head
-from bertriton_export.int8 import Int8Request
+from bertriton_export.int8 import Int8Request, Int8Texts
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.repository import fingerprint_for
 from bertriton_export.targets import GraphRequest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ONE_LAYER = Path(__file__).parent.parent.parent / "data" / "checkpoints" / "one-layer"
 FP32 = GraphRequest("fp32")
-INT8 = Int8Request(["one text"])
+INT8 = Int8Request(Int8Texts(("one text",), ("another",)))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_everything_that_changes_an_answer_changes_the_fingerprint(checkpoint: C
         ("cpu", GraphRequest("int8", INT8)),
         ("cpu", GraphRequest("int8", replace(INT8, keep_fp32=("encoder.layer.0",)))),
         ("cpu", GraphRequest("int8", replace(INT8, vnni=False))),
-        ("cpu", GraphRequest("int8", replace(INT8, texts=["another text"]))),
+        ("cpu", GraphRequest("int8", replace(INT8, texts=Int8Texts(("one text",), ("a third",))))),
     ]
 
     found = [fingerprint_for(replace(checkpoint, **change), "cpu", FP32) for change in changes]

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from bertriton import contract
 from bertriton_export import UnsupportedModelError
 from bertriton_export.checkpoint import BertConfig, LazyTensor, Weights, tensor_shapes, with_head
-from bertriton_export.int8 import ALL_LINEARS, Int8Kind, Int8Request, write_int8_graph
+from bertriton_export.int8 import ALL_LINEARS, Int8Kind, Int8Request, Int8Texts, write_int8_graph
 from bertriton_export.network import GraphOptions
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.targets.cuda import FP16_TOLERANCE
@@ -256,20 +256,20 @@ def test_fp16_with_every_value_rounded_stays_within_its_tolerance(name: str, tmp
     np.testing.assert_allclose(found, expected, rtol=0, atol=FP16_TOLERANCE)
 
 
-def write_int8(checkpoint: Checkpoint, folder: Path, texts: list[str]) -> Path:
-    """An int8 graph whose layers are all int8, as far as the gate lets it through."""
+def write_int8(checkpoint: Checkpoint, folder: Path, texts: tuple[str, ...]) -> Path:
+    """An int8 graph whose layers are all int8, calibrated by texts; nobody judges it."""
 
     def write_fp16(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
         return write_tensorrt_graph(checkpoint, folder, replace(options, dtype=np.float16))
 
-    kind = Int8Kind(write_fp16, ALL_LINEARS, min_static_tokens=0)
-    write_int8_graph(checkpoint, folder, Int8Request(texts), lambda _: None, kind)
+    kind = Int8Kind(write_fp16, ALL_LINEARS, min_static_tokens=0, is_shifted=False)
+    write_int8_graph(checkpoint, folder, Int8Request(Int8Texts(texts, ())), lambda _: None, kind)
     return folder / "model.onnx"
 
 
 def test_int8_pairs_of_q_and_dq_stand_where_tensorrt_fuses_them(tmp_path: Path) -> None:
     """Both factors of a product come straight out of DequantizeLinear, weights with a scale a channel."""
-    file = write_int8(with_head(read_checkpoint(THREE_LABELS)), tmp_path, ["a film"])
+    file = write_int8(with_head(read_checkpoint(THREE_LABELS)), tmp_path, ("a film",))
     onnx.checker.check_model(file, full_check=True)
     graph = onnx.load(file, load_external_data=False).graph
     node_of = {output: node for node in graph.node for output in node.output}
@@ -293,7 +293,7 @@ def test_int8_pairs_of_q_and_dq_stand_where_tensorrt_fuses_them(tmp_path: Path) 
 def test_int8_scales_do_not_depend_on_the_other_texts(tmp_path: Path) -> None:
     """What fp16 rounds otherwise in another batch may turn to another int8 level, no more than that."""
     checkpoint = with_head(read_checkpoint(THREE_LABELS))
-    file = write_int8(checkpoint, tmp_path, ["a film"])
+    file = write_int8(checkpoint, tmp_path, ("a film",))
     session = InferenceSession(file, providers=["CPUExecutionProvider"])
     encodings = encode(checkpoint, sample_texts()[:12])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bertriton_export.network import FULL_WEIGHT_LEVELS, SIGNED_LEVELS, FloatLinear, quantise_weight, to_float
+from bertriton_export.network import SIGNED_LEVELS, FloatLinear, quantise_weight, to_float
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,9 +48,7 @@ class QdqLinear(PaddedLinear):
     def product(self, name: str, hidden: str) -> str:
         """The layer without its bias."""
         g, factor = self._g, self._options.smoothing.get(name, np.float32(1))
-        weight = quantise_weight(
-            self._weights[f"{name}.weight"] * factor, FULL_WEIGHT_LEVELS, scale_dtype=self._dtype
-        )
+        weight = quantise_weight(self._weights[f"{name}.weight"] * factor, scale_dtype=self._dtype)
         values = g.weight(f"{name}.weight.int8", weight.values)
         scales = g.weight(f"{name}.weight.scale", weight.scales)
         return g.op("MatMul", self._quantised(name, hidden), g.op("DequantizeLinear", values, scales, axis=1))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from bertriton_export.errors import OptionError
 from bertriton_export.int8 import ALL_LINEARS, Int8Kind, write_int8_graph
 from bertriton_export.network import GraphOptions, encoder_linears, is_after_activation
 from bertriton_export.targets.cuda import PRECISION_TO_TOLERANCE
@@ -95,7 +94,9 @@ def _write_graph(
         Int8GateError: the int8 graph decides otherwise than its fp32 twin.
     """
     if request.int8:
-        kind = Int8Kind(_write_int8, ALL_LINEARS, min_static_tokens=0, fingerprint=request.fingerprint)
+        kind = Int8Kind(
+            _write_int8, ALL_LINEARS, min_static_tokens=0, is_shifted=False, fingerprint=request.fingerprint
+        )
         verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage, kind)
         return WrittenGraph(verification, "fp32 logits of a graph for CPUs", comparison)
     dtype = np.float16 if request.precision == "fp16" else np.float32
@@ -118,9 +119,8 @@ def _write_int8(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> 
     return write_tensorrt_graph(checkpoint, folder, replace(options, keep_fp32=kept, dtype=np.float16))
 
 
-def tensorrt_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
+def tensorrt_network(info: ClassifierInfo, _: GraphRequest) -> NetworkConfig:
     """How Triton serves the engine."""
-    _refuse_vnni(request)
     lengths = padded_lengths(info.max_length)
     return NetworkConfig(
         backend="tensorrt",
@@ -141,7 +141,6 @@ def onnxruntime_tensorrt_network(info: ClassifierInfo, request: GraphRequest) ->
     Its options, none of which is about precision, since the file has that:
     https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html
     """
-    _refuse_vnni(request)
     lengths = padded_lengths(info.max_length)
     profile = whole_profile(lengths)
     options = {
@@ -161,8 +160,3 @@ def onnxruntime_tensorrt_network(info: ClassifierInfo, request: GraphRequest) ->
         accelerators={"tensorrt": options},
         padded_lengths=lengths,
     )
-
-
-def _refuse_vnni(request: GraphRequest) -> None:
-    if request.int8 and not request.int8.vnni:
-        raise OptionError("vnni is about CPUs; leave --no-vnni out for TensorRT")
