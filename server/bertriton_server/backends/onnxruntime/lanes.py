@@ -300,7 +300,10 @@ class Lanes:
             for turn in turns:
                 self.answer([turn], run)
             return
-        done = [(turn[0], self.response(*turn, answer)) for turn, answer in zip(turns, answers, strict=True)]
+        done = [
+            (work, self.response(work, index, answer))
+            for (work, index), answer in zip(turns, answers, strict=True)
+        ]
         self.finish([(work, response) for work, response in done if response is not None])
 
     def response(self, work: Work, index: int, answer: Named) -> Any:  # noqa: ANN401 (pb_utils, or None)

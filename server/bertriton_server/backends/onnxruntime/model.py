@@ -73,7 +73,7 @@ class TritonPythonModel:
         """Answer all requests with one run, or have it done side by side where the model has lanes."""
         if not self.lanes:
             return [*self.answer(requests)]
-        return self.lanes.take(requests)
+        return [*self.lanes.take(requests)]
 
     def finalize(self) -> None:
         """Finish what waits for a lane."""
