@@ -135,7 +135,12 @@ def _base_of(adapter: Adapter, base: str | None) -> tuple[Path, str]:
             adapter.settings.file,
             f"its base {short(name)} is neither a folder here nor a hub model's id: say where with --base",
         )
-    return download_checkpoint(name + revision), name + revision
+    try:
+        return download_checkpoint(name + revision), name + revision
+    except CheckpointError as exc:
+        raise CheckpointError(
+            adapter.settings.file, f"its base cannot be had, say where with --base ({exc})"
+        ) from exc
 
 
 def _read_from_hub(hub_id: str, labels: Sequence[str] | None, base: str | None) -> Checkpoint:

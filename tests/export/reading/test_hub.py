@@ -208,6 +208,19 @@ def test_an_adapter_fetches_the_base_that_it_names(hub: Hub, tmp_path: Path) -> 
     assert json.loads(manifest)["source"]["base"] == "org/tiny@v1"
 
 
+def test_an_adapter_whose_base_the_hub_has_not_says_what_to_do(hub: Hub, tmp_path: Path) -> None:
+    adapter = shutil.copytree(DATA / "adapters" / "bert-plain", tmp_path / "adapter")
+    settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    (adapter / "adapter_config.json").write_text(
+        json.dumps(settings | {"base_model_name_or_path": "org/gone", "revision": None})
+    )
+
+    result = hub.export(str(adapter), tmp_path / "repository")
+
+    assert result.returncode == 1
+    assert "adapter_config.json: its base cannot be had, say where with --base (org/gone: " in result.stderr
+
+
 def test_every_file_that_can_change_an_id_is_fetched(hub: Hub, tmp_path: Path) -> None:
     (hub.folder / "special_tokens_map.json").write_text('{"additional_special_tokens": ["<film>"]}')
     (hub.folder / "added_tokens.json").write_text("{}")
