@@ -55,7 +55,7 @@ class _Column:
 
     def arrow_type(self) -> Any:  # noqa: ANN401  # pyarrow is untyped
         """The type for all values; of none at all that of text."""
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra
+        import pyarrow as pa  # noqa: PLC0415  # an extra
 
         if self.type is not None:
             return self.type

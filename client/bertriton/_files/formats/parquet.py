@@ -30,7 +30,7 @@ class ParquetReader:
     is_typed = True
 
     def __init__(self, path: Path) -> None:
-        from pyarrow import (  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra
+        from pyarrow import (  # noqa: PLC0415  # an extra
             ArrowException,
             parquet,
         )

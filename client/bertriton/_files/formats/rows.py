@@ -53,7 +53,7 @@ def as_text(value: object) -> str:
 
 def _plain_values(name: str, array: Any) -> list[Any]:  # noqa: ANN401  # pyarrow is untyped
     """An Arrow array as Python's values; where Python has none that are as exact, as text."""
-    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra
+    import pyarrow as pa  # noqa: PLC0415  # an extra
 
     try:
         if str(array.type).startswith(("timestamp[ns", "duration[ns", "time64[ns")):
