@@ -12,8 +12,7 @@ import pytest
 from bertriton import contract
 from bertriton_export import OptionError, UnsupportedModelError, export
 from bertriton_export.checkpoint import HEADS, with_head
-from bertriton_export.int8 import Int8Comparison
-from bertriton_export.int8.gate import _compare
+from bertriton_export.int8 import Int8Comparison, judged
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.verification import encode, packed_inputs
 
@@ -110,7 +109,7 @@ def test_the_int8_gate_counts_answers_as_the_head_gives_them(
     checkpoint = with_head(read_checkpoint(three_labels), problem_type)
     fp32 = np.array([[0.4, 0.45], [0.1, 0.9]], np.float32)
 
-    comparison = _compare(checkpoint, np.array(int8, np.float32), fp32)
+    comparison = judged(checkpoint, np.array(int8, np.float32), fp32)
 
     assert comparison.label_agreement == expected_agreement
     assert not comparison.is_close
@@ -120,7 +119,7 @@ def test_a_value_is_compared_in_parts_of_its_spread(three_labels: Path) -> None:
     checkpoint = with_head(read_checkpoint(three_labels), contract.REGRESSION)
     fp32 = np.array([[100.0], [300.0]], np.float32)  # the standard deviation is 100
 
-    comparison = _compare(checkpoint, fp32 + 2, fp32)
+    comparison = judged(checkpoint, fp32 + 2, fp32)
 
     assert comparison == Int8Comparison(2, 1.0, pytest.approx(0.02), pytest.approx(0.02), 0.025)
     assert comparison.is_close
