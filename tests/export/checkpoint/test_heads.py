@@ -12,7 +12,7 @@ import pytest
 from bertriton import contract
 from bertriton_export import OptionError, UnsupportedModelError, export
 from bertriton_export.checkpoint import HEADS, with_head
-from bertriton_export.int8 import Int8Comparison, judged
+from bertriton_export.int8 import judged
 from bertriton_export.reading import read_checkpoint
 from bertriton_export.verification import encode, packed_inputs
 
@@ -117,9 +117,12 @@ def test_the_int8_gate_counts_answers_as_the_head_gives_them(
 
 def test_a_value_is_compared_in_parts_of_its_spread(three_labels: Path) -> None:
     checkpoint = with_head(read_checkpoint(three_labels), contract.REGRESSION)
-    fp32 = np.array([[100.0], [300.0]], np.float32)  # the standard deviation is 100
+    fp32 = np.array([[100.0], [300.0]] * 150, np.float32)  # the standard deviation is 100
 
     comparison = judged(checkpoint, fp32 + 2, fp32)
 
-    assert comparison == Int8Comparison(2, 1.0, pytest.approx(0.02), pytest.approx(0.02), 0.025)
+    assert (comparison.texts, comparison.label_agreement) == (300, 1.0)
+    assert comparison.mean_difference == pytest.approx(0.02)
+    assert comparison.max_difference == pytest.approx(0.02)
+    assert comparison.allowed_difference == 0.025
     assert comparison.is_close
