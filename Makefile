@@ -25,7 +25,7 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak lint serve bench bench-gpu bench-spark finetune clean help
+.PHONY: demo docs test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak lint serve bench bench-gpu bench-spark finetune clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -65,6 +65,9 @@ lint: $(VENV)/.dev-ready  ## Check style, types and formatting.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev-ready  ## Build the site into build/docs; every name, flag, link and anchor is checked.
+	$(BIN)/mkdocs build --quiet
 
 serve: $(VENV)/.serve-ready  ## Export the embedded model and serve it until Ctrl-C.
 	$(BIN)/bertriton export checkpoints/imdb-minilm --name imdb

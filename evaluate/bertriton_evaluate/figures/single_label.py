@@ -65,7 +65,7 @@ class Metrics:
     labels: dict[str, Scores]
     macro_average: Scores  # every label counts alike
     weighted_average: Scores  # every text counts alike
-    confusion: tuple[tuple[int, ...], ...]  # texts, [what they are][what was said]
+    confusion: tuple[tuple[int, ...], ...]  # texts, as `confusion[truth][prediction]`
     calibration_error: float
     bins: tuple[Bin, ...]
     lengths: tuple[LengthBucket, ...]
