@@ -53,7 +53,8 @@ def _commands() -> Iterator[str]:
 
 
 def _variables() -> Iterator[str]:
-    readers, options = defaultdict(list), {}
+    readers: dict[str, list[str]] = defaultdict(list)
+    options: dict[str, click.Option] = {}
     for name, command in commands().items():
         for option in _options(command):
             readers[str(option.envvar)].append(name)

@@ -1,7 +1,7 @@
 """Griffe: how our docstrings and fields are read.
 
-A field says what it means in a comment on its line, which is its documentation here. And `Example:` over a doctest is
-what griffe calls `Examples:`; under its own name it would be a quotation.
+A field says what it means in a comment on its line, which is its documentation here. And `Example:` over a
+doctest is what griffe calls `Examples:`; under its own name it would be a quotation.
 """
 
 from __future__ import annotations

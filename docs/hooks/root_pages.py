@@ -1,7 +1,7 @@
 """Pages of the site that live elsewhere in the repository, and links between the two.
 
-A page may name or link to any page by its place in the repository: `SECURITY.md`, `docs/calls.md`. On the site
-that becomes a link to the page.
+A page may name or link to any page by its place in the repository: `SECURITY.md`, `docs/calls.md`. On the
+site that becomes a link to the page.
 """
 
 from __future__ import annotations
