@@ -75,7 +75,7 @@ def _names(option: click.Option) -> str:
     if isinstance(option.type, click.Choice):
         values = " " + " \\| ".join(str(choice) for choice in option.type.choices)
     elif not option.is_flag:
-        values = " " + (option.metavar or option.type.name.partition(" ")[0].upper())
+        values = " " + _escaped(option.metavar or option.type.name.partition(" ")[0].upper())
     return ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts)) + values
 
 

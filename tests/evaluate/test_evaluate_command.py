@@ -93,11 +93,11 @@ def test_people_get_the_table_of_a_card(evaluate: Callable[..., Result]) -> None
         assert words in result.stdout
 
 
-def test_the_readmes_command_writes_a_page(
+def test_the_command_of_the_guide_writes_a_page(
     evaluate: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (words,) = re.findall(r"^\$ bertriton evaluate (.*?) *#", readme, re.MULTILINE)
+    guide = (ROOT / "docs" / "how-to" / "export.md").read_text(encoding="utf-8")
+    (words,) = re.findall(r"^\$ bertriton evaluate (.*)$", guide, re.MULTILINE)
     shutil.copy(REVIEWS, tmp_path)
     monkeypatch.chdir(tmp_path)
 
