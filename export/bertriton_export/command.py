@@ -46,7 +46,8 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
 @option(
     "--base",
     metavar="CHECKPOINT",
-    help="Base model of a LoRA adapter, a folder or a hub id [default: the one beside it, else the one it names].",
+    help="Base model of a LoRA adapter, a folder or a hub id [default: the one beside it, else the one that "
+    "it names].",
 )
 @option(
     "--labels",
