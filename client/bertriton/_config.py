@@ -57,8 +57,8 @@ class RetryPolicy:
     """When a request is sent again that no server accepted.
 
     Each wait is drawn at random between zero and a bound that grows exponentially, so that callers do not
-    come back together. All retries of a client share a budget: a store of retries that time and answers refill.
-    Retries never go past the deadline of the call.
+    come back together. All retries of a client share a budget: a store of retries that time and answers
+    refill. Retries never go past the deadline of the call.
 
     Example:
         >>> RetryPolicy(max_attempts=1)  # never retry

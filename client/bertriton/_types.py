@@ -68,7 +68,7 @@ class RankedDocument:
 
     index: int  # its place in the list that was given, from 0
     score: float  # the sigmoid of the logit, 0 to 1
-    document: str
+    document: str  # the text that was given
     logit: float  # what the network gave
     token_count: int  # of query and document, special tokens included, before truncation
     truncated: bool  # whether the model saw only a part of them
@@ -89,7 +89,7 @@ class ServedClassifier:
     """One classifier of a server, as `Client.models` lists it."""
 
     info: ClassifierInfo | None  # labels and limits; None while the model cannot tell them
-    name: str
+    name: str  # what requests are sent to
     versions: tuple[str, ...]  # versions that answer now, oldest first
     ready: bool  # whether at least one version answers
     reason: str  # Triton's reason if no version answers, else empty

@@ -27,8 +27,8 @@ class LabelledTexts:
     """Which file, and what its columns mean."""
 
     file: Path  # .csv, .tsv, .jsonl or .parquet
-    text_column: str = DEFAULT_TEXT_COLUMN
-    label_column: str = DEFAULT_LABEL_COLUMN
+    text_column: str = DEFAULT_TEXT_COLUMN  # column that holds the text
+    label_column: str = DEFAULT_LABEL_COLUMN  # column that holds the true label
     pair_column: str | None = None  # the second text of a pair
     label_map: Mapping[str, str] = field(default_factory=dict)  # the file's word -> the model's label
 

@@ -28,8 +28,8 @@ ERROR: Final = PREFIX + "error"
 class Predictions:
     """The answers to all rows of a file, R rows and C labels; what could not be classified is NaN and 0."""
 
-    file: Path
-    labels: tuple[str, ...]
+    file: Path  # where they were read from
+    labels: tuple[str, ...]  # the model's, in the order of the probabilities
     probabilities: NDArray[np.float64]  # (R, C)
     token_counts: NDArray[np.intp]  # (R), of the whole text
     truncated: NDArray[np.bool_]  # (R)
