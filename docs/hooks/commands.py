@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # What stands in a page where the commands, or the variables, are to be.
 COMMANDS_MARK: Final = "<!-- every command -->"
 VARIABLES_MARK: Final = "<!-- every variable -->"
+_SHOWN: Final = (str, int, float, Path)  # defaults that mean something in print
 _DEFAULT_IN_HELP: Final = re.compile(r" \[default: (.*)\]")
 
 
@@ -84,9 +86,10 @@ def _meaning_and_default(option: click.Option) -> tuple[str, str]:
     in_help = _DEFAULT_IN_HELP.search(text)
     if in_help:
         return _escaped(text.replace(in_help[0], "")), _escaped(in_help[1])
-    if option.is_flag or not option.show_default or option.default is None:
-        return _escaped(text), ""
     values = option.default if isinstance(option.default, (tuple, list)) else [option.default]
+    # click marks options without a default by an object of its own.
+    if option.is_flag or not option.show_default or not all(isinstance(value, _SHOWN) for value in values):
+        return _escaped(text), ""
     return _escaped(text), _code(", ".join(str(value) for value in values))
 
 
@@ -96,5 +99,11 @@ def _code(value: object) -> str:
 
 def _escaped(text: str) -> str:
     """Words of a help text as Markdown, what looks like code as code."""
-    text = text.replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*")
-    return re.sub(r"(?<![`\w-])(--[a-z][a-z-]*|BERTRITON_[A-Z_]+)(?![`\w])", r"`\1`", text)
+    words = text.replace("|", "\\|").split("`")
+    words[::2] = [_with_code(part) for part in words[::2]]
+    return "`".join(words)
+
+
+def _with_code(text: str) -> str:
+    text = text.replace("<", "&lt;").replace("*", "\\*")
+    return re.sub(r"(?<![\w-])(--[a-z][a-z-]*|BERTRITON_[A-Z_]+)", r"`\1`", text)

@@ -16,7 +16,7 @@ _BLOCK = re.compile(
     r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_SNIPPET = re.compile(r'--8<-- "([^"]+)"\n')
+_SNIPPET = re.compile(r"--8<--\n(\S+)\n--8<--\n")
 
 
 @dataclass(frozen=True)
