@@ -78,7 +78,7 @@ def _names(option: click.Option) -> str:
         values = " " + " \\| ".join(str(choice) for choice in option.type.choices)
     elif not option.is_flag:
         values = " " + _escaped(option.metavar or option.type.name.partition(" ")[0].upper())
-    return ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts)) + values
+    return ", ".join(f"`{name}`{{ .whole }}" for name in (*option.opts, *option.secondary_opts)) + values
 
 
 def _meaning_and_default(option: click.Option) -> tuple[str, str]:

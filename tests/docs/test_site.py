@@ -56,7 +56,7 @@ def test_every_option_is_documented_with_its_variable(site: Path) -> None:
         for option in options(name):
             assert option.help, f"{name} {option.opts}: no help text"
             for word in (*option.opts, *option.secondary_opts, str(option.envvar)):
-                assert f"<code>{word}</code>" in section, f"{name}: {word}"
+                assert f">{word}</code>" in section, f"{name}: {word}"
 
 
 def test_every_variable_is_documented(site: Path) -> None:
