@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 import zlib
@@ -45,6 +46,20 @@ def test_every_public_name_has_a_heading(package: str, documented: set[str]) -> 
     ]
 
     assert [name for name in own if f"{package}.{name}" not in documented] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_field_of_a_public_class_says_what_it_is(package: str, documented: set[str]) -> None:
+    """Only what has words of its own gets a heading."""
+    module = importlib.import_module(package)
+    fields = [
+        f"{package}.{name}.{field.name}"
+        for name in module.__all__
+        if dataclasses.is_dataclass(getattr(module, name))
+        for field in dataclasses.fields(getattr(module, name))
+    ]
+
+    assert [field for field in fields if field not in documented] == []
 
 
 def test_every_option_is_documented_with_its_variable(site: Path) -> None:
