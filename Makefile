@@ -67,7 +67,7 @@ lint: $(VENV)/.dev-ready  ## Check style, types and formatting.
 	$(BIN)/mypy
 
 docs: $(VENV)/.dev-ready  ## Build the site into build/docs; every name, flag, link and anchor is checked.
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 serve: $(VENV)/.serve-ready  ## Export the embedded model and serve it until Ctrl-C.
 	$(BIN)/bertriton export checkpoints/imdb-minilm --name imdb

@@ -142,7 +142,7 @@ class ClassifierInfo:
         """
         if not is_classifier(parameters):
             raise ContractError(
-                f"model {name!r} is no classifier: it has no {_PARAMETER_PREFIX}contract parameter"
+                f"model {name!r} is not a classifier: it has no {_PARAMETER_PREFIX}contract parameter"
             )
         found = parameters[_PARAMETER_PREFIX + "contract"]
         if found != CONTRACT_VERSION:

@@ -211,7 +211,7 @@ def test_a_text_that_cannot_be_classified_is_told_and_in_no_figure(
         (("--data", REVIEWS, "--text-column", "review"), "has no column 'review': found source"),
         (("--data", REVIEWS, "--label-column", "source"), "row 1: source is 'rotten_tomatoes'"),
         (("--data", REVIEWS, "--compare", "nothing.csv"), "cannot read nothing.csv"),
-        (("--data", REVIEWS, "--compare", REVIEWS), "is no file of predictions"),
+        (("--data", REVIEWS, "--compare", REVIEWS), "is not a file of predictions"),
         (("--data", REVIEWS, "--html", "nowhere/report.html"), "there is no folder nowhere"),
         (("--data", REVIEWS, "--update-card", "nowhere.md"), "no model card nowhere.md"),
         (("--data", REVIEWS, "--output", "out.txt"), "out.txt: expected one of .csv"),

@@ -299,6 +299,6 @@ def _all_headers(headers: Mapping[str, str] | None, token: str | None, api_key: 
         if value is None:
             continue
         if name in merged:
-            raise InvalidOptionError(f"{option}: the header {name!r} is given by headers already")
+            raise InvalidOptionError(f"{option}: headers sets {name!r} already: give one of the two")
         merged[name] = value
     return merged

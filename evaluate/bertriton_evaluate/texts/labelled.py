@@ -47,7 +47,7 @@ class LabelledTexts:
         """
         for target in self.label_map.values():
             if target not in names:
-                raise LabelError(f"label map: {target!r} is no label of the model: {', '.join(names)}")
+                raise LabelError(f"label map: {target!r} is not a label of the model: {', '.join(names)}")
         values = [self.label_map.get(value, value) for value in self._values()]
         if not values:
             raise FileFormatError(f"{self.file} holds no rows")

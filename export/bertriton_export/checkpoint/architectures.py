@@ -271,7 +271,8 @@ def _refuse_other_tasks(config: Settings, names: Sequence[str]) -> None:
     for name in names:
         if name.endswith(OTHER_TASKS):
             raise UnsupportedModelError(
-                f"{config.file}: architectures {short(name)} is no classifier of whole texts; train one on it"
+                f"{config.file}: architectures {short(name)} is not a classifier of whole texts; train "
+                "one on it"
             )
 
 
@@ -343,8 +344,8 @@ def read_bert_config(
     if config.hidden_size % config.num_attention_heads:
         raise CheckpointError(
             settings.file,
-            f"{architecture.keys.get('hidden_size', 'hidden_size')} {config.hidden_size} is no multiple of "
-            f"{architecture.keys.get('num_attention_heads', 'num_attention_heads')} "
+            f"{architecture.keys.get('hidden_size', 'hidden_size')} {config.hidden_size} is not a multiple "
+            f"of {architecture.keys.get('num_attention_heads', 'num_attention_heads')} "
             f"{config.num_attention_heads}",
         )
     return config
