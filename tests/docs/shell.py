@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 # These run until Ctrl-C, or for long: their options are read, and a server of the suite stands for theirs.
-OPTIONS_ALONE = {"bench", "doctor", "serve", "ui"}
+OPTIONS_ALONE = {"bench", "demo", "doctor", "serve", "ui"}
 IN_BASH = re.compile(r"[<>|&;]")
 NUMBER = re.compile(r"\d[\d.,e-]*")
 
