@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 # These run until Ctrl-C, or for long: their options are read, and a server of the suite stands for theirs.
 OPTIONS_ALONE = {"bench", "demo", "doctor", "serve", "ui"}
+# What only a shell understands, and where it means nothing: in quotations and comments.
 IN_BASH = re.compile(r"[<>|&;]")
+NOT_FOR_SHELLS = re.compile(r"'[^']*'|\"[^\"]*\"|(?<=\s)#.*")
+TIMEOUT_S = 300  # of a command, which mostly takes a second
 NUMBER = re.compile(r"\d[\d.,e-]*")
 
 
@@ -61,9 +64,7 @@ class Shell:
                 return ""
             case ["curl", *options]:
                 return asked(options)
-            case ["bertriton", name, *options] if not IN_BASH.search(
-                re.sub(r"'[^']*'|\"[^\"]*\"", "", command)
-            ):
+            case ["bertriton", name, *options] if not IN_BASH.search(NOT_FOR_SHELLS.sub("", command)):
                 return self._of_bertriton(name, options)
         return self._of_bash(command)
 
@@ -86,6 +87,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
+            timeout=TIMEOUT_S,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
