@@ -87,20 +87,21 @@ def _run(block: Block, shell: Shell, names: dict[str, Any]) -> None:
             code = block.text.replace("localhost:8001", shell.server.grpc_url)
             lines = "\n" * block.line  # so that a failure names the page's own line
             exec(compile(lines + code, block.page, "exec"), names)  # noqa: S102 (the page is ours)
-        case "java":
-            _run_java(block.text, shell)
         case "json":
             json.loads(block.text)
         case "yaml":
             assert yaml.safe_load(block.text)
 
 
-def _run_java(code: str, shell: Shell) -> None:
+def test_the_client_in_java_prints_labels(imdb_server: LocalServer, tmp_path: Path) -> None:
+    (code,) = (block.text for block in blocks("docs/reference/http.md") if block.language == "java")
     found = re.search(r"public class (\w+)", code)
     assert found is not None
-    file = shell.folder / f"{found[1]}.java"
-    file.write_text(code.replace("http://localhost:8000", shell.server.http_url), encoding="utf-8")
+    file = tmp_path / f"{found[1]}.java"
+    file.write_text(code.replace("http://localhost:8000", imdb_server.http_url), encoding="utf-8")
+
     done = subprocess.run(["java", file], capture_output=True, text=True, check=False)
+
     assert done.returncode == 0, done.stderr
     assert ":pos" in done.stdout
     assert ":neg" in done.stdout
