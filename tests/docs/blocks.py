@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # As docs/hooks/root_pages.py has them, which are pages of the site as well.
 ROOT_PAGES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "docker/README.md", "spark/scala/README.md")
-RUN = {"console", "java", "json", "python", "yaml"}
+RUN = {"console", "json", "python", "yaml"}
 SHOWN = {"", "text"}  # a picture, a listing
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>not run|run by): (?P<reason>[^>]+?) -->\n)?"
