@@ -32,7 +32,7 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak int8-seeds lint lint-workflows serve bench bench-gpu bench-spark finetune dist clean help
+.PHONY: demo docs test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak int8-seeds lint lint-workflows serve bench bench-gpu bench-spark finetune dist clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -79,6 +79,9 @@ lint: $(VENV)/.dev-ready  ## Check style, types and formatting.
 # Not in `make lint`: it needs Go, and Go's proxy the first time.
 lint-workflows:  ## Check .github/workflows with actionlint.
 	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -color
+
+docs: $(VENV)/.dev-ready  ## Build the site into build/docs; every name, flag, link and anchor is checked.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 serve: $(VENV)/.serve-ready  ## Export the embedded model and serve it until Ctrl-C.
 	$(BIN)/bertriton export checkpoints/imdb-minilm --name imdb

@@ -105,7 +105,8 @@ def imdb_repository(exported_imdb: Path, tmp_path_factory: pytest.TempPathFactor
 def golden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """A real Triton with every checkpoint that has golden answers, in fp32, under its folder's name.
 
-    Beside them `in-windows`, one of them with defaults of its own for long texts, and `PAIR_MODELS`.
+    Beside them `in-windows`, one of them with defaults of its own for long texts, `PAIR_MODELS`, and the
+    multi-label classifier `topics`.
     """
     repository = tmp_path_factory.mktemp("golden")
     for checkpoint in (EMBEDDED_CHECKPOINT, *sorted(TINY_CHECKPOINTS.iterdir())):
@@ -121,6 +122,13 @@ def golden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSer
     )
     for name, (checkpoint, labels) in PAIR_MODELS.items():
         export(checkpoint, name=name, labels=labels, repository=repository, precision="fp32")
+    export(
+        TINY_CHECKPOINTS / "three-labels",
+        name="topics",
+        repository=repository,
+        precision="fp32",
+        problem_type="multi_label_classification",
+    )
     with LocalServer(ServerConfig(repository)) as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""The README's code runs and its table of errors is true."""
+"""The README is true: its client answers, its figures are the benchmarks', its tables are the code's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from bertriton_server import LocalServer
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = ROOT / "docs"
+MAX_LINES_TO_CODE = 20  # what is seen first
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
 
 
 def block(language: str, containing: str) -> str:
@@ -29,8 +36,9 @@ def block(language: str, containing: str) -> str:
     return str(found)
 
 
-def test_client_in_five_lines_runs(imdb_server: LocalServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_client_in_five_lines_answers(imdb_server: LocalServer, capsys: pytest.CaptureFixture[str]) -> None:
     code = block("python", "Client").replace("localhost:8001", imdb_server.grpc_url)
+    assert len(list(filter(str.strip, code.splitlines()))) <= 5
 
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102 (the README is ours)
 
@@ -50,12 +58,43 @@ def test_curl_command_gives_label_names(imdb_server: LocalServer) -> None:
     assert ":neg" in answer
 
 
+def test_picture_commands_and_code_come_first() -> None:
+    head = README.splitlines()[:MAX_LINES_TO_CODE]
+
+    assert sum(line.startswith("```") for line in head) >= 4
+    assert any(line.startswith("![") for line in head)
+
+
+def test_figures_are_those_of_the_benchmarks() -> None:
+    claims = dict(re.findall(r"^\| (MiniLM: [^|]+?) \| ([\d.]+ \S+) \|", page("benchmarks.md"), re.MULTILINE))
+    rows = re.findall(r"^(\| \*\*.*) \| ([^|]*) \|$", README, re.MULTILINE)
+    assert len(rows) == 3
+
+    for line, name in rows:
+        measured = [figure for claim, figure in claims.items() if claim.startswith(name)]
+        assert re.findall(r"\*\*(.*?)\*\*", line) == measured, f"docs/benchmarks.md, {name}: {measured}"
+
+
 def test_table_of_errors_is_true() -> None:
-    rows = re.findall(r"^\| `(\w+Error)` \|.*\| (yes|no) \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+Error)` \|.*\| (yes|no) \|$", page("reference/errors.md"), re.MULTILINE)
     public = [getattr(bertriton, name) for name in bertriton.__all__ if name.endswith("Error")]
     leaves = [error for error in public if sum(issubclass(other, error) for other in public) == 1]
 
     assert sorted(rows) == sorted((leaf.__name__, "yes" if leaf.retryable else "no") for leaf in leaves)
+
+
+def test_tree_of_errors_is_true() -> None:
+    tree = re.findall(r"^([│├└─ ]*)(\w+Error)\b", page("reference/errors.md"), re.MULTILINE)
+    above: list[str] = []
+
+    for lead, name in tree:
+        del above[len(lead) // 4 :]
+        if above:
+            assert above[-1] in [base.__name__ for base in getattr(bertriton, name).__bases__]
+        above.append(name)
+    assert sorted(name for _, name in tree) == sorted(
+        name for name in bertriton.__all__ if name.endswith("Error")
+    )
 
 
 def test_model_types_and_heads_are_those_of_the_code() -> None:
@@ -63,25 +102,11 @@ def test_model_types_and_heads_are_those_of_the_code() -> None:
     assert f"\n\n{', '.join(model_types)}.\n\n" in re.sub(r",\n", ", ", README)
     rows = ["| `problem_type` | `scores` | answer |", "|---|---|---|"]
     rows += [f"| `{name}` | {head.scores} | {head.answer} |" for name, head in HEADS.items()]
-    assert "\n".join(rows) + "\n\n" in README
-
-
-def test_fields_of_a_classification_are_all_described() -> None:
-    described = set(re.findall(r"`(\w+)`", README))
-
-    assert set(bertriton.Classification.__dataclass_fields__) <= described
-
-
-def test_table_of_formats_is_that_of_the_readers() -> None:
-    rows = [f"| {reader.format} | {reader.holds} |" for reader in READERS]
-
-    assert "| format | what it is |\n|---|---|\n" + "\n".join(rows) + "\n\n" in README
+    assert "\n".join(rows) + "\n\n" in page("how-to/multi-label.md")
 
 
 def test_the_page_of_what_can_be_exported_is_what_the_code_says() -> None:
-    page = Path(__file__).parent.parent / "docs" / "supported.md"
-
-    assert page.read_text(encoding="utf-8") == support_page(), "python -m bertriton_export.support writes it"
+    assert page("supported.md") == support_page(), "python -m bertriton_export.support writes it"
 
 
 def test_every_weight_format_of_a_hugging_face_folder_is_described() -> None:

@@ -37,15 +37,15 @@ _option = partial(option, show_default=True)
 
 
 @click.command("bench")
-@_option("--url", default=DEFAULT_URL, help="host:port of Triton's gRPC endpoint.")
-@_option("--model", help="The classifier [default: the only one of the server].")
+@_option("--url", default=DEFAULT_URL, help="Triton's gRPC endpoint, host:port.")
+@_option("--model", help="Name of the classifier [default: the server's only one].")
 @_option(
     "--texts",
     "texts_file",
     type=_FILE,
     help="Texts to send: .txt with one a line, .csv, .tsv, .jsonl or .parquet [default: film reviews].",
 )
-@_option("--text-column", default="text", help="Column of --texts.")
+@_option("--text-column", default="text", help="Column of --texts that holds the text.")
 @_option(
     "--concurrency",
     "concurrencies",
@@ -66,7 +66,7 @@ _option = partial(option, show_default=True)
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=DEFAULT_SECONDS,
-    help="About how long each measurement takes.",
+    help="Length of each measurement, about.",
 )
 @_option(
     "--json",
@@ -97,9 +97,10 @@ def bench_command(  # one parameter per option
 ) -> None:
     """Measure a running server with NVIDIA's perf_analyzer.
 
-    Real texts go one per request over gRPC: short ones, mixed lengths, one length with the same mean, and
-    as long as the model reads. perf_analyzer is fetched on first use if it is not installed. It is given
-    keys and tokens as arguments, which other users of this machine can see.
+    Each request over gRPC holds one real text. There are four sets: short texts, mixed lengths, one length
+    with the same mean, and texts as long as the model reads. If perf_analyzer is not installed, it is
+    fetched on first use. It is given keys and tokens as arguments, which other users of this machine can
+    see.
     """
     with errors_in_one_line():
         settings = access_settings(**access)

@@ -46,11 +46,11 @@ class Measurement:
     concurrency: int  # requests in flight, one text each
     requests: int  # in the whole run
     seconds: float  # that were looked at, without ramp and tail
-    texts_per_s: float
+    texts_per_s: float  # texts answered a second
     tokens_per_s: float  # as read by the network: after truncation, without padding
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
+    p50_ms: float  # median time of a request
+    p95_ms: float  # time within which 95 of 100 requests were answered
+    p99_ms: float  # the same of 99 of 100
     steps: tuple[StepTime, ...]  # tokenizer, network
 
     @property

@@ -51,7 +51,7 @@ def read_requests(file: Path) -> list[Request]:
         (experiment,) = document["experiments"]
         requests = [_request(entry) for entry in experiment["requests"]]
     except (OSError, ValueError, KeyError, IndexError, TypeError) as exc:
-        raise MeasurementError(f"{file.name} is no profile export of a classifier: {exc!r}") from exc
+        raise MeasurementError(f"{file.name} is not a profile export of a classifier: {exc!r}") from exc
     return sorted(requests, key=lambda request: request.answered_s)
 
 
@@ -86,7 +86,7 @@ def _step(report: Path, model: str) -> StepTime:
         queue_us = float(row[_QUEUE_COLUMN])
         compute_us = sum(float(row[column]) for column in _COMPUTE_COLUMNS)
     except (ValueError, KeyError, TypeError) as exc:
-        raise MeasurementError(f"{files[-1].name} is no report of perf_analyzer: {exc!r}") from exc
+        raise MeasurementError(f"{files[-1].name} is not a report of perf_analyzer: {exc!r}") from exc
     return StepTime(model, queue_us / _MICROSECONDS_PER_MS, compute_us / _MICROSECONDS_PER_MS)
 
 

@@ -51,13 +51,13 @@ class SetSummary:
 class Report:
     """Everything one benchmark of one server has found."""
 
-    model: str
+    model: str  # name of the classifier
     server: str  # name and version as it gives them
-    checkpoint_sha256: str
-    max_length: int
+    checkpoint_sha256: str  # of the weights it was made from
+    max_length: int  # tokens that it reads of a text
     machine: Machine  # that sent the requests
-    sets: tuple[SetSummary, ...]
-    measurements: tuple[Measurement, ...]
+    sets: tuple[SetSummary, ...]  # the texts that were sent, by length
+    measurements: tuple[Measurement, ...]  # one for each set and number of requests in flight
 
     def to_dict(self) -> dict[str, Any]:
         """The report in JSON's own types."""

@@ -41,9 +41,9 @@ class Plan:
     url: str = DEFAULT_URL  # host:port of Triton's gRPC endpoint
     model: str | None = None  # None: the server's only classifier
     concurrencies: tuple[int, ...] = DEFAULT_CONCURRENCIES  # requests in flight
-    sets: tuple[str, ...] = SET_NAMES
+    sets: tuple[str, ...] = SET_NAMES  # lengths of texts to measure
     seconds: float = DEFAULT_SECONDS  # of each measurement, about
-    access: Access = field(default_factory=Access)
+    access: Access = field(default_factory=Access)  # what the server asks for: TLS, keys, headers
 
 
 def run_plan(

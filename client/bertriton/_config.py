@@ -57,11 +57,11 @@ CACHE_MAX_AGE_S: Final = 600.0
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When a request that nobody took is sent again.
+    """When a request is sent again that no server accepted.
 
-    Waits grow exponentially and are drawn at random between zero and their bound, so that callers do not come
-    back together. All retries of a client share a budget: a number in store, refilled by time and by answers.
-    Retries never go past the deadline of the call.
+    Each wait is drawn at random between zero and a bound that grows exponentially, so that callers do not
+    come back together. All retries of a client share a budget: a store of retries that time and answers
+    refill. Retries never go past the deadline of the call.
 
     Example:
         >>> RetryPolicy(max_attempts=1)  # never retry
@@ -69,9 +69,7 @@ class RetryPolicy:
     """
 
     max_attempts: int = 30  # requests per answer, the first included
-    first_contact_attempts: int = (
-        4  # likewise until the address has answered once: a wrong address fails soon
-    )
+    first_contact_attempts: int = 4  # the same until the address has answered once: a wrong one fails soon
     initial_backoff_s: float = 0.05  # bound of the first wait
     max_backoff_s: float = 2.0  # bound of every later wait
     budget: int = 50  # retries in store
@@ -90,11 +88,14 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """How much is sent at once."""
+    """How much is sent at once.
 
-    rows: int | None = (
-        None  # texts per request; None takes the server's max_batch_size, which is never exceeded
-    )
+    Example:
+        >>> RequestLimits(rows=16, in_flight=4)
+        RequestLimits(rows=16, request_bytes=4194304, text_bytes=2097152, in_flight=4)
+    """
+
+    rows: int | None = None  # texts per request; None: the server's max_batch_size, also the maximum
     request_bytes: int = MAX_REQUEST_BYTES  # UTF-8 bytes of all texts of a request
     text_bytes: int = MAX_TEXT_BYTES  # UTF-8 bytes of one text (or pair); longer ones are refused
     in_flight: int = MAX_IN_FLIGHT  # requests of one call that are under way at the same time
@@ -111,6 +112,10 @@ class Tls:
     """Encryption, and with `certificate` and `private_key` the client's own identity (mutual TLS).
 
     All files are PEM. Without `authority` the certificate authorities that ship with gRPC are trusted.
+
+    Example:
+        >>> Client("triton.example:8001", tls=Tls(authority="authority.pem"))
+        Client('triton.example:8001', model=None, timeout=30)
     """
 
     authority: Path | str | None = None  # certificates that may have signed the server's
@@ -125,12 +130,15 @@ class Tls:
 
 @dataclass(frozen=True)
 class Keepalive:
-    """Pings that find a dead connection while requests are under way."""
+    """Pings that find a dead connection while requests are under way.
 
-    interval_s: float = (
-        KEEPALIVE_INTERVAL_S  # below TRITON_MIN_PING_INTERVAL_S the server must allow it first
-    )
-    timeout_s: float = KEEPALIVE_TIMEOUT_S  # unanswered for so long, the connection is given up
+    Example:
+        >>> Keepalive(interval_s=600)
+        Keepalive(interval_s=600, timeout_s=20.0)
+    """
+
+    interval_s: float = KEEPALIVE_INTERVAL_S  # time between pings; under 300 s the server must allow it first
+    timeout_s: float = KEEPALIVE_TIMEOUT_S  # a ping unanswered for this long ends the connection
 
     def __post_init__(self) -> None:
         valid_duration_s("Keepalive.interval_s", self.interval_s, MAX_KEEPALIVE_S)

@@ -3,12 +3,12 @@
 BertritonError
 +-- UsageError                 the caller's mistake: another try fails the same way
 |   +-- InvalidTextError       not text, not UTF-8, too long, or refused by the server (also a ValueError)
-|   +-- InvalidOptionError     an option out of its range, or one that contradicts another (also a ValueError)
+|   +-- InvalidOptionError     an option is out of its range, or contradicts another (also a ValueError)
 |   +-- ClientClosedError      used after close() (also a RuntimeError)
 |   +-- WrongProcessError      made before a fork and used after it (also a RuntimeError)
 |   +-- WrongEventLoopError    an AsyncClient used from a second event loop (also a RuntimeError)
 +-- ServiceError               the request was right and the service did not answer it
-    +-- UnavailableError       nobody took the request; always worth another try
+    +-- UnavailableError       no server accepted the request; always worth another try
     |   +-- ConnectionFailedError    nothing listens at the address, or the connection broke
     |   +-- OverloadedError          the server's queue is full, or the request waited there too long
     |   +-- ModelNotReadyError       the model is loading, unloading or broken
@@ -81,17 +81,17 @@ class UsageError(BertritonError):
 
 
 class InvalidTextError(UsageError, ValueError):
-    """A text that cannot be classified.
+    """A text cannot be classified: it is not text, not UTF-8 or too long, or the server refused it.
 
     Attributes:
-        index: place of the text in the list or iterable, 0 for a single text.
+        index: place of the text in the list or iterable, from 0; 0 for a single text.
     """
 
     index: int = 0
 
 
 class InvalidOptionError(UsageError, ValueError):
-    """An option out of its range, or one that contradicts another."""
+    """An option is out of its range, or contradicts another."""
 
 
 class ClientClosedError(UsageError, RuntimeError):
@@ -107,11 +107,11 @@ class WrongEventLoopError(UsageError, RuntimeError):
 
 
 class ServiceError(BertritonError):
-    """The request was right and the service did not answer it."""
+    """The request was right, and the server gave no answer."""
 
 
 class UnavailableError(ServiceError):
-    """Nobody took the request."""
+    """No server accepted the request; worth another try."""
 
     retryable = True
 
@@ -129,17 +129,17 @@ class ModelNotReadyError(UnavailableError):
 
 
 class DeadlineError(ServiceError):
-    """No answer in time."""
+    """There was no answer in time."""
 
     retryable = True
 
 
 class ModelNotFoundError(ServiceError):
-    """The server holds no such classifier, or several and none was named."""
+    """The server has no such classifier, or it has several and none was named."""
 
 
 class AccessDeniedError(ServiceError):
-    """Token, key or certificate missing or refused."""
+    """A token, key or certificate is missing, or was refused."""
 
 
 class ServerFailureError(ServiceError):
@@ -147,7 +147,7 @@ class ServerFailureError(ServiceError):
 
 
 class UnexpectedAnswerError(ServiceError):
-    """The answer is not what this client's contract says."""
+    """The answer does not follow the contract of this client's version."""
 
 
 # UNAVAILABLE stays general here: the status does not tell a dead server from a full queue. The sender asks

@@ -14,8 +14,8 @@ Text: TypeAlias = str | tuple[str, str]
 """One input: a text, or a pair of texts for models that compare two."""
 
 Truncation: TypeAlias = Literal["head", "tail", "head_tail", "error", "windows"]
-"""What is kept of a text over the limit: its start, its end, both ends, nothing (the text is refused), or all
-of it, in windows whose scores are joined to one answer."""
+"""Which part of a text over the limit is read: its start, its end, both ends, none (the text is refused), or
+all of it, in windows whose scores are joined to one answer."""
 
 Aggregation: TypeAlias = Literal["mean", "max"]
 """How the scores of windows become a text's: averaged, or each label's largest."""
@@ -38,10 +38,10 @@ class Classification:
     logits: tuple[float, ...]  # what the network gave, in the model's order of labels
     token_count: int  # tokens of the whole text, special tokens included, before truncation
     truncated: bool  # whether the model saw only a part of the text
-    labels: tuple[str, ...] = ()  # the label; of a multi-label model all at or over its threshold
-    value: float | None = None  # what a regression model with one output predicts
-    windows: int = 1  # parts that the text was scored in
-    fingerprint: str = ""  # of the model that answered, as `ClassifierInfo.fingerprint` has it
+    labels: tuple[str, ...] = ()  # the label; for a multi-label model all labels at or over its threshold
+    value: float | None = None  # the prediction of a regression model with one output
+    windows: int = 1  # parts that the text was read in
+    fingerprint: str = ""  # which model answered: its `ClassifierInfo.fingerprint`
 
     def __repr__(self) -> str:
         truncated = ", truncated" if self.truncated else ""
@@ -59,21 +59,21 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
-    """One document of `rerank`, in its place.
+    """One document that `rerank` sorted.
 
     Example:
         >>> RankedDocument(3, 0.98, "Paris is the capital of France.", 3.9, 18, truncated=False)
         RankedDocument(3, 0.9800, 'Paris is the capital of France.')
     """
 
-    index: int  # its place in the documents that were given
+    index: int  # its place in the list that was given, from 0
     score: float  # the sigmoid of the logit, 0 to 1
-    document: str
+    document: str  # the text that was given
     logit: float  # what the network gave
     token_count: int  # of query and document, special tokens included, before truncation
     truncated: bool  # whether the model saw only a part of them
-    windows: int = 1  # parts that they were scored in
-    fingerprint: str = ""  # of the model that answered
+    windows: int = 1  # parts that they were read in
+    fingerprint: str = ""  # which model answered
 
     def __repr__(self) -> str:
         truncated = ", truncated" if self.truncated else ""
@@ -89,7 +89,7 @@ class ServedClassifier:
     """One classifier of a server, as `Client.models` lists it."""
 
     info: ClassifierInfo | None  # labels and limits; None while the model cannot tell them
-    name: str
+    name: str  # what requests are sent to
     versions: tuple[str, ...]  # versions that answer now, oldest first
     ready: bool  # whether at least one version answers
-    reason: str  # Triton's words where no version answers, else empty
+    reason: str  # Triton's reason if no version answers, else empty

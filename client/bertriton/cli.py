@@ -33,22 +33,30 @@ _COMMANDS: Final = {
     "bench": _Entry("bertriton_bench.command", "bench_command", "bench", "Measure a server under load."),
     "classify": _Entry("bertriton._commands.classify", "classify_command", "cli", "Classify texts or files."),
     "completion": _Entry(
-        "bertriton._commands.completion", "completion_command", "cli", "Complete in a shell."
+        "bertriton._commands.completion", "completion_command", "cli", "Print a shell completion script."
     ),
     "demo": _Entry("bertriton_demo.command", "demo_command", "demo", "See it work, on film reviews."),
     "doctor": _Entry(
-        "bertriton_server.doctor_command", "doctor_command", "cli", "Say what a report of a fault needs."
+        "bertriton_server.doctor_command", "doctor_command", "cli", "Collect what a bug report needs."
     ),
     "evaluate": _Entry(
         "bertriton_evaluate.command", "evaluate_command", "evaluate", "Measure how accurate a model is."
     ),
     "export": _Entry(
-        "bertriton_export.command", "export_command", "export", "Turn a checkpoint into Triton models."
+        "bertriton_export.command",
+        "export_command",
+        "export",
+        "Turn a checkpoint into a Triton model repository.",
     ),
-    "health": _Entry("bertriton._commands.server", "health_command", "cli", "Say whether a server is ready."),
+    "health": _Entry(
+        "bertriton._commands.server", "health_command", "cli", "Check whether a server is ready."
+    ),
     "models": _Entry("bertriton._commands.server", "models_command", "cli", "List a server's classifiers."),
     "rerank": _Entry(
-        "bertriton._commands.rerank", "rerank_command", "cli", "Sort documents by how they answer a query."
+        "bertriton._commands.rerank",
+        "rerank_command",
+        "cli",
+        "Sort documents by how well they answer a query.",
     ),
     "serve": _Entry(
         "bertriton_server.command", "serve_command", "serve", "Serve a model repository with Triton."
@@ -98,7 +106,7 @@ def _command_without_its_extra(entry: _Entry, missing: str) -> click.Command:
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=PROGRAM)
 def bertriton() -> None:
-    """Serve BERT text classifiers on NVIDIA Triton, and ask them."""
+    """Export BERT text classifiers, serve them on NVIDIA Triton, and classify texts."""
 
 
 def run() -> NoReturn:

@@ -94,7 +94,7 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True)
 class ClassifierInfo:
-    """What the server says of one classifier, kept in the `parameters` of the ensemble's config.
+    """What the server says about one classifier, from the `parameters` of the ensemble's config.
 
     Example:
         >>> info = ClassifierInfo("imdb", ("neg", "pos"), SINGLE_LABEL, 512, 64, "5e0c", "00f1a2b3c4d5e6f7")
@@ -110,9 +110,9 @@ class ClassifierInfo:
     checkpoint_sha256: str  # of the weights the network was made from
     fingerprint: str  # of the export, 16 hexadecimal digits; answers carry it
     threshold: float = DEFAULT_THRESHOLD  # probability from which a label counts, for MULTI_LABEL
-    truncation: str = DEFAULT_TRUNCATION  # of requests that ask for none, one of TRUNCATIONS
-    stride: int = DEFAULT_STRIDE  # likewise, tokens that a window shares with the one before
-    aggregation: str = DEFAULT_AGGREGATION  # likewise, of the scores of windows, one of AGGREGATIONS
+    truncation: str = DEFAULT_TRUNCATION  # which part of a long text is read if a request does not say
+    stride: int = DEFAULT_STRIDE  # tokens that a window shares with the one before if a request does not say
+    aggregation: str = DEFAULT_AGGREGATION  # how the scores of windows are joined if a request does not say
     tokenization: str = DEFAULT_TOKENIZATION  # how texts are cut into tokens, one of TOKENIZATIONS
 
     def to_parameters(self) -> dict[str, str]:
@@ -142,7 +142,7 @@ class ClassifierInfo:
         """
         if not is_classifier(parameters):
             raise ContractError(
-                f"model {name!r} is no classifier: it has no {_PARAMETER_PREFIX}contract parameter"
+                f"model {name!r} is not a classifier: it has no {_PARAMETER_PREFIX}contract parameter"
             )
         found = parameters[_PARAMETER_PREFIX + "contract"]
         if found != CONTRACT_VERSION:

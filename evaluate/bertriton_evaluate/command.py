@@ -127,16 +127,21 @@ class _Compared:
     "file",
     type=_FILE,
     required=True,
-    help="Labelled texts: .csv, .tsv, .jsonl or .parquet.",
+    help="File of labelled texts: .csv, .tsv, .jsonl or .parquet.",
 )
-@option("--text-column", default=DEFAULT_TEXT_COLUMN, show_default=True, help="Column of the texts.")
-@option("--label-column", default=DEFAULT_LABEL_COLUMN, show_default=True, help="Column of what they are.")
+@option("--text-column", default=DEFAULT_TEXT_COLUMN, show_default=True, help="Column that holds the text.")
+@option(
+    "--label-column",
+    default=DEFAULT_LABEL_COLUMN,
+    show_default=True,
+    help="Column that holds the true label.",
+)
 @option("--pair-column", help="Column that holds the second text of a pair.")
 @option(
     "--label-map",
     multiple=True,
     metavar="WORD=LABEL",
-    help="The model's label for a word of the label column; may be repeated.",
+    help="Reads WORD in the label column as the model's LABEL; may be repeated.",
 )
 @option(
     "--output",
@@ -144,34 +149,34 @@ class _Compared:
     type=_FILE,
     help="Keep the predictions: .csv, .tsv, .jsonl or .parquet [default: in the cache while it runs].",
 )
-@option("--overwrite", is_flag=True, help="Throw away the output and the progress of an earlier run.")
+@option("--overwrite", is_flag=True, help="Discard the output and the progress of an earlier run.")
 @option(
     "--checkpoint",
     envvar="BERTRITON_EVALUATE_CHECKPOINT",  # without EVALUATE it is that of the images
-    help="Export this checkpoint, serve it meanwhile and evaluate it; replaces --url.",
+    help="Checkpoint to export, serve and evaluate, in place of a running server.",
 )
 @option(
     "--precision",
     envvar="BERTRITON_EVALUATE_PRECISION",
     type=click.Choice(_PRECISIONS),
-    help="Of --checkpoint [default: the exporter's].",
+    help="Precision of --checkpoint [default: the exporter's].",
 )
 @option(
     "--compare",
     "compared",
     metavar="URL|FILE",
-    help="Compare with the model at another address, or with the predictions that --output has kept.",
+    help="Compare with another server, or with a file of predictions that --output kept.",
 )
-@option("--compare-model", help="The classifier at the address of --compare [default: --model].")
+@option("--compare-model", help="Name of the classifier on the server of --compare [default: --model].")
 @option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@option("--html", type=_FILE, help="Write the report as one page with plots.")
+@option("--html", type=_FILE, help="Write the report as one HTML page with plots.")
 @option(
     "--update-card",
     "card",
     type=click.Path(path_type=Path),
-    help="Write the figures into this MODEL_CARD.md, or the model's in this repository.",
+    help="Write the figures into this MODEL_CARD.md, or into the model's in this repository.",
 )
-@option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit with 1 when the accuracy is under this.")
+@option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit with 1 if the accuracy is below this.")
 @reading_options
 @option(
     "--rows", type=click.IntRange(min=1), default=DEFAULT_ROWS, show_default=True, help="Texts per request."
@@ -198,9 +203,9 @@ def evaluate_command(  # one parameter per option
 ) -> None:
     """Measure how accurate a model is on labelled texts.
 
-    Every text goes through the server once. Precision, recall and F1 of each label are printed as on a model
-    card, with confusion, calibration, accuracy by length, and speed. A run that was interrupted goes on where
-    it stopped when it is called again.
+    Every text is classified once. Printed are precision, recall and F1 of each label, as model cards have
+    them, with confusion, calibration, accuracy by length, and speed. Call an interrupted run again, and it
+    goes on where it stopped.
     """
     outcomes = _Outcomes(*(others.pop(name) for name in ("as_json", "html", "card", "min_accuracy")))
     texts = LabelledTexts(file, text_column, label_column, pair_column, dict(map(_word_and_label, label_map)))

@@ -44,22 +44,22 @@ KEPT_SUFFIX: Final = ".jsonl"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is evaluated, and where its predictions go."""
+    """What to evaluate, and where to keep the predictions."""
 
-    texts: LabelledTexts
-    output: Path | None = None  # of the predictions; None: in the user's cache until the end
+    texts: LabelledTexts  # the labelled file
+    output: Path | None = None  # file of the predictions; None: in the user's cache until the end
     overwrite: bool = False  # whether predictions of an earlier run may be thrown away
-    server: str = ""  # whose predictions they are: parts of another server's are not taken up
-    options: CallOptions = field(default_factory=CallOptions)  # of every request
+    server: str = ""  # name of the server; an interrupted run goes on only with the same one
+    options: CallOptions = field(default_factory=CallOptions)  # sent with every request
 
 
 @dataclass(frozen=True)
 class Speed:
     """How fast the texts of this run were answered; those of an interrupted one before it do not count."""
 
-    texts: int
+    texts: int  # texts answered
     tokens: int  # as the network read them, after truncation
-    seconds: float
+    seconds: float  # from the first request to the last answer
 
     @property
     def texts_per_s(self) -> float:
@@ -74,19 +74,19 @@ class Speed:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was found out about one model on one file."""
+    """What was measured of one model on one file."""
 
-    model: str
-    checkpoint_sha256: str
+    model: str  # name of the classifier
+    checkpoint_sha256: str  # of the weights it was made from
     file: str  # name of the file of texts
-    file_sha256: str
-    options: Mapping[str, Any]  # of the requests: those that were given, and how long texts were cut
-    metrics: Metrics
+    file_sha256: str  # of that file
+    options: Mapping[str, Any]  # options of the requests, and which part of a long text was read
+    metrics: Metrics  # accuracy and all that goes with it
     weak_spots: WeakSpots  # with the texts themselves
     failed: int  # texts that could not be classified; they are in no figure
-    first_failure: str | None  # which, and why
-    speed: Speed | None  # None: an interrupted run had answered all texts
-    comparison: Comparison | None = None  # with another model, where one was asked for
+    first_failure: str | None  # the first of them, and why
+    speed: Speed | None  # None if an earlier run had answered all texts
+    comparison: Comparison | None = None  # with another model, if there is one
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation in JSON's own types."""
@@ -102,20 +102,20 @@ class Evaluation:
 def evaluate(
     client: Client, plan: Plan, report: Callable[[Progress], None] = lambda _: None
 ) -> tuple[Evaluation, Predictions]:
-    """Classify every text of a file and compare what is said with what is true.
+    """Classify every text of a file and compare the answers with the true labels.
 
     The file's labels are all read before the first text is sent.
 
     Args:
-        client: of the server; its settings say how many requests are under way at once.
-        plan: what is evaluated.
+        client: a client of the server; its `limits` say how many requests are under way at once.
+        plan: what to evaluate, and where to keep the predictions.
         report: called with the progress now and then.
 
     Raises:
         UnsupportedModelError: the model gives no single label.
         LabelError: a label of the file is none of the model's.
-        UnfinishedError: the server is gone; the same plan goes on where it stopped.
-        BertritonError: file or server cannot be used.
+        UnfinishedError: the server stopped answering; the same plan goes on where it stopped.
+        BertritonError: the file or the server cannot be used.
 
     Example:
         >>> with Client("localhost:8001") as client:
@@ -165,8 +165,8 @@ def predict(
     """The model's answers to all texts, and how fast they came.
 
     Raises:
-        UnfinishedError: the server is gone; the same plan goes on where it stopped.
-        BertritonError: file or server cannot be used.
+        UnfinishedError: the server stopped answering; the same plan goes on where it stopped.
+        BertritonError: the file or the server cannot be used.
     """
     info = client.info
     file = plan.output or _kept_file(plan, info)

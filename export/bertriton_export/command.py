@@ -47,78 +47,80 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
 @option(
     "--base",
     metavar="CHECKPOINT",
-    help="Of a LoRA adapter: the folder or hub id that it is merged into [default: what lies beside it, else "
-    "what it names].",
+    help="Base model of a LoRA adapter, a folder or a hub id [default: the one beside it, else the one that "
+    "it names].",
 )
 @option(
     "--labels",
-    help="Names for the labels, separated by commas, in the order of the logits [default: the checkpoint's].",
+    help="Names of the labels, with commas between them, in the order of the logits "
+    "[default: the checkpoint's].",
 )
 @option(
     "--problem-type",
     type=click.Choice(tuple(HEADS)),
-    help="What the logits mean [default: what the checkpoint says].",
+    help="What the logits mean [default: the checkpoint's].",
 )
 @option(
     "--threshold",
     type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
-    help=f"Probability from which a label counts, for {contract.MULTI_LABEL} "
+    help=f"For {contract.MULTI_LABEL}: the probability from which a label counts "
     f"[default: {contract.DEFAULT_THRESHOLD}].",
 )
 @option(
     "--truncation",
     envvar="BERTRITON_EXPORT_TRUNCATION",  # without EXPORT it is what a client asks for
     type=click.Choice(contract.TRUNCATIONS),
-    help="What is kept of a long text where a request does not say "
-    f"[default: what the checkpoint says, else {contract.DEFAULT_TRUNCATION}].",
+    help="Which part of a long text is read, unless a request says otherwise "
+    f"[default: the checkpoint's, else {contract.DEFAULT_TRUNCATION}].",
 )
 @option(
     "--stride",
     envvar="BERTRITON_EXPORT_STRIDE",
     type=click.IntRange(min=0),
-    help="Likewise, tokens that a window shares with the one before.",
+    help="Tokens that a window shares with the one before, unless a request says otherwise.",
 )
 @option(
     "--aggregation",
     envvar="BERTRITON_EXPORT_AGGREGATION",
     type=click.Choice(contract.AGGREGATIONS),
-    help="Likewise, how scores of windows are joined.",
+    help="How the scores of windows are joined, unless a request says otherwise.",
 )
 @option(
     "--tokenization",
     type=click.Choice(contract.TOKENIZATIONS),
-    help="How texts are cut into tokens: as Transformers does, or as Spark NLP does, which drops parts of "
-    f"words, for the scores that it gave [default: {contract.DEFAULT_TOKENIZATION}].",
+    help="How texts are cut into tokens. sparknlp gives the scores that Spark NLP gave, which drops parts of "
+    f"words [default: {contract.DEFAULT_TOKENIZATION}].",
 )
 @option(
     "--target",
     type=click.Choice(tuple(TARGETS)),
     default=DEFAULT_TARGET,
     show_default=True,
-    help=f"What the graph is made for: {_TARGETS}.",
+    help=f"Kind of machine to serve on. {_TARGETS}.",
 )
 @option(
     "--precision",
     type=click.Choice(ALL_PRECISIONS),
-    help=f"Of the encoder [default: {_DEFAULT_PRECISIONS}]; int8 must decide as fp32 does.",
+    help=f"Precision of the encoder [default: {_DEFAULT_PRECISIONS}]. int8 must decide as fp32 does, or the "
+    "export fails.",
 )
 @option(
     "--keep-fp32",
     multiple=True,
     metavar="LAYER",
-    help="Keep a layer out of int8, as encoder.layer.3 or encoder.layer.3.output.dense; may be repeated.",
+    help="Layer to keep out of int8: encoder.layer.3, or encoder.layer.3.output.dense; may be repeated.",
 )
 @option(
     "--vnni/--no-vnni",
     default=None,
-    help="Whether the serving CPUs have VNNI; int8 for CPUs without it is right on all, but several times "
+    help="Whether the CPUs to serve on have VNNI; int8 for CPUs without it is right on all, but several times "
     "slower on those with it [default: whether this one has].",
 )
 @option(
     "--validation-text",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Texts to calibrate int8 by and to compare it with fp32 on: .txt with a text a line, .csv, .tsv, "
-    ".jsonl or .parquet [default: film reviews that come along].",
+    ".jsonl or .parquet [default: built-in film reviews].",
 )
 @option(
     "--validation-column",
@@ -141,12 +143,12 @@ def export_command(
     as_json: bool,
     **options: Any,  # noqa: ANN401 (what click collects)
 ) -> None:
-    """Turn CHECKPOINT, a BERT classifier, into the models Triton serves.
+    """Turn CHECKPOINT, a BERT classifier, into a model repository for Triton.
 
     CHECKPOINT is a Hugging Face folder (safetensors, PyTorch, TensorFlow or ONNX weights), a TensorFlow
-    SavedModel, a Spark NLP model (folder or zip), a LoRA adapter of PEFT, which is merged into its base, or
-    a hub id, org/name[@revision]. Nothing is written unless the graph agrees with a float64 reference on
-    real text, and int8 with fp32.
+    SavedModel, a Spark NLP model (folder or zip), a LoRA adapter of PEFT, or a hub id, org/name[@revision].
+    The graph is compared with a float64 reference on real texts, and int8 with fp32. Nothing is written
+    unless they agree.
     """
     console = Console(stderr=True)
     started = time.monotonic()

@@ -61,29 +61,29 @@ def export(
     gate: bool = True,
     on_stage: Callable[[str], object] = str,
 ) -> ExportReport:
-    """Turn a BERT classifier's checkpoint into the three models Triton serves it with.
+    """Turn the checkpoint of a BERT classifier into the three models that Triton serves it with.
 
-    An earlier export of the same name is replaced; on failure nothing is written.
+    An earlier export of the same name is replaced. On failure nothing is written.
 
     Args:
-        checkpoint: a path in one of the formats of `reading.READERS`, or a hub id `org/name[@revision]`.
-        name: what clients will call the classifier; default: the name of the folder, zip or hub model.
-        repository: the model repository to write into, made if need be.
-        base: of an adapter, a folder or a hub id, instead of what lies beside it or what it names.
-        labels: names instead of the checkpoint's, in the order of the logits.
-        problem_type: what the logits mean, one of `checkpoint.HEADS`; default: what the checkpoint says.
-        threshold: probability from which a label counts, for multi_label_classification.
-        truncation: of requests that do not say, one of contract.TRUNCATIONS; default: the checkpoint's.
-        stride: likewise, tokens that a window shares with the one before.
-        aggregation: likewise, one of contract.AGGREGATIONS.
-        tokenization: how texts are cut into tokens, one of contract.TOKENIZATIONS; default: huggingface.
-        target: what the graph is made for, one of `targets.TARGETS`.
-        precision: of the encoder, one of the target's `precisions`; default: the first of them.
-        keep_fp32: layers that stay fp32 in int8, as `encoder.layer.3` or `encoder.layer.3.output.dense`.
-        vnni: whether the CPUs that serve int8 have VNNI; default: whether this one has.
-        validation_texts: texts to calibrate and to judge int8 by; default: film reviews that come along.
+        checkpoint: a folder or file in one of the supported formats, or a hub id `org/name[@revision]`.
+        name: name of the classifier; default: that of the folder, zip or hub model.
+        repository: the model repository to write into; made if it is missing.
+        base: of a LoRA adapter: its base model, a folder or a hub id; default: the one it lies with or names.
+        labels: names of the labels in the order of the logits; default: the checkpoint's.
+        problem_type: what the logits mean, such as `multi_label_classification`; default: the checkpoint's.
+        threshold: for `multi_label_classification`: the probability from which a label counts; default: 0.5.
+        truncation: which part of a long text is read (`bertriton.Truncation`); default: the checkpoint's.
+        stride: tokens that a window shares with the one before. A request may choose these three otherwise.
+        aggregation: how the scores of windows are joined: `mean` or `max`.
+        tokenization: how texts are cut into tokens: `huggingface` (default) or `sparknlp`.
+        target: kind of machine to serve on: `cpu`, `cuda`, `tensorrt` or `onnxruntime-tensorrt`.
+        precision: of the encoder: `int8`, `fp16` or `fp32`; default: the first that the target has.
+        keep_fp32: layers to keep out of int8: `encoder.layer.3`, or `encoder.layer.3.output.dense`.
+        vnni: whether the CPUs to serve int8 on have VNNI; default: whether this one has.
+        validation_texts: texts to calibrate and to judge int8 by; default: built-in film reviews.
         gate: False writes int8 without comparing it with fp32.
-        on_stage: called with a line about each stage.
+        on_stage: called with a line about each stage as it begins.
 
     Raises:
         CheckpointError, UnsupportedModelError: the checkpoint cannot be served.

@@ -96,7 +96,7 @@ def _targets() -> Iterator[str]:
 def _refused() -> Iterator[str]:
     rows = [(f"`model_type` `{name}`", why) for name, why in REFUSED_FAMILIES.items()]
     rows += [(f"`{name}`", why) for name, why in REFUSED_TOKENIZERS.items()]
-    rows += [(f"`...{ending}`", "no classifier of whole texts") for ending in OTHER_TASKS]
+    rows += [(f"`...{ending}`", "not a classifier of whole texts") for ending in OTHER_TASKS]
     rows.append(("any other `tokenizer_class`", "not in the table: a guess would serve wrong answers"))
     yield from _table(("what", "why, and what to do"), rows)
 

@@ -41,16 +41,16 @@ _file = partial(server_option, show_default=False, type=click.Path(dir_okay=Fals
     "--model-repository",
     type=click.Path(path_type=Path),
     default=MODEL_REPOSITORY,
-    help="Folder that holds one folder per model.",
+    help="Model repository: a folder that holds one folder per model.",
 )
 @server_option("--host", default=LOOPBACK, help="Name or IPv4 address to listen on.")
-@port_option("--http-port", default=HTTP_PORT, help="0: any free port.")
-@port_option("--grpc-port", default=GRPC_PORT, help="0: any free port.")
-@port_option("--metrics-port", default=METRICS_PORT, help="0: any free port.")
+@port_option("--http-port", default=HTTP_PORT, help="HTTP port; 0 takes any free one.")
+@port_option("--grpc-port", default=GRPC_PORT, help="gRPC port; 0 takes any free one.")
+@port_option("--metrics-port", default=METRICS_PORT, help="Port of the metrics; 0 takes any free one.")
 @server_option(
     "--metrics-host",
     default=LOOPBACK,
-    help="Name or IPv4 address for the metrics, which no key guards.",
+    help="Name or IPv4 address for the metrics, which need no key.",
 )
 @server_option(
     "--start-timeout",
@@ -58,49 +58,51 @@ _file = partial(server_option, show_default=False, type=click.Path(dir_okay=Fals
     type=click.FloatRange(min=0, min_open=True),
     default=START_TIMEOUT_S,
     metavar="SECONDS",
-    help="How long loading the models may take.",
+    help="How long the models may take to load.",
 )
-@_file("--tls-cert", help="PEM file of the certificate to encrypt gRPC with.")
-@_file("--tls-key", help="PEM file of its private key.")
+@_file("--tls-cert", help="The server's certificate (PEM); encrypts gRPC.")
+@_file("--tls-key", help="The private key of --tls-cert (PEM).")
 @_file(
     "--tls-client-ca",
-    help="PEM file of the authorities that must have signed a client's certificate.",
+    help="Authorities (PEM) of client certificates, which are then required (mutual TLS).",
 )
 @server_option(
     "--api-key",
     show_default=False,
-    help="A secret that every request must carry; better given in the environment.",
+    help="A key that every request must carry, of letters and digits. Set the variable instead: other users "
+    "of this machine can see options.",
 )
 @server_option(
     "--model-control",
     is_flag=True,
-    help="Let clients load and unload models, under tritonserver's --model-control-mode=explicit.",
+    help="Let clients load and unload models. Needs `-- --model-control-mode=explicit`.",
 )
 @server_option(
     "--trace-url",
     show_default=False,
-    help="Send spans of requests to this collector of OTLP over HTTP, as http://localhost:4318/v1/traces.",
+    help="Send spans of requests to this OpenTelemetry collector (OTLP over HTTP), such as "
+    "http://localhost:4318/v1/traces.",
 )
 @server_option(
     "--trace-rate",
     type=click.IntRange(min=1),
     default=TRACE_RATE,
-    help="Of the requests that bring no W3C context, one in so many is traced.",
+    help="Trace one request in this many. Requests with a W3C trace context are always traced.",
 )
 @server_option(
     "--restarts",
     type=click.IntRange(min=0),
     default=MAX_FAILED_RESTARTS,
-    help="Restarts in a row that may fail before an ill server is given up; 0: give it up at once.",
+    help="Failed restarts in a row after which a broken server is given up; 0 never restarts it.",
 )
 @server_option("--verbose", is_flag=True, help="Show Triton's own log on stderr.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- TRITONSERVER_FLAGS...]")
 def serve_command(*, verbose: bool, restarts: int, **settings: Any) -> None:  # noqa: ANN401 - checked by click, named by ServerConfig
     """Serve a model repository on this machine until Ctrl-C.
 
-    Uses the tritonserver that is installed, else one from pip, which is fetched on first use. A server
-    that is ill, because one of its processes has ended, was stopped or hangs, is started anew on the same
-    ports. What follows `--` goes to tritonserver as it is.
+    Uses the installed tritonserver, else one from pip, which is fetched on first use. If a process of the
+    server ends, is stopped or hangs, the server is restarted on the same ports. What follows `--` is passed
+    to tritonserver as it is.
     """
     try:
         with _sigterm_as_ctrl_c():

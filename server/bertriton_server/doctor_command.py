@@ -1,4 +1,4 @@
-"""`bertriton doctor`: what a report of a fault needs, and what would be slow or unsafe here."""
+"""`bertriton doctor`: what a bug report needs, and what would be slow or unsafe here."""
 
 from __future__ import annotations
 
@@ -34,18 +34,19 @@ _NAME_CELLS: Final = 17
     "--model-repository",
     type=click.Path(path_type=Path),
     default=MODEL_REPOSITORY,
-    help="Folder that would be served.",
+    help="Model repository to look at.",
 )
-@server_option("--host", default=LOOPBACK, help="Name or IPv4 address that a server would listen on.")
-@port_option("--http-port", default=HTTP_PORT, help="Likewise, its ports.")
-@port_option("--grpc-port", default=GRPC_PORT, help="Likewise.")
-@port_option("--metrics-port", default=METRICS_PORT, help="Likewise.")
+@server_option("--host", default=LOOPBACK, help="Name or IPv4 address to check the ports of.")
+@port_option("--http-port", default=HTTP_PORT, help="HTTP port to check.")
+@port_option("--grpc-port", default=GRPC_PORT, help="gRPC port to check.")
+@port_option("--metrics-port", default=METRICS_PORT, help="Metrics port to check.")
 def doctor_command(
     *, as_json: bool, model_repository: Path, host: str, http_port: int, grpc_port: int, metrics_port: int
 ) -> None:
-    """Say what a report of a fault needs: versions, machine, GPUs, runtime, ports, and what would go badly.
+    """Print what a bug report needs: versions, machine, GPUs, runtime, ports, and concerns.
 
-    Starts, installs and changes nothing. Keys and tokens are not shown.
+    A concern is something that would be slow, unsafe or wrong here, with what to do about it. Nothing is
+    started, installed or changed. Keys and tokens are not shown.
     """
     ports = {"gRPC": grpc_port, "HTTP": http_port, "metrics": metrics_port}
     try:

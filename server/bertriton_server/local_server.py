@@ -42,16 +42,20 @@ _CONTROL_MODE_FLAG: Final = "--model-control-mode"
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """What to serve, and where."""
+    """What to serve, and where.
 
-    model_repository: Path
+    Example:
+        >>> ServerConfig(Path("model_repository"), grpc_port=8001, security=Security(api_key="secret"))
+    """
+
+    model_repository: Path  # folder that holds one folder per model
     host: str = LOOPBACK  # name or IPv4 address to listen on
-    http_port: int = FREE_PORT  # FREE_PORT: whichever is free
-    grpc_port: int = FREE_PORT  # likewise
-    metrics_port: int = FREE_PORT  # likewise
-    metrics_host: str = LOOPBACK  # name or IPv4 address for the metrics, which no key guards
-    start_timeout_s: float = START_TIMEOUT_S  # for all models to be ready
-    stop_grace_s: float = STOP_GRACE_S  # for requests in flight when it is stopped; 0 ends it at once
+    http_port: int = FREE_PORT  # 0 takes any free port
+    grpc_port: int = FREE_PORT  # 0 takes any free port
+    metrics_port: int = FREE_PORT  # 0 takes any free port
+    metrics_host: str = LOOPBACK  # name or IPv4 address for the metrics, which need no key
+    start_timeout_s: float = START_TIMEOUT_S  # seconds that the models may take to load
+    stop_grace_s: float = STOP_GRACE_S  # seconds for requests in flight at the end; 0 ends the server at once
     completes_configs: bool = False  # whether Triton may fill in what a config.pbtxt lacks; starts slower
     security: Security = field(default_factory=Security)  # what clients must show
     tracing: Tracing | None = None  # where spans of requests are sent
@@ -61,14 +65,14 @@ class ServerConfig:
 class LocalServer:
     """A running tritonserver that serves one model repository.
 
-    Starts when entered and is ready then; leaves no process, file or shared memory behind, not even when this
-    process is killed. It is not watched over, as `bertriton serve` does: `check` tells that it has ended, and
-    `restart` starts it anew.
+    Entering the `with` block starts it and waits until its models are ready. It leaves no process, file or
+    shared memory behind, even if this process is killed. Nothing restarts it by itself, as `bertriton serve`
+    does: `check` raises if it has ended, and `restart` starts it again.
 
     Args:
         config: what to serve; a path alone means `ServerConfig(path)`.
-        runtime: which tritonserver; None: the one that `find_runtime` finds.
-        log_stream: where its log is to appear as it is written; None: only in the file `log_path`.
+        runtime: which tritonserver to run; None: the one that `find_runtime` finds.
+        log_stream: where to copy its log to while it runs; None: the log is in the file `log_path` only.
 
     Example:
         >>> with LocalServer("model_repository") as server:  # doctest: +SKIP

@@ -34,19 +34,25 @@ _FLAGS: Final = ("--grpc-restricted-protocol", "--http-restricted-api")
 
 @dataclass(frozen=True)
 class Security:
-    """What a client must show; all files are PEM.
+    """What clients must show; all files are PEM.
 
-    Triton encrypts gRPC alone. So whenever anything here is set, HTTP listens on loopback only; with a key,
-    HTTP asks for it too, in the header api-key, before it reads a request's body. Health is free.
+    Triton can encrypt gRPC alone. So if TLS or a key is set here, HTTP listens on loopback only. With a key,
+    HTTP asks for it too, in the header `api-key`, before it reads a request's body. Health needs no key.
 
-    Whatever is set here: shared memory, tracing and log settings are closed to all, and so are the models'
-    loading and unloading unless `model_control` is set.
+    Shared memory, tracing and log settings are closed to all clients in any case. So are loading and
+    unloading of models, unless `model_control` is set.
+
+    Raises:
+        SecurityError: half a pair is given, or files that cannot be used together.
+
+    Example:
+        >>> Security(tls_cert=Path("server.pem"), tls_key=Path("server.key"), api_key="secret")
     """
 
     tls_cert: Path | None = None  # the server's certificate chain
     tls_key: Path | None = None  # its private key
-    tls_client_ca: Path | None = None  # authorities of client certificates, which then are required
-    api_key: str | None = None  # a secret that every request must carry
+    tls_client_ca: Path | None = None  # authorities of client certificates, which are then required
+    api_key: str | None = None  # a key of letters and digits that every request must carry
     model_control: bool = (
         False  # whether clients may load and unload models, under Triton's explicit control mode
     )

@@ -53,12 +53,12 @@ class Annotation:
         'pos'
     """
 
-    annotatorType: str
+    annotatorType: str  # "document", "token" or "category"
     begin: int  # of the text, in UTF-16 units
     end: int  # of its last unit
-    result: str
-    metadata: dict[str, str] = field(default_factory=dict)
-    embeddings: list[float] = field(default_factory=list)
+    result: str  # the text, the token or the label
+    metadata: dict[str, str] = field(default_factory=dict)  # scores by label, and the sentence's number
+    embeddings: list[float] = field(default_factory=list)  # always empty
 
     @staticmethod
     def dataType() -> StructType:

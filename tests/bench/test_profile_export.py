@@ -39,7 +39,7 @@ def test_file_of_another_kind_is_refused(content: str, tmp_path: Path) -> None:
     file = tmp_path / "profile.json"
     file.write_text(content)
 
-    with pytest.raises(MeasurementError, match=r"profile\.json is no profile export of a classifier"):
+    with pytest.raises(MeasurementError, match=r"profile\.json is not a profile export of a classifier"):
         read_requests(file)
 
 

@@ -118,11 +118,11 @@ def test_people_get_the_table_of_a_card(evaluate: Callable[..., Result]) -> None
         assert words in result.stdout
 
 
-def test_the_readmes_command_writes_a_page(
+def test_the_command_of_the_guide_writes_a_page(
     evaluate: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (words,) = re.findall(r"^\$ bertriton evaluate (.*?) *#", readme, re.MULTILINE)
+    guide = (ROOT / "docs" / "how-to" / "export.md").read_text(encoding="utf-8")
+    (words,) = re.findall(r"^\$ bertriton evaluate (.*)$", guide, re.MULTILINE)
     shutil.copy(REVIEWS, tmp_path)
     monkeypatch.chdir(tmp_path)
 
@@ -236,7 +236,7 @@ def test_a_text_that_cannot_be_classified_is_told_and_in_no_figure(
         (("--data", REVIEWS, "--text-column", "review"), "has no column 'review': found source"),
         (("--data", REVIEWS, "--label-column", "source"), "row 1: source is 'rotten_tomatoes'"),
         (("--data", REVIEWS, "--compare", "nothing.csv"), "cannot read nothing.csv"),
-        (("--data", REVIEWS, "--compare", REVIEWS), "is no file of predictions"),
+        (("--data", REVIEWS, "--compare", REVIEWS), "is not a file of predictions"),
         (("--data", REVIEWS, "--html", "nowhere/report.html"), "there is no folder nowhere"),
         (("--data", REVIEWS, "--update-card", "nowhere.md"), "no model card nowhere.md"),
         (("--data", REVIEWS, "--output", "out.txt"), "out.txt: expected one of .csv"),

@@ -222,7 +222,7 @@ def main(count: int, seed: int) -> None:
         whole = formats(Path(workspace) / "whole")
         for checkpoint in whole:
             if (outcome := outcome_of(checkpoint)).kind != READ:
-                raise click.ClickException(f"{checkpoint} is no whole checkpoint: {outcome.kind}")
+                raise click.ClickException(f"{checkpoint} is not a whole checkpoint: {outcome.kind}")
         for number in track(range(seed, seed + count), "reading", disable=not sys.stderr.isatty()):
             chance = random.Random(number)  # noqa: S311 (to be repeated)
             source = chance.choice(whole)

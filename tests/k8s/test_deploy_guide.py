@@ -1,4 +1,4 @@
-"""docs/deploy.md: its commands and code run, its arithmetic is right, and its figures come from somewhere."""
+"""docs/deploy.md and the pages behind it: code runs, the arithmetic is right, figures have sources."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+PAGES = ("deploy.md", "how-to/monitoring.md", "how-to/rollouts.md")
+GUIDE = "\n".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in PAGES)
 BENCHMARKS = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 BERTRITON = Path(sys.executable).parent / "bertriton"
 GRPC_ADDRESS = "bertriton-grpc.reviews.svc.cluster.local:8001"

@@ -63,7 +63,7 @@ def test_labels_of_ones_own_are_chosen_from(page_url: str) -> None:
         ({**FILM, "truncation": "middle"}, "truncation: unexpected 'middle'"),
         ({**FILM, "candidates": "film"}, "candidates: unexpected 'film'"),
         ({**FILM, "candidates": ["film"]}, "has no label that begins with 'entail'"),
-        ({**FILM, "text": "\ud800"}, "a lone surrogate is no UTF-8"),
+        ({**FILM, "text": "\ud800"}, "a lone surrogate is not UTF-8"),
         ({**FILM, "text": "x" * MAX_QUESTION_BYTES}, "expected at most 4,194,304 bytes"),
     ],
 )

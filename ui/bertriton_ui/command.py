@@ -29,14 +29,14 @@ _STOP_TIMEOUT_S: Final = 2  # for answers that somebody still waits for
     type=click.IntRange(0, 65535),
     default=PAGE_PORT,
     show_default=True,
-    help="Where this machine's browsers find the page; 0: any free port.",
+    help="Port of the page; 0 takes any free one.",
 )
 @option("--open-browser", is_flag=True, help="Open the page in the browser.")
 @connection_options
 def ui_command(*, page_port: int, open_browser: bool, **connection: Any) -> None:  # noqa: ANN401  # click's own
-    """Show a page on which the classifiers of a running server can be tried, until Ctrl-C.
+    """Show a page to try the classifiers of a running server on, until Ctrl-C.
 
-    The page is for browsers on this machine and nobody else, wherever the server is.
+    Only browsers on this machine can open the page. The server may be elsewhere.
     """
     with errors_in_one_line():
         settings = access_settings(**connection)

@@ -38,7 +38,7 @@ TextT = TypeVar("TextT", bound="Text")
 class AsyncClient(BaseClient):
     """Classifies texts on a Triton server without blocking; the twin of `Client`.
 
-    The settings are those of `BaseClient`. A client belongs to the event loop of its first request, and any
+    `BaseClient` describes the settings. A client belongs to the event loop of its first request, and any
     number of its tasks may share it. Every error is a `BertritonError`.
 
     Example:
@@ -77,12 +77,12 @@ class AsyncClient(BaseClient):
 
         Args:
             text: a string, a tuple of two strings, or a list of either.
-            return_exceptions: give the error in the place of a text that failed instead of raising it.
+            return_exceptions: put the error of a text that failed in its place, instead of raising it.
             options: see `CallOptions`; `timeout` bounds the whole call, the client's own each request.
 
         Raises:
             InvalidTextError: an input is not text, not UTF-8 or too long; `index` says which.
-            ServiceError: no answer, see the tree of `bertriton` errors.
+            ServiceError: the server gave no answer; its subclasses say why.
         """
         results = [
             result
@@ -154,7 +154,7 @@ class AsyncClient(BaseClient):
         Raises:
             InvalidTextError: an input is not text, not UTF-8 or too long; `index` says which document.
             InvalidOptionError: `top_k` is below 1, or the model has more than one logit.
-            ServiceError: no answer, see the tree of `bertriton` errors.
+            ServiceError: the server gave no answer; its subclasses say why.
 
         Example:
             >>> await client.rerank("capital of France", ["Berlin is in Germany.", "Paris it is."], top_k=1)
@@ -166,22 +166,26 @@ class AsyncClient(BaseClient):
 
     @property
     def info(self) -> Awaitable[ClassifierInfo]:
-        """Labels, limits and checkpoint of the classifier, to be awaited; asked of the server once."""
+        """Labels, limits and checkpoint of the classifier, to be awaited; the server is asked once."""
         return self._outcome(self._info_flow())
 
     @property
     def labels(self) -> Awaitable[tuple[str, ...]]:
-        """The classifier's labels in the order of `logits`, to be awaited; asked of the server once."""
+        """The classifier's labels in the order of `logits`, to be awaited; the server is asked once."""
         return self._outcome(self._labels_flow())
 
     async def models(self) -> list[ServedClassifier]:
-        """All classifiers of the server, sorted by name."""
+        """All classifiers of the server, sorted by name.
+
+        Raises:
+            ServiceError: the server gave no answer; its subclasses say why.
+        """
         return await self._outcome(self._models_flow())
 
     async def is_ready(self) -> bool:
-        """Whether the classifier answers now, a tiny text within the timeout and 5 s at most.
+        """Whether the classifier classifies a short text now, within the timeout and 5 seconds at most.
 
-        False also when the server cannot be reached, or is too busy to answer in time.
+        False also if the server cannot be reached, or is too busy to answer in time.
         """
         return await self._outcome(self._readiness_flow())
 

@@ -70,27 +70,30 @@ class _Settings:
 
 
 class BaseClient:
-    """Settings of a client, and the decisions behind its methods.
+    """The settings of `Client` and `AsyncClient`; the connection is made with the first request.
 
     Args:
         url: `host:port` of Triton's gRPC endpoint, or a gRPC target; `dns:///name:port` spreads requests over
             all addresses of the name.
-        model: the classifier to ask; may be left out where the server holds exactly one.
-        version: its version; left out, the server's policy decides, by default the newest.
+        model: name of the classifier; may be left out if the server has only one.
+        version: its version; default: the server's choice, which is the newest.
         timeout: seconds that each request may take, retries included; never endless.
-        retry: when a request that nobody took is sent again.
+        retry: when a request is sent again that no server accepted.
         limits: how much is sent at once.
-        tls: encryption and the client's certificate; left out, the connection is plain.
-        token: sent as `authorization: Bearer TOKEN`.
-        api_key: the key that `bertriton serve --api-key` asks for.
-        headers: further gRPC metadata, sent with every request.
+        tls: encryption, and the client's certificate; None: an unencrypted connection.
+        token: bearer token, sent as `authorization: Bearer TOKEN`.
+        api_key: the key of `bertriton serve --api-key`.
+        headers: gRPC metadata to send with every request.
         keepalive: pings that find a dead connection.
-        channel_args: gRPC channel arguments; they replace defaults of the same name only.
-        cache_size: answers kept for texts that come again; 0 keeps none.
-        telemetry: whether calls and requests are told to OpenTelemetry, see the extra `otel`.
+        channel_args: gRPC channel arguments; each replaces the default of its name.
+        cache_size: number of answers to keep for texts that come again; 0 keeps none.
+        telemetry: whether to report calls and requests to OpenTelemetry; needs `bertriton[otel]`.
 
     Raises:
         InvalidOptionError: a setting is out of its range.
+
+    Example:
+        >>> client = Client("dns:///triton.example:8001", "reviews", timeout=5.0, tls=Tls())
     """
 
     def __init__(  # every setting of a client, all but the first two by name
@@ -143,7 +146,13 @@ class BaseClient:
         )
 
     def with_options(self, **changes: Unpack[ClientChanges]) -> Self:
-        """A client with other settings over the same connection; to close either is to close both.
+        """A client with other settings over the same connection; closing one closes both.
+
+        Args:
+            changes: see `ClientChanges`; the other settings stay.
+
+        Raises:
+            InvalidOptionError: a setting is out of its range.
 
         Example:
             >>> patient = client.with_options(timeout=120)
@@ -290,6 +299,6 @@ def _all_headers(headers: Mapping[str, str] | None, token: str | None, api_key: 
         if value is None:
             continue
         if name in merged:
-            raise InvalidOptionError(f"{option}: the header {name!r} is given by headers already")
+            raise InvalidOptionError(f"{option}: headers sets {name!r} already: give one of the two")
         merged[name] = value
     return merged

@@ -32,7 +32,7 @@ TextT = TypeVar("TextT", bound="Text")
 class Client(BaseClient):
     """Classifies texts on a Triton server and waits for the answers; safe to share between threads.
 
-    The settings are those of `BaseClient`. Every error is a `BertritonError`.
+    `BaseClient` describes the settings. Every error is a `BertritonError`.
 
     Example:
         >>> with Client("localhost:8001") as client:
@@ -68,12 +68,12 @@ class Client(BaseClient):
 
         Args:
             text: a string, a tuple of two strings, or a list of either.
-            return_exceptions: give the error in the place of a text that failed instead of raising it.
+            return_exceptions: put the error of a text that failed in its place, instead of raising it.
             options: see `CallOptions`; `timeout` bounds the whole call, the client's own each request.
 
         Raises:
             InvalidTextError: an input is not text, not UTF-8 or too long; `index` says which.
-            ServiceError: no answer, see the tree of `bertriton` errors.
+            ServiceError: the server gave no answer; its subclasses say why.
         """
         results = list(self._results(self._classify_flow(text, options, keep_errors=return_exceptions)))
         return results if isinstance(text, list) else results[0]
@@ -95,13 +95,23 @@ class Client(BaseClient):
     ) -> Generator[Any, None, None]:
         """Classify texts as they come and give each result as soon as it is there, in the same order.
 
-        When the input pauses, what it has given is sent. Memory stays bounded: no more of the input is read
-        than `RequestLimits.in_flight` requests hold. Lists and other collections in memory are read where
-        they are; any other iterable may block, and is read in a thread of its own with the caller's context
-        variables. What must stay in its thread, as a cursor of sqlite3, is to be handed over in lists.
+        When the input pauses, the texts read so far are sent. Memory stays bounded: no more of the input is
+        read than `RequestLimits.in_flight` requests hold. Lists and other collections in memory are read in
+        the caller's thread. Any other iterable may block, so it is read in a thread of its own, with the
+        caller's context variables. What must stay in its thread, such as a cursor of sqlite3, must be passed
+        as lists.
 
-        Leaving the loop early, or `close()` on what is returned, cancels what is under way and ends the
-        thread; if the iterable blocks, at its next text, which is lost like those read ahead.
+        Leaving the loop early, or `close()` on the generator, cancels requests under way and ends the thread.
+        If the iterable blocks, the thread ends at its next text. That text is lost, like those read ahead.
+
+        Args:
+            texts: strings and pairs of strings; any iterable.
+            return_exceptions: put the error of a text that failed in its place, instead of raising it.
+            options: see `CallOptions`; `timeout` bounds each request.
+
+        Raises:
+            InvalidTextError: a text is not text, not UTF-8 or too long; `index` says which.
+            ServiceError: the server gave no answer; its subclasses say why.
 
         Example:
             >>> for answer in client.classify_iter(open("reviews.txt")):
@@ -132,7 +142,7 @@ class Client(BaseClient):
         Raises:
             InvalidTextError: an input is not text, not UTF-8 or too long; `index` says which document.
             InvalidOptionError: `top_k` is below 1, or the model has more than one logit.
-            ServiceError: no answer, see the tree of `bertriton` errors.
+            ServiceError: the server gave no answer; its subclasses say why.
 
         Example:
             >>> client.rerank("capital of France", ["Berlin is in Germany.", "Paris it is."], top_k=1)
@@ -144,22 +154,26 @@ class Client(BaseClient):
 
     @property
     def info(self) -> ClassifierInfo:
-        """Labels, limits and checkpoint of the classifier; asked of the server once."""
+        """Labels, limits and checkpoint of the classifier; the server is asked once."""
         return self._outcome(self._info_flow())
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classifier's labels in the order of `logits`; asked of the server once."""
+        """The classifier's labels in the order of `logits`; the server is asked once."""
         return self._outcome(self._labels_flow())
 
     def models(self) -> list[ServedClassifier]:
-        """All classifiers of the server, sorted by name."""
+        """All classifiers of the server, sorted by name.
+
+        Raises:
+            ServiceError: the server gave no answer; its subclasses say why.
+        """
         return self._outcome(self._models_flow())
 
     def is_ready(self) -> bool:
-        """Whether the classifier answers now, a tiny text within the timeout and 5 s at most.
+        """Whether the classifier classifies a short text now, within the timeout and 5 seconds at most.
 
-        False also when the server cannot be reached, or is too busy to answer in time.
+        False also if the server cannot be reached, or is too busy to answer in time.
         """
         return self._outcome(self._readiness_flow())
 

@@ -155,5 +155,7 @@ def _info(sender: Sender, name: str, version: str, timeout_s: float) -> Flow[Cla
 def _required_info(sender: Sender, name: str, version: str, timeout_s: float) -> Flow[ClassifierInfo]:
     info = yield from _info(sender, name, version, timeout_s)
     if info is None:
-        raise ModelNotFoundError(f"model {name!r} is served, but is no classifier of bertriton's", model=name)
+        raise ModelNotFoundError(
+            f"model {name!r} is served, but is not a classifier of bertriton's", model=name
+        )
     return info

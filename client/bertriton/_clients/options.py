@@ -26,38 +26,47 @@ _MIN_MAX_LENGTH: Final = 3  # one token between the two that stand around every 
 
 
 class RequestOptions(TypedDict, total=False):
-    """Options of every call; what is left out is the client's."""
+    """Options of every call; for what is left out, the client's setting holds, else the model's.
 
-    model: str  # classifier to ask
-    version: int | str  # its version; the server's default policy is the newest
+    Example:
+        >>> client.classify(text, truncation="windows", stride=64, timeout=5.0)
+    """
+
+    model: str  # name of the classifier
+    version: int | str  # its version; default: the server's choice, which is the newest
     timeout: float  # seconds for the whole call; of classify_iter for each request
     request_id: str  # for the server's log; the requests of a list add "-0", "-1", ...
-    truncation: Truncation  # what is kept of a text over the limit; left out: the model's default
-    max_length: int  # tokens read of a text, at most the model's own limit, which it is if left out
-    stride: (
-        int  # tokens that a window shares with the one before, for truncation "windows"; left out: likewise
-    )
-    aggregation: Aggregation  # of the scores of windows; left out: likewise
+    truncation: Truncation  # which part of a text over the limit is read; default: the model's own
+    max_length: int  # tokens read of a text, or of a window; default and maximum: the model's limit
+    stride: int  # tokens that a window shares with the one before; default: the model's own
+    aggregation: Aggregation  # how the scores of windows are joined; default: the model's own
     progress: Callable[[int], None]  # called with the number of texts done so far
 
 
 class CallOptions(RequestOptions, total=False):
     """Options of one `classify` or `classify_iter`.
 
-    With `candidate_labels` the model is asked whether each text entails a hypothesis about each candidate,
-    and the answer's labels are the candidates: zero-shot classification.
+    `candidate_labels` makes it zero-shot: a model of natural language inference is asked whether each text
+    entails a sentence about each candidate, and the labels of the answer are the candidates.
+
+    Example:
+        >>> client.classify(text, candidate_labels=["politics", "sport"], top_k=1)
     """
 
-    top_k: int  # labels kept in `scores`, best first; left out: all, in the model's order
-    candidate_labels: Sequence[str]  # asks a model of natural language inference about these
-    hypothesis_template: str  # what it is asked, a candidate in place of {}; left out: "This example is {}."
-    multi_label: bool  # whether each candidate has a probability by itself; left out: they add up to 1
+    top_k: int  # labels kept in `scores`, best first; default: all, in the model's order
+    candidate_labels: Sequence[str]  # the labels of a zero-shot call
+    hypothesis_template: str  # its sentence, with {} for the candidate; default: "This example is {}."
+    multi_label: bool  # whether each candidate has a probability by itself; default: they add up to 1
 
 
 class ClientChanges(TypedDict, total=False):
-    """What `with_options` can change."""
+    """Settings that `with_options` can change.
 
-    model: str | None  # classifier to ask
+    Example:
+        >>> patient = client.with_options(timeout=120, retry=RetryPolicy(max_attempts=60))
+    """
+
+    model: str | None  # name of the classifier; None: the server's only one
     version: int | str  # its version
     timeout: float  # seconds for each request
     retry: RetryPolicy  # the copy gets a retry budget of its own

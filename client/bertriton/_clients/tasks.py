@@ -68,7 +68,7 @@ class ZeroShot(Task):
         if not labels or not all(isinstance(label, str) and label.strip() for label in labels):
             raise InvalidOptionError(f"candidate_labels: expected at least one text, found {list(labels)!r}")
         if len(set(labels)) < len(labels):
-            raise InvalidOptionError(f"candidate_labels: expected distinct ones, found {list(labels)!r}")
+            raise InvalidOptionError(f"candidate_labels: expected distinct labels, found {list(labels)!r}")
         template = self.hypothesis_template
         if not isinstance(template, str) or CANDIDATE_PLACE not in template:
             raise InvalidOptionError(

@@ -37,35 +37,40 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command(name="classify")
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @option("--json", "as_json", is_flag=True, help="Print JSON lines.")
-@option("--input", "input_path", type=_FILE, help="Classify this file: .csv, .tsv, .jsonl, .parquet or .txt.")
+@option("--input", "input_path", type=_FILE, help="File to classify: .csv, .tsv, .jsonl, .parquet or .txt.")
 @option(
     "--output",
     "output_path",
     type=_FILE,
-    help="Write its rows with the answers: .csv, .tsv, .jsonl or .parquet.",
+    help="File for the rows with their answers: .csv, .tsv, .jsonl or .parquet.",
 )
 @option(
     "--text-column", default=LINE_COLUMN, show_default=True, help="Column of --input that holds the text."
 )
 @option("--pair-column", help="Column that holds the second text of a pair.")
-@option("--prefix", default="predicted_", show_default=True, help="Begins the names of the columns added.")
+@option("--prefix", default="predicted_", show_default=True, help="Prefix of the columns that are added.")
 @option("--all-scores", is_flag=True, help="Add a column for the probability of every label.")
-@option("--overwrite", is_flag=True, help="Throw away the output and the progress of an earlier run.")
+@option("--overwrite", is_flag=True, help="Discard the output and the progress of an earlier run.")
 @option(
     "--candidate-label",
     "candidate_labels",
     type=TextList(),
     multiple=True,
     metavar="TEXT",
-    help="Zero-shot: ask a model of natural language inference about this label; may be repeated, and stands "
-    "between commas in the variable.",
+    help="Zero-shot: a label to ask a model of natural language inference about; may be repeated. In the "
+    "variable, commas stand between labels.",
 )
 @option(
     "--hypothesis-template",
     metavar="TEXT",
-    help=f"What it is asked, a candidate label in place of {{}} [default: {DEFAULT_HYPOTHESIS_TEMPLATE}].",
+    help="Zero-shot: the sentence to ask about, with {} for the label "
+    f"[default: {DEFAULT_HYPOTHESIS_TEMPLATE}].",
 )
-@option("--multi-label", is_flag=True, help="Give each candidate label a probability by itself.")
+@option(
+    "--multi-label",
+    is_flag=True,
+    help="Zero-shot: give each label a probability by itself, so that several can hold.",
+)
 @reading_options
 @option("--rows", type=click.IntRange(min=1), help="Texts per request [default: the server's limit].")
 @connection_options
@@ -81,8 +86,8 @@ def classify_command(  # one parameter per option
 ) -> None:
     """Classify each TEXT, each line of standard input, or a file.
 
-    With --input and --output the file's rows are written with the answers beside them. A run that was
-    interrupted goes on where it stopped when it is called again.
+    With --input and --output, every row of the file is written with its answer. Call an interrupted run
+    again, and it goes on where it stopped.
     """
     columns = {name: others.pop(name) for name in ("text_column", "pair_column", "prefix", "all_scores")}
     if (input_path is None) != (output_path is None):

@@ -40,20 +40,24 @@ _ADDRESS_OPTIONS: Final = (
         "--url",
         default=DEFAULT_URL,
         show_default=True,
-        help="host:port of Triton's gRPC endpoint, or a gRPC target such as dns:///host:port.",
+        help="Triton's gRPC endpoint: host:port, or a gRPC target such as dns:///host:port.",
     ),
-    option("--model", help="The classifier [default: the only one of the server]."),
+    option("--model", help="Name of the classifier [default: the server's only one]."),
     option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
         default=DEFAULT_TIMEOUT_S,
         show_default=True,
-        help="Seconds that a request may take, retries included.",
+        help="Seconds that each request may take, retries included.",
     ),
 )
 _ACCESS_OPTIONS: Final = (
     option("--tls", is_flag=True, help="Encrypt the connection."),
-    option("--tls-ca", type=_PEM_FILE, help="Authorities to trust (PEM) [default: the well-known ones]."),
+    option(
+        "--tls-ca",
+        type=_PEM_FILE,
+        help="Certificate authorities to trust (PEM) [default: the well-known ones].",
+    ),
     # Without CLIENT these are the server's own, of `bertriton serve`.
     option(
         "--tls-cert",
@@ -67,9 +71,15 @@ _ACCESS_OPTIONS: Final = (
         type=_PEM_FILE,
         help="The client's private key (PEM).",
     ),
-    option("--token", help="Bearer token, for a proxy in front of Triton."),
-    option("--api-key", help="The key that `bertriton serve --api-key` asks for."),
-    option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Further gRPC metadata."),
+    option("--token", help="Bearer token for a proxy in front of Triton."),
+    option("--api-key", help="The key of `bertriton serve --api-key`."),
+    option(
+        "--header",
+        "headers",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="gRPC metadata to send along; may be repeated.",
+    ),
 )
 
 
@@ -77,20 +87,22 @@ _READING_OPTIONS: Final = (
     option(
         "--truncation",
         type=click.Choice(get_args(Truncation)),
-        help="What is kept of a long text [default: the model's way, mostly head].",
+        help="Which part of a long text is read [default: the model's own, mostly head].",
     ),
     option(
-        "--max-length", type=click.IntRange(min=3), help="Tokens read of a text [default: the model's limit]."
+        "--max-length",
+        type=click.IntRange(min=3),
+        help="Tokens read of a text, or of a window [default: the model's limit].",
     ),
     option(
         "--stride",
         type=click.IntRange(min=0),
-        help="Tokens that a window shares with the one before [default: the model's, mostly none].",
+        help="Tokens that a window shares with the one before [default: the model's own, mostly 0].",
     ),
     option(
         "--aggregation",
         type=click.Choice(get_args(Aggregation)),
-        help="How scores of windows are joined [default: the model's way, mostly mean].",
+        help="How the scores of windows are joined [default: the model's own, mostly mean].",
     ),
 )
 

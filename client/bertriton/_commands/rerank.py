@@ -41,7 +41,7 @@ def rerank_command(
 ) -> None:
     """Sort each DOCUMENT, or each line of standard input, by how well it answers QUERY, best first.
 
-    The model gives a pair of texts one logit, as rerankers do; its sigmoid is printed.
+    The model must be a reranker: one logit for a pair of texts. The sigmoid of the logit is printed.
     """
     options = request_options(others)
     found = documents or tuple(standard_input_lines("DOCUMENT"))

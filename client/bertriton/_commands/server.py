@@ -30,7 +30,7 @@ _COLUMNS: Final = (
 @option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @connection_options
 def models_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401  # click's own
-    """List the classifiers of a server with labels, limits and versions."""
+    """List the classifiers of a server, with their labels, limits and versions."""
     with connected(**connection) as client, patience(f"asking {connection['url']}"):
         served = _served(client, connection)
     if as_json:
@@ -47,7 +47,7 @@ def models_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401
 @option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 @connection_options
 def health_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401
-    """Have each classifier of a server classify a tiny text; exit with 1 if one does not within 5 seconds."""
+    """Have each classifier of a server classify a short text; exit with 1 if one takes over 5 seconds."""
     connection["timeout"] = min(connection["timeout"], READY_TIMEOUT_S)
     once = RetryPolicy(max_attempts=1)
     with connected(**connection, retry=once) as client, patience(f"asking {connection['url']}"):

@@ -138,7 +138,7 @@ class Parts:
             if self._output.is_dir():
                 raise JobError(f"cannot write {self._output}: it is a folder")
             if self._output.exists() and not self._output.is_file():
-                raise JobError(f"cannot write {self._output}: it is no regular file")
+                raise JobError(f"cannot write {self._output}: it is not a regular file")
             self._lock.acquire()
             if overwrite:
                 self._empty()

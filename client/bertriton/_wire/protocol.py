@@ -63,7 +63,7 @@ def _encoded_string(part: object, index: int) -> bytes:
         return part.encode()
     except UnicodeEncodeError as exc:
         found = f"character {exc.start} is {part[exc.start]!r}"
-        raise _invalid(index, f"a lone surrogate is no UTF-8 ({found}): decode the text anew") from exc
+        raise _invalid(index, f"a lone surrogate is not UTF-8 ({found}): decode the text anew") from exc
 
 
 def _invalid(index: int, problem: str) -> InvalidTextError:

@@ -40,15 +40,15 @@ class Comparison:
     """How far two models agree, over the texts that both have answered."""
 
     other: str  # what is compared with
-    texts: int
-    accuracy: float
-    other_accuracy: float
+    texts: int  # texts that both answered
+    accuracy: float  # share of them that this model has right
+    other_accuracy: float  # share of them that the other has right
     agreement: float  # share of texts with the same label said
     right_alone: int  # texts that the model has right and the other has wrong
-    other_right_alone: int
+    other_right_alone: int  # texts that the other alone has right
     p_value: float  # of the exact McNemar test
     mean_difference: float  # |difference of probability|, over texts and labels
-    max_difference: float
+    max_difference: float  # largest difference of a probability
     most_different: tuple[Difference, ...]  # the largest first
 
 

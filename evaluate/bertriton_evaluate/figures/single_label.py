@@ -65,16 +65,16 @@ class LengthBucket:
 class Metrics:
     """Every figure of one set of predictions; texts without an answer are in none of them."""
 
-    texts: int
-    accuracy: float
-    labels: dict[str, Scores]
+    texts: int  # texts that were answered
+    accuracy: float  # share of them that are right, 0 to 1
+    labels: dict[str, Scores]  # precision, recall and F1 by label
     macro_average: Scores  # every label counts alike
     weighted_average: Scores  # every text counts alike
-    confusion: tuple[tuple[int, ...], ...]  # texts, [what they are][what was said]
-    calibration_error: float
-    bins: tuple[Bin, ...]
-    lengths: tuple[LengthBucket, ...]
-    truncated_share: float
+    confusion: tuple[tuple[int, ...], ...]  # texts, as `confusion[truth][prediction]`
+    calibration_error: float  # expected calibration error, 0 to 1
+    bins: tuple[Bin, ...]  # accuracy by probability
+    lengths: tuple[LengthBucket, ...]  # accuracy by number of tokens
+    truncated_share: float  # share of texts of which a part was not read
     table: str  # precision, recall, F1 and support as scikit-learn's classification_report lays them out
 
 

@@ -28,8 +28,8 @@ class LabelledTexts:
     """Which file, and what its columns mean."""
 
     file: Path  # .csv, .tsv, .jsonl or .parquet
-    text_column: str = DEFAULT_TEXT_COLUMN
-    label_column: str = DEFAULT_LABEL_COLUMN
+    text_column: str = DEFAULT_TEXT_COLUMN  # column that holds the text
+    label_column: str = DEFAULT_LABEL_COLUMN  # column that holds the true label
     pair_column: str | None = None  # the second text of a pair
     label_map: Mapping[str, str] = field(default_factory=dict)  # the file's word -> the model's label
 
@@ -48,7 +48,7 @@ class LabelledTexts:
         """
         for target in self.label_map.values():
             if target not in names:
-                raise LabelError(f"label map: {target!r} is no label of the model: {', '.join(names)}")
+                raise LabelError(f"label map: {target!r} is not a label of the model: {', '.join(names)}")
         values = [self.label_map.get(value, value) for value in self._values()]
         if not values:
             raise FileFormatError(f"{self.file} holds no rows")

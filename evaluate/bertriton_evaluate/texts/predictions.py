@@ -28,8 +28,8 @@ ERROR: Final = PREFIX + "error"
 class Predictions:
     """The answers to all rows of a file, R rows and C labels; what could not be classified is NaN and 0."""
 
-    file: Path
-    labels: tuple[str, ...]
+    file: Path  # where they were read from
+    labels: tuple[str, ...]  # the model's, in the order of the probabilities
     probabilities: NDArray[np.float64]  # (R, C)
     token_counts: NDArray[np.intp]  # (R), of the whole text
     truncated: NDArray[np.bool_]  # (R)
@@ -79,7 +79,7 @@ def read_predictions(file: Path) -> Predictions:
         )
         chunks = [_Chunk(rows, labels) for rows in reader.chunks(ROWS_PER_CHUNK, 0)]
     except (TypeError, ValueError) as exc:
-        raise FileFormatError(f"{file} is no file of predictions: {exc}") from exc
+        raise FileFormatError(f"{file} is not a file of predictions: {exc}") from exc
     finally:
         reader.close()
     if not chunks:
@@ -115,8 +115,8 @@ def _require_columns(file: Path, reader: Reader) -> None:
     for name in (TOKEN_COUNT, TRUNCATED, ERROR):
         if name not in reader.columns:
             raise FileFormatError(
-                f"{file} is no file of predictions: it has no column {name!r}, "
+                f"{file} is not a file of predictions: it has no column {name!r}, "
                 f"only {', '.join(reader.columns) or 'none'}"
             )
     if not any(name.startswith(SCORE_PREFIX) for name in reader.columns):
-        raise FileFormatError(f"{file} is no file of predictions: it has no column {SCORE_PREFIX}LABEL")
+        raise FileFormatError(f"{file} is not a file of predictions: it has no column {SCORE_PREFIX}LABEL")

@@ -364,8 +364,8 @@ def read_bert_config(
     if config.hidden_size % config.num_attention_heads:
         raise CheckpointError(
             settings.file,
-            f"{architecture.keys.get('hidden_size', 'hidden_size')} {config.hidden_size} is no multiple of "
-            f"{architecture.keys.get('num_attention_heads', 'num_attention_heads')} "
+            f"{architecture.keys.get('hidden_size', 'hidden_size')} {config.hidden_size} is not a multiple "
+            f"of {architecture.keys.get('num_attention_heads', 'num_attention_heads')} "
             f"{config.num_attention_heads}",
         )
     return config

@@ -78,7 +78,7 @@ class ModernBertConfig(BertConfig):
         hidden, heads = settings.size("hidden_size"), settings.size("num_attention_heads")
         if hidden % (2 * heads):  # rotary positions turn pairs
             raise CheckpointError(
-                settings.file, f"hidden_size {hidden} is no multiple of twice num_attention_heads {heads}"
+                settings.file, f"hidden_size {hidden} is not a multiple of twice num_attention_heads {heads}"
             )
         head_act = settings.one_of("classifier_activation", HIDDEN_ACT_TO_ACTIVATION, DEFAULT_HEAD_ACT)
         every = settings.size("global_attn_every_n_layers", DEFAULT_GLOBAL_EVERY_N_LAYERS)

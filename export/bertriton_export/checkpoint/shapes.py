@@ -49,7 +49,8 @@ def config_from_shapes(tensors: Mapping[str, LazyTensor], facts: GraphFacts, fil
     vocab_size, hidden_size = matrix("bert.embeddings.word_embeddings.weight")
     if facts.num_attention_heads < 1 or hidden_size % facts.num_attention_heads:
         raise CheckpointError(
-            file, f"hidden size {hidden_size} is no multiple of {facts.num_attention_heads} attention heads"
+            file,
+            f"hidden size {hidden_size} is not a multiple of {facts.num_attention_heads} attention heads",
         )
     layers = {int(found[1]) for name in tensors if (found := _LAYER.match(name))}
     return BertConfig(

@@ -152,7 +152,7 @@ class OnnxClassifier:
         # The location is part of the download: it must not lead anywhere else.
         if self._beside is None or "/" in location or location not in self._beside.names():
             raise CheckpointError(
-                self._file, f"tensor {name!r} is kept in {short(location)}, which is no file of the folder"
+                self._file, f"tensor {name!r} is kept in {short(location)}, which is not a file of the folder"
             )
         if not _is_count(offset) or dtype not in _TYPE_TO_DTYPE.values():
             found = f"{short(offset)}, {dtype}"

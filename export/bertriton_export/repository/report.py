@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class ExportReport:
     """What `export` wrote and how well it agrees with the reference."""
 
-    classifier: ClassifierInfo
-    repository: Path
-    target: str
-    precision: str
+    classifier: ClassifierInfo  # name, labels and limits, as the server will tell them
+    repository: Path  # the folder that was written into
+    target: str  # kind of machine that the graph is for
+    precision: str  # of the encoder
     verified: str  # whose logits were held to the reference
     verification: Verification  # of those against float64
     int8: Int8Comparison | None  # of the int8 graph against fp32, where one was asked for

@@ -1,4 +1,4 @@
-"""Everything that a report of a fault needs, gathered."""
+"""Everything that a bug report needs, gathered."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _ISOLATED_VARIABLES: Final = ("PYTHONPATH", "PYTHONHOME")
 class Runtime:
     """All that starting tritonserver takes."""
 
-    executable: Path
+    executable: Path  # the tritonserver program
     python_backend_files: tuple[Path, ...] = ()  # none: its backends are installed with it
     library_path: tuple[Path, ...] = ()  # goes first in LD_LIBRARY_PATH
     executable_path: tuple[Path, ...] = ()  # goes first in PATH

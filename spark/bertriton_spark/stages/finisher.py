@@ -79,7 +79,7 @@ class Finisher(StageParams, Transformer):
         for name, output in pairs:
             if name not in fields or TYPE_KEY not in fields[name].metadata:
                 found = ", ".join(one for one, field in fields.items() if TYPE_KEY in field.metadata)
-                raise ColumnError(f"{self.uid}: {name} is no annotation column, found {found or 'none'}")
+                raise ColumnError(f"{self.uid}: {name} is not an annotation column, found {found or 'none'}")
             finished = finished.withColumn(output, self._finished(F.col(name)))
         if self.getOrDefault("includeMetadata") and self.getOrDefault("outputAsArray"):
             for name, output in pairs:

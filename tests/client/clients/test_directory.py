@@ -82,7 +82,7 @@ def test_a_named_classifier_costs_one_question_a_version(asked: Asked) -> None:
 
 
 def test_a_named_model_that_is_no_classifier_is_not_found(asked: Asked) -> None:
-    with pytest.raises(ModelNotFoundError, match="'imdb_bert' is served, but is no classifier") as caught:
+    with pytest.raises(ModelNotFoundError, match="'imdb_bert' is served, but is not a classifier") as caught:
         asked.find("imdb_bert")
 
     assert caught.value.model == "imdb_bert"

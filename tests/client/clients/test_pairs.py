@@ -153,7 +153,7 @@ def test_several_labels_may_hold_where_each_is_by_itself(pairs_client: Client) -
             {"candidate_labels": "war, peace"},
             "candidate_labels: expected a list of texts, found 'war, peace'",
         ),
-        ({"candidate_labels": ["war", "war"]}, "candidate_labels: expected distinct ones"),
+        ({"candidate_labels": ["war", "war"]}, "candidate_labels: expected distinct labels"),
         (
             {"candidate_labels": ["war"], "hypothesis_template": "It is about."},
             "hypothesis_template: expected {} where the label goes, found 'It is about.'",

@@ -88,13 +88,13 @@ REFUSED = [
     (
         "in.jsonl",
         '{"text": "a"}\n{"text": "b", "text": "c"}\n',
-        "line 2 is no JSON: the name 'text' stands twice",
+        "line 2 is not JSON: the name 'text' stands twice",
     ),
-    ("in.jsonl", '{"text": "a", "n": {"x": 1, "x": 2}}\n', "line 1 is no JSON: the name 'x' stands twice"),
-    ("in.jsonl", '{"text": "a", "n": 1e400}\n', "line 1 is no JSON: 1e400"),
-    ("in.jsonl", '{"text": ' + "[" * 100_000 + "\n", "line 1 is no JSON"),
+    ("in.jsonl", '{"text": "a", "n": {"x": 1, "x": 2}}\n', "line 1 is not JSON: the name 'x' stands twice"),
+    ("in.jsonl", '{"text": "a", "n": 1e400}\n', "line 1 is not JSON: 1e400"),
+    ("in.jsonl", '{"text": ' + "[" * 100_000 + "\n", "line 1 is not JSON"),
     ("in.jsonl", '\n\n{"a": 1}\n{"b": 1}\n', "has no column 'text': found a, b"),
-    ("in.jsonl", '{"text": "a"}\n' * 5000 + "{\n", "line 5001 is no JSON"),
+    ("in.jsonl", '{"text": "a"}\n' * 5000 + "{\n", "line 5001 is not JSON"),
 ]
 
 
@@ -205,7 +205,7 @@ def test_a_job_of_failures_alone_keeps_its_types_and_says_so(client: Client, tmp
 
     assert progress.all_failed
     (line,) = progress.failures.lines()
-    assert line.startswith("3 x a lone surrogate is no UTF-8")
+    assert line.startswith("3 x a lone surrogate is not UTF-8")
     assert line.endswith("(rows 1, 2, 3)")
     table = parquet.read_table(tmp_path / "out.parquet")
     assert table.schema.field("predicted_score").type == pa.float64()
@@ -237,8 +237,8 @@ MIXED = [
         '{"text": "a", "n": -1}\n{"text": "b", "n": 9223372036854775808}\n',
         "row 2: column 'n' holds whole numbers",
     ),
-    ('{"text": "a", "n": "\\ud800"}\n', "row 1: column 'n' is no UTF-8"),
-    ('{"text": "a", "n": ["\\ud800"]}\n', "row 1: column 'n' is no UTF-8"),
+    ('{"text": "a", "n": "\\ud800"}\n', "row 1: column 'n' is not UTF-8"),
+    ('{"text": "a", "n": ["\\ud800"]}\n', "row 1: column 'n' is not UTF-8"),
     ('{"text": "a", "n": 1}\n' * 2500 + '{"text": "b", "n": "x"}\n', "row 2501: column 'n' is a text"),
 ]
 
@@ -351,7 +351,7 @@ def test_a_parquet_file_that_is_cut_off_is_refused(sends_nothing: Client, tmp_pa
     content = (tmp_path / "whole.parquet").read_bytes()
 
     for size in (0, 3, 40, len(content) - 1):
-        with pytest.raises(FileFormatError, match="is no Parquet file"):
+        with pytest.raises(FileFormatError, match="is not a Parquet file"):
             _classified(sends_nothing, tmp_path, "in.parquet", content[:size], "out.csv")
 
 

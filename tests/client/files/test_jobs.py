@@ -262,11 +262,11 @@ def test_what_is_no_regular_file_is_neither_read_nor_written(client: Client, tmp
     full.symlink_to("/dev/full")
     os.mkfifo(pipe)
 
-    with pytest.raises(JobError, match="/dev/full: it is no regular file"):
+    with pytest.raises(JobError, match="/dev/full: it is not a regular file"):
         run(FileJob(_numbered(tmp_path, 3), full, overwrite=True), client, {})
     with pytest.raises(FileFormatError, match="File name too long"):
         run(FileJob(tmp_path / f"{'x' * 300}.csv", tmp_path / "out.csv"), client, {})
-    with pytest.raises(FileFormatError, match="is no regular file, and files are read twice"):
+    with pytest.raises(FileFormatError, match="is not a regular file, and files are read twice"):
         run(FileJob(pipe, tmp_path / "out.csv"), client, {})
 
 

@@ -54,7 +54,7 @@ def test_utf16_of_other_scripts_is_refused_without_its_mark(
 def test_what_is_no_text_is_not_read_as_one(sends_nothing: Client, tmp_path: Path, name: str) -> None:
     parquet.write_table(pa.table({"text": ["good"]}), tmp_path / "table")
     for content, problem in (
-        ((tmp_path / "table").read_bytes(), "is no text"),
+        ((tmp_path / "table").read_bytes(), "is not text"),
         (bz2.compress(b"text\ngood\n"), "is compressed"),
     ):
         (tmp_path / name).write_bytes(content)

@@ -100,7 +100,7 @@ def test_any_unicode_text_is_encoded_as_it_is(text: str) -> None:
         (("a", None), "found NoneType"),
         (("a", "b", "c"), "a tuple of 3"),
         ((), "a tuple of 0"),
-        ("ab\udcff", "lone surrogate is no UTF-8 (character 2"),
+        ("ab\udcff", "lone surrogate is not UTF-8 (character 2"),
         ("x" * (LIMIT_BYTES + 1), "over the limit of 10"),
         (("x" * LIMIT_BYTES, "y"), "over the limit of 10"),
     ],

@@ -70,7 +70,7 @@ def test_a_label_that_is_none_of_the_models_is_named_with_its_row(
 
 
 def test_a_map_to_no_label_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match="'positive' is no label of the model: neg, pos"):
+    with pytest.raises(LabelError, match="'positive' is not a label of the model: neg, pos"):
         LabelledTexts(_jsonl(tmp_path, ["good"]), label_map={"good": "positive"}).labels(NAMES)
 
 
@@ -81,7 +81,7 @@ def test_a_map_to_no_label_is_refused(tmp_path: Path) -> None:
         ("in.csv", b"text,label\n", "holds no rows"),
         ("in.csv", b"", "has no column 'label': found none"),
         ("in.txt", b"a\n", "has no column 'label': found text"),
-        ("in.parquet", b"PAR1", "is no Parquet file"),
+        ("in.parquet", b"PAR1", "is not a Parquet file"),
         ("in.docx", b"", "expected one of .csv"),
     ],
 )

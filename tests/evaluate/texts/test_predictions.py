@@ -21,7 +21,7 @@ ROWS = [
     {"text": "c", "predicted_score_neg": 0.5, "predicted_score_pos": 0.5, "predicted_token_count": 900},
 ]
 TRUNCATED = [False, None, True]
-ERRORS = [None, "it is no text", None]
+ERRORS = [None, "it is not text", None]
 
 
 def written(tmp_path: Path, suffix: str) -> Path:
@@ -47,7 +47,7 @@ def test_answers_and_failures_are_read_back(tmp_path: Path, suffix: str) -> None
     np.testing.assert_array_equal(found.probabilities, [[0.25, 0.75], [np.nan, np.nan], [0.5, 0.5]])
     assert found.token_counts.tolist() == [3, 0, 900]
     assert found.truncated.tolist() == [False, False, True]
-    assert found.errors == {1: "it is no text"}
+    assert found.errors == {1: "it is not text"}
     assert found.answered.tolist() == [True, False, True]
 
 

@@ -229,7 +229,7 @@ def test_weights_of_an_adapter_count_for_the_models_hash(plain: Path) -> None:
         ({"trainable_token_indices": [7]}, "trainable_token_indices [7]: trainable tokens is not merged"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa' changes the base as well"),
         ({"init_lora_weights": "loftq"}, "init_lora_weights 'loftq' changes the base as well"),
-        ({"use_newest": True}, "'use_newest' True is no setting of LoRA that is known here"),
+        ({"use_newest": True}, "'use_newest' True is not a setting of LoRA that is known here"),
         (
             {"alpha_pattern": {"(a+)+$": 3}},
             "is more involved than patterns that are tried here",
@@ -254,7 +254,7 @@ def test_what_is_computed_otherwise_is_refused_by_name(
         ({"alpha_pattern": {"query": None}}, "alpha_pattern 'query': expected a number, found None"),
         ({"rank_pattern": {"query": 2.5}}, "query: expected a whole number from 1"),
         ({"rank_pattern": {"query": 2}}, "expected a matrix of rank 2"),
-        ({"alpha_pattern": {"(query": 3}}, "alpha_pattern '(query' is no regular expression"),
+        ({"alpha_pattern": {"(query": 3}}, "alpha_pattern '(query' is not a regular expression"),
         (
             {"target_modules": ["query", "value", "key"]},
             "lacks the module 'bert.encoder.layer.0.attention.self.key'",

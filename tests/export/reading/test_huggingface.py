@@ -64,7 +64,7 @@ def test_unsupported_models_are_refused_by_name(
         ({"hidden_size": None}, "hidden_size: expected a whole number from 1 to [0-9]+, found None"),
         ({"num_hidden_layers": 0}, "num_hidden_layers: expected a whole number from 1 to [0-9]+, found 0"),
         ({"num_hidden_layers": 10**9}, "25 tensors cannot be those of 1000000000 layers"),
-        ({"num_attention_heads": 5}, "32 is no multiple of num_attention_heads 5"),
+        ({"num_attention_heads": 5}, "32 is not a multiple of num_attention_heads 5"),
         ({"id2label": {"0": "a"}}, "id2label: expected the keys 0 to 1"),
         ({"id2label": {"0": "a", "1": "a"}}, "labels must be distinct"),
         ({"id2label": {"0": "a", "1": "b\nc"}}, "labels must be distinct, non-empty lines"),

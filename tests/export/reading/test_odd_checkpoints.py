@@ -64,7 +64,7 @@ def test_a_config_with_neither_is_refused(changed: Callable[..., Path]) -> None:
 def test_a_class_for_another_task_is_refused(changed: Callable[..., Path], task: str) -> None:
     folder = changed("bert-single", "config.json", architectures=[f"BertFor{task}"])
 
-    with pytest.raises(UnsupportedModelError, match="is no classifier of whole texts"):
+    with pytest.raises(UnsupportedModelError, match="is not a classifier of whole texts"):
         read_checkpoint(folder)
 
 

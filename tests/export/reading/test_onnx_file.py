@@ -119,7 +119,7 @@ def with_bias_outside(folder: Path, **entries: str) -> Path:
     "location", ["../secret", "/etc/passwd", "missing", "", ".", "..", "model.onnx_data\0", "x" * 5000]
 )
 def test_weights_elsewhere_are_refused(gelu: Path, location: str) -> None:
-    with pytest.raises(CheckpointError, match="which is no file of the folder") as caught:
+    with pytest.raises(CheckpointError, match="which is not a file of the folder") as caught:
         read_checkpoint(with_bias_outside(gelu, location=location))
 
     assert len(str(caught.value)) < 600

@@ -166,7 +166,7 @@ def test_text_that_claims_gigabytes_costs_what_is_there(tmp_path: Path) -> None:
     [
         (b"c" + b"x" * 10**6, "not a well-formed pickle"),  # a name that does not end
         (b"ccollections\nOrderedDict\n](K\x01K\x02\x86e\x85R.", "not a well-formed pickle"),
-        (b"ctorch\nSize\n(" + b"K\x01" * 65 + b"t\x85R.", "a shape that is no list of at most 64 sizes"),
+        (b"ctorch\nSize\n(" + b"K\x01" * 65 + b"t\x85R.", "a shape that is not a list of at most 64 sizes"),
         (
             b"ccollections\nOrderedDict\n](" + b"X\x01\0\0\0xK\x01\x86" * 1001 + b"e\x85R.",
             "not a well-formed pickle",
@@ -198,10 +198,10 @@ def test_globals_that_weights_do_not_need_are_refused(tmp_path: Path, name: str)
         (b"\x80\x02}", "not a well-formed pickle"),
         (b"\x80\x02K\x01.", "expected tensors by name, found a int"),
         (b"\x80\x02}X\x01\0\0\0xK\x01s.", "entry 'x': expected a tensor, found a int"),
-        (b"\x80\x02}K\x01K\x01s.", "under what is no text"),
-        (b"\x80\x02K\x01)R.", "REDUCE of what is no constructor"),
-        (b"\x80\x02K\x01}b.", "BUILD on what is no dict"),
-        (b"\x80\x02K\x01K\x01a.", "appended to what is no list"),
+        (b"\x80\x02}K\x01K\x01s.", "under what is not text"),
+        (b"\x80\x02K\x01)R.", "REDUCE of what is not a constructor"),
+        (b"\x80\x02K\x01}b.", "BUILD on what is not a dict"),
+        (b"\x80\x02K\x01K\x01a.", "appended to what is not a list"),
         (b"\x80\x02K\x01Q.", "not a well-formed pickle"),
         (b"\x80\x02h\x07.", "not a well-formed pickle"),
         (b"\x80\x02(K\x01", "not a well-formed pickle"),

@@ -155,4 +155,4 @@ def _require_utf8(text: str) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as exc:
-            raise ValueError(f"is no UTF-8 ({text[exc.start]!r})") from exc
+            raise ValueError(f"is not UTF-8 ({text[exc.start]!r})") from exc

@@ -48,7 +48,7 @@ class JsonLinesReader(LineReader):
         try:
             found = json.loads(line, object_pairs_hook=_distinct, parse_float=_finite)
         except (ValueError, RecursionError) as exc:
-            raise FileFormatError(f"{self._path}: line {number} is no JSON: {exc}") from exc
+            raise FileFormatError(f"{self._path}: line {number} is not JSON: {exc}") from exc
         if not isinstance(found, dict):
             raise FileFormatError(
                 f"{self._path}: line {number}: expected an object, found {type(found).__name__}"
@@ -68,7 +68,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(digits: str) -> float:
     found = float(digits)
     if math.isinf(found):
-        raise ValueError(f"{digits} is no number that a computer holds")
+        raise ValueError(f"{digits} is not a number that a computer can hold")
     return found
 
 

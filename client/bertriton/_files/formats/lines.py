@@ -104,7 +104,7 @@ class LineFile:
         # Of other scripts than Latin hardly a byte is zero in UTF-16, but those of a line's end.
         if zeros and not _is_utf8(head):
             raise FileFormatError(
-                f"{self._path} is no text, or UTF-16 without a byte-order mark (it has zero bytes, and some "
+                f"{self._path} is not text, or UTF-16 without a byte-order mark (it has zero bytes, and some "
                 "that are no UTF-8): save it as UTF-8, or with a mark"
             )
         return "utf-8", 0

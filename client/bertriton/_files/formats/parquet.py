@@ -40,7 +40,7 @@ class ParquetReader:
         try:
             self._file = parquet.ParquetFile(path)
         except ArrowException as exc:
-            raise FileFormatError(f"{path} is no Parquet file: {exc}") from exc
+            raise FileFormatError(f"{path} is not a Parquet file: {exc}") from exc
         self.schema = self._file.schema_arrow
         self.columns = tuple(self.schema.names)
         require_distinct(path, self.columns)

@@ -54,4 +54,4 @@ def opened(path: Path) -> Reader:
 
 def _require_regular(path: Path) -> None:
     if path.exists() and not path.is_file():
-        raise FileFormatError(f"{path} is no regular file, and files are read twice: save it as one first")
+        raise FileFormatError(f"{path} is not a regular file, and files are read twice: save it as one first")

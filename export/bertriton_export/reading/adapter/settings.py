@@ -155,8 +155,8 @@ def _refuse_unsupported(settings: Settings, document: Mapping[str, Any]) -> None
     for key in sorted(document.keys() - _KNOWN_KEYS - _REFUSED_KEY_TO_NAME.keys()):
         if document[key] not in (None, False, "", [], {}):
             raise UnsupportedModelError(
-                f"{settings.file}: {short(key)} {short(document[key])} is no setting of LoRA that is known "
-                f"here, and may change the answer: {WAY_OUT}"
+                f"{settings.file}: {short(key)} {short(document[key])} is not a setting of LoRA that is "
+                f"known here, and may change the answer: {WAY_OUT}"
             )
 
 
@@ -188,7 +188,7 @@ def _require_simple(file: Path, key: str, pattern: str) -> None:
     try:
         _matcher(pattern)
     except (re.error, RecursionError, OverflowError) as exc:
-        raise CheckpointError(file, f"{key} {short(pattern)} is no regular expression: {exc}") from exc
+        raise CheckpointError(file, f"{key} {short(pattern)} is not a regular expression: {exc}") from exc
 
 
 def _matcher(pattern: str) -> re.Pattern[str]:

@@ -161,13 +161,13 @@ class _Machine:
 
     def _append(self, values: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise TypeError("an item is appended to what is no list")
+            raise TypeError("an item is appended to what is not a list")
         self.stack[-1].extend(values)
 
     def _set_items(self, values: list[Any]) -> None:
         keys = values[::2]
         if not isinstance(self.stack[-1], dict) or not all(isinstance(key, str) for key in keys):
-            raise TypeError("an item is set in what is no dict, or under what is no text")
+            raise TypeError("an item is set in what is not a dict, or under what is not text")
         self.stack[-1].update(zip(keys, values[1::2], strict=True))
 
     def _global(self, name: str) -> _Global:
@@ -185,19 +185,19 @@ class _Machine:
 
     def _reduce(self, function: Any, arguments: Any) -> None:  # noqa: ANN401
         if not isinstance(function, _Global) or function.build is None or not isinstance(arguments, tuple):
-            raise TypeError("REDUCE of what is no constructor")
+            raise TypeError("REDUCE of what is not a constructor")
         self.stack.append(function.build(*arguments))
 
     def _build(self, target: Any, _: Any) -> None:  # noqa: ANN401
         # A state dict carries `_metadata`, which says nothing about the weights.
         if not isinstance(target, dict):
-            raise TypeError("BUILD on what is no dict")
+            raise TypeError("BUILD on what is not a dict")
         self.stack.append(target)
 
     def _storage(self, identity: Any) -> Storage:  # noqa: ANN401
         kind, storage_type, key, _, elements, *view = identity
         if kind != "storage" or not isinstance(storage_type, _Global) or storage_type.dtype is None:
-            raise TypeError("a persistent id that is no storage")
+            raise TypeError("a persistent id that is not a storage")
         if not isinstance(key, str | int):
             raise TypeError("a storage without a name")
         if any(part is not None for part in view):
@@ -207,13 +207,13 @@ class _Machine:
 
 def _checked_size(value: Any) -> int:  # noqa: ANN401
     if not isinstance(value, int) or not 0 <= value < _LARGEST_SIZE:
-        raise ValueError("a size or stride that is no count")
+        raise ValueError("a size or stride that is not a count")
     return value
 
 
 def _checked_sizes(values: Any) -> tuple[int, ...]:  # noqa: ANN401
     if not isinstance(values, tuple | list) or len(values) > MAX_DIMENSIONS:
-        raise ValueError(f"a shape that is no list of at most {MAX_DIMENSIONS} sizes")
+        raise ValueError(f"a shape that is not a list of at most {MAX_DIMENSIONS} sizes")
     return tuple(_checked_size(value) for value in values)
 
 
@@ -235,7 +235,7 @@ def _ordered_dict(items: Any = ()) -> dict[str, Any]:  # noqa: ANN401
         raise ValueError("a dict made of many items at once, as PyTorch writes none")
     pairs = [(key, value) for key, value in items]
     if not all(isinstance(key, str) for key, _ in pairs):
-        raise TypeError("an item under what is no text")
+        raise TypeError("an item under what is not text")
     return dict(pairs)
 
 

@@ -52,7 +52,7 @@ def _datasets(opened: h5py.File) -> dict[str, h5py.Dataset]:
 
     def visit(name: str, item: Any) -> None:  # noqa: ANN401 (the library has no common type for it)
         if not isinstance(name, str):  # bytes, where it is no UTF-8
-            raise TypeError("a name is no text")
+            raise TypeError("a name is not text")
         if name.count("/") > _MAX_DEPTH:  # the library takes a minute for thousands
             raise ValueError(f"groups are nested more than {_MAX_DEPTH} deep")
         if isinstance(item, h5py.Dataset):

@@ -95,7 +95,7 @@ class _Bundle:
             length_bytes += 1
         start = length_bytes + _CHECKSUM_BYTES
         if entry.dtype != _STRING or len(data) < start or len(data) - start > _LARGEST_UINT32:
-            raise CheckpointError(self._index_file, "its object graph is no string")
+            raise CheckpointError(self._index_file, "its object graph is not a string")
         # The checksum is of the length as a fixed number, not as it is stored, and of all that follows it.
         length = struct.pack("<I", len(data) - start)
         self._require_checksum(entry, crc32c_of(data[length_bytes:], crc32c_of(length)), "the object graph")
