@@ -113,8 +113,8 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
 @option(
     "--vnni/--no-vnni",
     default=None,
-    help="Whether the CPUs to serve on have VNNI; int8 for CPUs without it is right on all, but several times "
-    "slower on those with it [default: whether this one has].",
+    help="Whether the CPUs to serve on have VNNI; int8 for CPUs without it is right on all, but slower on "
+    "those with it [default: whether this one has].",
 )
 @option(
     "--validation-text",

@@ -57,7 +57,8 @@ class FlowControl:
             self.waiting.append(tokens + REQUEST_TOKENS)
             self.tokens += self.waiting[-1]
             self.handed_on += 1
-            self.changed.notify_all()
+            if self.tokens >= self.window / 2:
+                self.changed.notify_all()
 
     def serve(self) -> None:
         """See what is done, whenever half of the window is full."""

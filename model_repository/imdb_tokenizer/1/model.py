@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from answers import Answer, answer_of, result_or_refusal  # type: ignore[import-not-found]
 from flow_control import FlowControl  # type: ignore[import-not-found]
 from pending import PendingCount  # type: ignore[import-not-found]
 from request import Waiting  # type: ignore[import-not-found]
@@ -33,16 +35,6 @@ def read_text(value: bytes, row: int) -> str:
         raise ValueError(f"text: row {row} is not UTF-8 at byte {exc.start}: {exc.reason}") from None
 
 
-def result_or_refusal(function: Any, *arguments: Any) -> Any:
-    """What the function returns, or the response that refuses the request."""
-    try:
-        return function(*arguments)
-    except Exception as exc:  # noqa: BLE001 - whatever it is, it must not reach the neighbours
-        kind = pb_utils.TritonError
-        code = kind.INVALID_ARG if isinstance(exc, ValueError) else kind.INTERNAL
-        return pb_utils.InferenceResponse(error=kind(str(exc), code))
-
-
 def read_tokenizer(file: Path, sha256: str) -> Tokenizer:
     """The tokenizer that the config was written with, refused where a reload meets files of two exports."""
     content = file.read_bytes()
@@ -52,23 +44,6 @@ def read_tokenizer(file: Path, sha256: str) -> Tokenizer:
             "or its files come from two exports; load it again, or export it again"
         )
     return Tokenizer.from_buffer(content)
-
-
-def response(rows: list[tuple[Any, ...]], padded_lengths: list[int], fingerprint: Any) -> Any:
-    """The answer to one request, [rows, tokens] and [rows, 1]; position -1 marks padding."""
-    lengths = np.array([[len(row[0])] for row in rows])
-    longest = int(lengths.max())
-    is_token = np.arange(next((size for size in padded_lengths if size >= longest), longest)) < lengths
-    names = ["input_ids", "token_type_ids", "position_ids"]
-    names += ["token_count", "truncated", "windows", "tokenizer_fingerprint"]
-    *tokens, counts, truncated, windows = zip(*rows, strict=True)
-    arrays: list[Any] = [np.full(is_token.shape, fill, np.int32) for fill in (0, 0, -1)]
-    for array, values in zip(arrays, tokens, strict=True):
-        array[is_token] = [value for row in values for value in row]
-    for column, dtype in ((counts, np.int32), (truncated, np.bool_), (windows, np.int32)):
-        arrays.append(np.array(column, dtype)[:, None])
-    arrays.append(np.repeat(fingerprint, len(rows), axis=0))
-    return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(names, arrays, strict=True)])
 
 
 class TritonPythonModel:
@@ -93,20 +68,22 @@ class TritonPythonModel:
         self.tokenizer = read_tokenizer(file, parameters["tokenizer_sha256"]["string_value"])
         limit = self.max_request_tokens
         self.frames = {texts: Frame(self.tokenizer, texts, limit) for texts in (1, 2)}
+        self.own_options = cache(partial(self.options, {}))  # of most requests, which ask for nothing
         network = parameters["network"]["string_value"]
         self.flow, self.window = FlowControl(PendingCount(network)), SendingWindow()
         self.room, self.large_room = (WaitingRoom(self.answer_all, self.flow, self.window) for _ in (1, 2))
 
-    def execute(self, requests: list[Any]) -> None:
+    def execute(self, requests: list[Any]) -> list[Any]:
         """Answer requests, or have them wait; large ones are answered by a thread of their own."""
-        with self.window.opened():
-            taken = [Waiting.of(request, self.window) for request in requests]
+        waiting = [Waiting.of(request, self.window) for request in requests]
+        with self.window.opened(waiting[0].sender if len(waiting) == 1 else None) as returned:
             if not self.room.is_warm:
-                self.room.warm_up(taken)
-                return
-            for one in taken:
+                self.room.warm_up(waiting)
+                return [None] * len(requests)
+            for one in waiting:
                 is_large = one.size_bytes > LARGE_REQUEST_BYTES
                 (self.large_room.take if is_large else self.room.answer_now)(one)
+        return returned or [None] * len(requests)
 
     def finalize(self) -> None:
         """Answer what waits."""
@@ -114,22 +91,23 @@ class TritonPythonModel:
         self.room.stop()
         self.large_room.stop()
 
-    def answer_all(self, requests: list[Any]) -> list[Any]:
+    def answer_all(self, waiting: list[Waiting]) -> list[Answer]:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
-        batch = [result_or_refusal(self.read, request) for request in requests]
-        texts = [text for work in batch if isinstance(work, tuple) for row in work[0] for text in row]
+        batch = [result_or_refusal(self.read, one) for one in waiting]
+        texts = [text for work in batch if not isinstance(work, Answer) for row in work[0] for text in row]
         encodings = iter(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
         return [result_or_refusal(self.answer, work, encodings) for work in batch]
 
-    def read(self, request: Any) -> tuple[list[list[str]], Options]:
+    def read(self, one: Waiting) -> tuple[list[list[str]], Options]:
         """The rows of one request, each a list of one text or two, and what is to be done with them."""
-        rows = pb_utils.get_input_tensor_by_name(request, "text").as_numpy()
+        rows = one.rows
         # The config adds a dimension of 1, by which a request without rows is told from others.
         shape = [len(rows), *rows.shape[2:]] if rows.ndim == 3 else [0, *rows.shape[1:]]
         if 0 in shape or shape[1:] not in ([1], [2]):
             raise ValueError(f"text: expected shape [rows, 1] or, for pairs, [rows, 2], found {shape}")
         texts = [[read_text(value, index) for value in row] for index, row in enumerate(rows[:, 0])]
-        return texts, self.options(json.loads(request.parameters() or "{}"), shape[1])
+        parameters = json.loads(one.parameters or "{}")
+        return texts, self.options(parameters, shape[1]) if parameters else self.own_options(shape[1])
 
     def options(self, parameters: dict[str, Any], texts: int) -> Options:
         """What is to be done with rows of so many texts, refused by name where it cannot be."""
@@ -145,9 +123,9 @@ class TritonPythonModel:
             raise ValueError(f"truncation: this network joins no windows, expected one of {TRUNCATIONS[:-1]}")
         return options
 
-    def answer(self, work: Any, encodings: Any) -> Any:
-        """The response to one request, which takes its share of the batch's encodings; refusals stay."""
-        if not isinstance(work, tuple):
+    def answer(self, work: Any, encodings: Any) -> Answer:
+        """The answer to one request, which takes its share of the batch's encodings; refusals stay."""
+        if isinstance(work, Answer):
             return work
         texts = [[next(encodings).ids for _ in row] for row in work[0]]
         rows = [self.frames[len(row)].around(row, work[1], len(texts)) for row in texts]
@@ -155,4 +133,4 @@ class TritonPythonModel:
         if tokens > self.max_request_tokens:
             limit = self.max_request_tokens
             raise ValueError(f"text: {tokens} tokens in a request are over {limit}, send fewer texts at once")
-        return response(rows, self.padded_lengths, self.fingerprint)
+        return answer_of(rows, self.padded_lengths, self.fingerprint)

@@ -18,7 +18,8 @@ MICROSECONDS_PER_S = 1e6
 class Waiting(NamedTuple):
     """A request that was taken from Triton."""
 
-    request: Any  # pb_utils.InferenceRequest
+    rows: Any  # its texts, [rows, 1, texts of a row]
+    parameters: str  # what it asks for, as JSON
     sender: Any  # its pb_utils.InferenceResponseSender
     window: SendingWindow
     size_bytes: int  # about; of its texts
@@ -30,8 +31,10 @@ class Waiting(NamedTuple):
         """A request that came just now."""
         taken_s = time.monotonic()
         limit_s = min(request.timeout() / MICROSECONDS_PER_S or MAX_WAIT_S, MAX_WAIT_S)
-        size_bytes = sum(map(len, pb_utils.get_input_tensor_by_name(request, "text").as_numpy().flat))
-        return cls(request, request.get_response_sender(), window, size_bytes, taken_s, limit_s)
+        rows = request.inputs()[0].as_numpy()
+        size_bytes = sum(map(len, rows.flat))
+        sender = request.get_response_sender()
+        return cls(rows, request.parameters(), sender, window, size_bytes, taken_s, limit_s)
 
     @property
     def is_late(self) -> bool:

@@ -8,6 +8,9 @@ for the second (`closed_requests_` in python_be.cc, 24.10 and the sources of Jun
 grow in that instant, tritonserver's memory is damaged, and it crashes or hangs. The list doubles when it is
 full, and keeps its memory when it is emptied. So it grows while `execute` runs, when Triton cannot begin a
 call, and the warm-up makes it grow at once. Between calls no answer is sent for which it would have to.
+
+What a call returns is not on that list, and costs less than to send it: no thread of Triton's is woken for
+it, and none here waits for that. So the answer to the only request of a call is returned where it is there.
 """
 
 from collections import deque
@@ -29,26 +32,36 @@ class SendingWindow:
     def __init__(self) -> None:
         self.changed = Condition()
         self.is_open = False
+        self.only: Any = None  # the sender of a call's only request
+        self.returned: list[Any] = []  # the answer to that
         self.ready: deque[tuple[Any, Any]] = deque()  # senders and their responses
         self.sent = 0  # since the last call began, which is what Triton's list holds
         self.list_size = 0  # that it has memory for
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Send what is ready, and what becomes so until the end."""
+    def opened(self, only: Any = None) -> Iterator[list[Any]]:
+        """Send what is ready, and what becomes so until the end.
+
+        Args:
+            only: the sender of the call's only request, whose answer is put into the list that is given
+                instead, for the call to return.
+        """
         with self.changed:
-            self.is_open, self.sent = True, 0
+            self.is_open, self.sent, self.only, self.returned = True, 0, only, []
             self.send_ready(may_grow=True)
             self.changed.notify_all()
         try:
-            yield
+            yield self.returned
         finally:
             with self.changed:
-                self.is_open = False
+                self.is_open, self.only = False, None
 
     def send(self, sender: Any, response: Any) -> None:
-        """Send a request's only response, or keep it until the next call."""
+        """Send a request's only response, have the call return it, or keep it until the next call."""
         with self.changed:
+            if sender is self.only:
+                self.returned.append(response)
+                return
             self.ready.append((sender, response))
             if self.is_open:
                 self.send_ready(may_grow=True)

@@ -14,8 +14,8 @@ whole batch.
 from collections import deque
 from collections.abc import Callable
 from threading import Thread
-from typing import Any
 
+from answers import Answer  # type: ignore[import-not-found]
 from flow_control import REQUEST_TOKENS, FlowControl  # type: ignore[import-not-found]
 from request import Waiting  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
@@ -36,13 +36,13 @@ class WaitingRoom:
     """One thread that answers requests batch by batch, as fast as the network takes them.
 
     Args:
-        answer: gives the responses to requests, whatever they hold.
+        answer: answers requests, whatever they hold.
         flow: tells how much may be handed on.
         window: sends the responses.
     """
 
     def __init__(
-        self, answer: Callable[[list[Any]], list[Any]], flow: FlowControl, window: SendingWindow
+        self, answer: Callable[[list[Waiting]], list[Answer]], flow: FlowControl, window: SendingWindow
     ) -> None:
         self.answer = answer
         self.flow, self.changed = flow, flow.changed
@@ -55,8 +55,8 @@ class WaitingRoom:
 
     def warm_up(self, batch: list[Waiting]) -> None:
         """Answer the first call whole, whose answers no network waits for; sending.py says what it is for."""
-        for one, response in zip(batch, self.answer([one.request for one in batch]), strict=True):
-            one.finish(response)
+        for one, answer in zip(batch, self.answer(batch), strict=True):
+            one.finish(answer.response)
         self.is_warm = True
 
     def take(self, one: Waiting) -> None:
@@ -128,20 +128,22 @@ class WaitingRoom:
 
     def answer_batch(self, batch: list[Waiting]) -> None:
         """Answer those that somebody waits for."""
-        gone = [one for one in batch if one.is_cancelled()]
-        for one in gone:
-            one.refuse("the request was cancelled", "CANCELLED")
-        wanted = [one for one in batch if not any(one is other for other in gone)]
+        wanted = list[Waiting]()
+        for one in batch:
+            if one.is_cancelled():
+                one.refuse("the request was cancelled", "CANCELLED")
+            else:
+                wanted.append(one)
         try:
-            responses = self.answer([one.request for one in wanted]) if wanted else []
+            answers = self.answer(wanted) if wanted else []
         except Exception as exc:  # noqa: BLE001 - others still wait for their answers
             for one in wanted:
                 one.refuse(str(exc), "INTERNAL")
             return
-        for one, response in zip(wanted, responses, strict=True):
-            if not response.has_error():
-                self.flow.hand_on(response.output_tensors()[0].as_numpy().size)
-            one.finish(response)
+        for one, answer in zip(wanted, answers, strict=True):
+            if answer.tokens:
+                self.flow.hand_on(answer.tokens)
+            one.finish(answer.response)
 
     def stop(self) -> None:
         """Wait until all is answered."""
