@@ -20,6 +20,7 @@ import argparse
 import itertools
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -144,17 +145,16 @@ def main() -> None:
     parser.add_argument("texts", type=Path, help="parquet with a column text")
     parser.add_argument("--rows", type=int, default=1_000)
     parser.add_argument("--few", type=int, default=50)
+    parser.add_argument("--max-length", type=int, default=512, help="tokens; at most what the model reads")
     options = parser.parse_args()
     reviews = pq.read_table(options.texts).column("text").to_pylist()[: options.rows]
     spark = start_with_jars(options.jars, cores=2, onnx_threads=1)
     model = load_theirs(options.model, spark)
     with TemporaryDirectory() as folder, LocalServer(exported(model, Path(folder))) as server:
         comparison = Comparison(spark, model, server.grpc_url)
-        for shape in _WHOLE:
-            comparison.of(shape, [*_EDGES, *reviews])
-        for shape in shapes():
-            if shape not in _WHOLE:
-                comparison.of(shape, [*_EDGES, *reviews[: options.few]])
+        for shape in (*_WHOLE, *(one for one in shapes() if one not in _WHOLE)):
+            some = reviews if shape in _WHOLE else reviews[: options.few]
+            comparison.of(replace(shape, max_length=options.max_length), [*_EDGES, *some])
     spark.stop()
     print(f"\n{comparison.count} differing columns of rows")
     sys.exit(comparison.count > 0)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_LANGUAGE: Final = "en"
 DEFAULT_NAME: Final = "classifier"  # of a model that a host serves itself and nobody named
 
+_PRECISION_VARIABLE: Final = "BERTRITON_PRECISION"  # as `bertriton export` reads it
 _EMBEDDED: Final = "bert_base_sequence_classifier_imdb"  # the name that the model card has
 
 
@@ -72,4 +73,4 @@ def target_of(
     if target.urls:
         return Target(target.model, target.urls)
     name = target.model or DEFAULT_NAME
-    return Target(name, local=LocalModel(target.source, name))
+    return Target(name, local=LocalModel(target.source, name, environment.get(_PRECISION_VARIABLE)))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-MAX_LENGTH: Final = 512  # tokens, as the model card has it
 # Sentences of a text in one inference: of more, Spark NLP before its pull request 14827 says of one what it
 # has found of another.
 _SENTENCES_AT_ONCE: Final = 1_024
@@ -31,6 +30,7 @@ class Shape:
     cased: bool = False
     coalesces: bool = False  # whether sentences are averaged
     activation: str = "softmax"
+    max_length: int = 512  # tokens, as the model card has it
 
     def __str__(self) -> str:
         parts = (
@@ -65,7 +65,7 @@ def pipeline_of_theirs(model: Any, shape: Shape) -> Pipeline:  # noqa: ANN401 (S
     # The setters of some versions work once.
     classifier = model.setInputCols(*_inputs(shape)).setOutputCol("class")
     classifier._set(  # noqa: SLF001
-        maxSentenceLength=MAX_LENGTH,
+        maxSentenceLength=shape.max_length,
         batchSize=_SENTENCES_AT_ONCE,
         caseSensitive=shape.cased,
         coalesceSentences=shape.coalesces,
@@ -84,7 +84,7 @@ def pipeline_of_ours(url: str, model: str, shape: Shape, *, alone: bool = False)
         .setUrl(url)
         .with_values(
             model=model,
-            maxSentenceLength=MAX_LENGTH,
+            maxSentenceLength=shape.max_length,
             coalesceSentences=shape.coalesces,
             activation=shape.activation,
         )

@@ -76,7 +76,7 @@ def spread_address(urls: Sequence[str], partition: int, attempt: int) -> str:
 
 def _url_of(plan: Plan) -> str:
     if plan.local is not None:
-        return local_url(plan.local.source, plan.local.name)
+        return local_url(plan.local.source, plan.local.name, plan.local.precision)
     task = TaskContext.get()
     if task is None:  # in the driver
         return plan.urls[0]

@@ -19,6 +19,7 @@ class LocalModel:
 
     source: str  # a model repository or a checkpoint, on every host, or a hub id
     name: str  # of the classifier
+    precision: str | None = None  # that a checkpoint is exported in; None: the exporter's own choice
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,8 @@ def _answers(
 ) -> Iterator[Classification | BertritonError]:
     options: CallOptions = {}
     if reading.max_length is not None:
-        options["max_length"] = reading.max_length
+        # Spark NLP's default is more than some models have positions for.
+        options["max_length"] = min(reading.max_length, client.info.max_length)
     if reading.truncation is not None:
         options["truncation"] = reading.truncation  # type: ignore[typeddict-item]  # the client checks it
     # Spark gives a batch as soon as it has one, and a thread that reads ahead would cost more than it gains.

@@ -1,4 +1,4 @@
-"""The process that runs a host's server: `python -m bertriton_spark.local.keeper FOLDER SOURCE NAME`."""
+"""The process that runs a host's server: `python -m bertriton_spark.local.keeper`, with what `main` takes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ _LOOK_S: Final = 1.0
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until nobody needs it; what went wrong is the last line of its output."""
-    folder, source, name = arguments
+    """Serve until nobody needs it; what went wrong is the last line of its output.
+
+    Args:
+        arguments: the server's folder, what it serves, the classifier's name, and the precision or nothing.
+    """
+    folder, source, name, precision = arguments
     layout = Layout(Path(folder))
     with ExitStack() as stack:
         stack.enter_context(lock(layout.keeping))  # waits for a keeper that is about to end
@@ -28,14 +32,14 @@ def main(arguments: list[str]) -> int:
             return 0
         stack.callback(shutil.rmtree, layout.repository, ignore_errors=True)
         try:
-            _keep(layout, repository_of(layout, source, name), stack)
+            _keep(layout, repository_of(layout, source, name, precision or None), stack)
         except Exception as exc:  # noqa: BLE001  # whoever waits for the server reads it
             print(f"{type(exc).__name__}: {' '.join(str(exc).split())}", flush=True)  # noqa: T201
             return 1
     return 0
 
 
-def repository_of(layout: Layout, source: str, name: str) -> Path:
+def repository_of(layout: Layout, source: str, name: str, precision: str | None) -> Path:
     """The source itself if it is a model repository, else what the exporter makes of it."""
     if any(Path(source).glob("*/config.pbtxt")):
         return Path(source)
@@ -43,7 +47,7 @@ def repository_of(layout: Layout, source: str, name: str) -> Path:
     from bertriton_export import export  # noqa: PLC0415
 
     shutil.rmtree(layout.repository, ignore_errors=True)  # of a keeper that was killed
-    export(source, name=name, repository=layout.repository)
+    export(source, name=name, repository=layout.repository, precision=precision)
     return layout.repository
 
 

@@ -55,7 +55,7 @@ class Layout:
         return self.folder / "repository"
 
 
-def layout_of(source: str, name: str) -> Layout:
+def layout_of(source: str, name: str, precision: str | None) -> Layout:
     """The folder of the server of a model, made if need be, which no other user can write to.
 
     Raises:
@@ -69,7 +69,7 @@ def layout_of(source: str, name: str) -> Layout:
             f"{base}: expected a folder that only user {os.getuid()} can write to: "
             "remove it, or set TMPDIR to another folder"
         )
-    key = hashlib.sha256(f"{source}\0{name}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{source}\0{name}\0{precision}".encode()).hexdigest()[:16]
     folder = base / key
     folder.mkdir(mode=0o700, exist_ok=True)
     return Layout(folder)

@@ -23,25 +23,26 @@ _leases: Final[dict[tuple[int, Path], IO[bytes]]] = {}
 _keepers: Final[list[subprocess.Popen[bytes]]] = []  # those that this process has started, which outlive it
 
 
-def local_url(source: str, name: str) -> str:
+def local_url(source: str, name: str, precision: str | None = None) -> str:
     """The address of this host's server for a model, which is started if need be, and leased for good.
 
     Args:
         source: a model repository, a checkpoint, a file given to `SparkContext.addFile`, or a hub id.
         name: of the classifier.
+        precision: that a checkpoint is exported in; None is the exporter's own choice.
 
     Raises:
         LocalServerError: it did not start.
     """
     source = _found(source)
-    layout = layout_of(source, name)
+    layout = layout_of(source, name, precision)
     key = (os.getpid(), layout.folder)
     if key not in _leases:
         # First of all, so that a keeper that is about to end either sees it or has ended.
         _leases[key] = shared_lock(layout.leases)
     with lock(layout.starting):
         if not _is_kept(layout):
-            _start(layout, source, name)
+            _start(layout, source, name, precision)
         return layout.address.read_text(encoding="ascii")
 
 
@@ -65,13 +66,13 @@ def _is_kept(layout: Layout) -> bool:
     return False
 
 
-def _start(layout: Layout, source: str, name: str) -> None:
+def _start(layout: Layout, source: str, name: str, precision: str | None) -> None:
     """Start the keeper and wait until its server is ready, or it has ended."""
     # It finds what this process finds, which may come from files that Spark has sent.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with layout.log.open("wb") as log:
         keeper = subprocess.Popen(  # noqa: S603  # this very Python
-            [sys.executable, "-m", _KEEPER, str(layout.folder), source, name],
+            [sys.executable, "-m", _KEEPER, str(layout.folder), source, name, precision or ""],
             cwd="/",
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -87,7 +87,9 @@ class SequenceClassifier(AnnotatorParams, Transformer):
     caseSensitive = param(
         "caseSensitive", "False puts texts in lower case before they are sent", TypeConverters.toBoolean
     )
-    maxSentenceLength = param("maxSentenceLength", "tokens read of a text", TypeConverters.toInt)
+    maxSentenceLength = param(
+        "maxSentenceLength", "tokens read of a text, at most the model's own limit", TypeConverters.toInt
+    )
     coalesceSentences = param(
         "coalesceSentences", "whether a document's sentences are averaged", TypeConverters.toBoolean
     )
