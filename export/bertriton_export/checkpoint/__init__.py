@@ -13,13 +13,17 @@ from bertriton_export.checkpoint.architectures import (
 )
 from bertriton_export.checkpoint.checkpoint import Checkpoint
 from bertriton_export.checkpoint.deberta import CONTENT_TO_POSITION, POSITION_TO_CONTENT, DebertaConfig
-from bertriton_export.checkpoint.dimensions import BertConfig, of_family, tensor_shapes
+from bertriton_export.checkpoint.dimensions import BertConfig, longest_text, of_family, tensor_shapes
 from bertriton_export.checkpoint.heads import HEADS, default_problem_type, with_head
 from bertriton_export.checkpoint.json_file import parse_json, read_json
-from bertriton_export.checkpoint.length import longest_text
 from bertriton_export.checkpoint.modernbert import ModernBertConfig
-from bertriton_export.checkpoint.refused import OTHER_TASKS, REFUSED_FAMILIES
-from bertriton_export.checkpoint.relatives import ErnieConfig, MPNetConfig, XLMRobertaXLConfig
+from bertriton_export.checkpoint.relatives import (
+    OTHER_TASKS,
+    REFUSED_FAMILIES,
+    ErnieConfig,
+    MPNetConfig,
+    XLMRobertaXLConfig,
+)
 from bertriton_export.checkpoint.rotary import GteConfig, NomicBertConfig
 from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from bertriton_export.checkpoint.deberta import DebertaConfig
 from bertriton_export.checkpoint.dimensions import HIDDEN_ACT_TO_ACTIVATION, BertConfig
 from bertriton_export.checkpoint.modernbert import ModernBertConfig
-from bertriton_export.checkpoint.refused import refuse_known_families, refuse_other_tasks
 from bertriton_export.checkpoint.relatives import (
     AlbertConfig,
     BigBirdConfig,
     ErnieConfig,
     MPNetConfig,
     XLMRobertaXLConfig,
+    refuse_known_families,
+    refuse_other_tasks,
 )
 from bertriton_export.checkpoint.rotary import (
     GATED_ACTIVATIONS,

@@ -29,7 +29,7 @@ from bertriton_export.network.int8_linear import (
     quantise_weight,
 )
 from bertriton_export.network.linear import Float, FloatLinear, to_float
-from bertriton_export.network.mpnet import relative_bias
+from bertriton_export.network.relatives import relative_bias
 
 __all__ = [
     "ONNX_FILE",

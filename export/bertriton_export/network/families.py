@@ -22,8 +22,7 @@ from bertriton_export.network.deberta import DebertaGraph
 from bertriton_export.network.graph_builder import GraphBuilder, WeightFile
 from bertriton_export.network.gte import GteGraph, gte_linears
 from bertriton_export.network.modernbert import ModernBertGraph, modernbert_linears
-from bertriton_export.network.mpnet import MPNetGraph
-from bertriton_export.network.xlm_roberta_xl import XLMRobertaXLGraph
+from bertriton_export.network.relatives import MPNetGraph, XLMRobertaXLGraph
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,8 +1,8 @@
 """GTE and Nomic BERT for sequence classification: BERT's graph with rotary positions and gated layers.
 
 Zhang et al. 2024, https://arxiv.org/abs/2407.19669, and Nussbaum et al. 2024, https://arxiv.org/abs/2402.01613.
-Positions are no embeddings: queries and keys are turned (see `rotary`). Behind attention a linear layer is
-gated by another that went through the activation function. Nomic BERT has no biases in its layers.
+Positions are no embeddings: queries and keys are turned (see `modernbert`). Behind attention a linear layer
+is gated by another that went through the activation function. Nomic BERT has no biases in its layers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bertriton_export.network.bert import ACTIVATION_TO_OP, BertGraph
-from bertriton_export.network.rotary import Rotary, rotary_positions, rotary_tables
+from bertriton_export.network.modernbert import Rotary, rotary_positions, rotary_tables
 
 if TYPE_CHECKING:
     import numpy as np

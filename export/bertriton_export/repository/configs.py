@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # No request waits for company: while a batch is running, the next one gathers by itself.
 QUEUE_DELAY_US: Final = 0
 WARMUP_FOLDER: Final = "warmup"
+WARMUP_TEXT_FILE: Final = "text"
 # That the tokenizer's model answers in one call before it counts as ready, for the reason told in sending.py:
 # more than 512, so that Triton's list of answered requests has room for 1,024. Between two calls there may be
 # as many answers as wait in both rooms of waiting.py.
@@ -108,7 +109,8 @@ def _tokenizer(info: ClassifierInfo, network: NetworkConfig, tokenizer_sha256: s
     sample.batch_size = TOKENIZER_WARMUP_TEXTS
     sample.inputs[contract.TEXT].data_type = model_config_pb2.TYPE_STRING
     sample.inputs[contract.TEXT].dims.append(1)
-    sample.inputs[contract.TEXT].zero_data = True
+    # Not zeros, which are texts without a character: some tokenizers make no token of them, and refuse.
+    sample.inputs[contract.TEXT].input_data_file = WARMUP_TEXT_FILE
     config.parameters[contract.PART_OF].string_value = info.name
     config.parameters["network"].string_value = info.name + contract.BERT_SUFFIX
     config.parameters["max_length"].string_value = str(info.max_length)

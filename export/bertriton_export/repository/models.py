@@ -16,6 +16,7 @@ from bertriton_export.repository.configs import (
     LABELS_FILE,
     TOKENIZER_FILE,
     WARMUP_FOLDER,
+    WARMUP_TEXT_FILE,
     model_configs,
     to_pbtxt,
 )
@@ -44,6 +45,8 @@ TOKENIZER_MODEL_FILES: Final = (
     "sending.py",
     "waiting.py",
 )
+
+WARMUP_TEXT: Final = "A film of two hours."
 
 MAX_NAME_CHARACTERS: Final = 200  # a file's name has 255 bytes at most, and a part's has a suffix
 # Names are folders, URL parts and config values at once.
@@ -114,6 +117,15 @@ def _write_configs(
     for warmup in network.warmups:
         positions = np.arange(warmup.tokens, dtype="<i4")
         (bert / WARMUP_FOLDER / warmup.file).write_bytes(positions.tobytes())
+    tokenizer = repository / (info.name + contract.TOKENIZER_SUFFIX)
+    (tokenizer / WARMUP_FOLDER).mkdir()
+    (tokenizer / WARMUP_FOLDER / WARMUP_TEXT_FILE).write_bytes(_as_triton_has_it(WARMUP_TEXT))
+
+
+def _as_triton_has_it(text: str) -> bytes:
+    """A text as raw data of a tensor: its length in bytes, and these."""
+    content = text.encode()
+    return len(content).to_bytes(4, "little") + content
 
 
 def _write_tokenizer(folder: Path, checkpoint: Checkpoint) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tokenizers import Tokenizer
 
-from bertriton_export.checkpoint.length import longest_text
+from bertriton_export.checkpoint.dimensions import longest_text
 from bertriton_export.checkpoint.settings import Settings, short
 from bertriton_export.checkpoint.tokenizer.bpe import PREFIX_SPACE
 from bertriton_export.checkpoint.tokenizer.charsmap import is_whole_charsmap
