@@ -63,12 +63,10 @@ def export(
 ) -> ExportReport:
     """Turn the checkpoint of a BERT classifier into the three models that Triton serves it with.
 
-    An earlier export of the same name is replaced. On failure nothing is written.
-
     Args:
         checkpoint: a folder or file in one of the supported formats, or a hub id `org/name[@revision]`.
-        name: name of the classifier; default: that of the folder, zip or hub model.
-        repository: the model repository to write into; made if it is missing.
+        name: of the classifier, whose earlier export is replaced; default: that of the folder or hub model.
+        repository: the model repository to write into; made if it is missing, left as it was on failure.
         base: of a LoRA adapter: its base model, a folder or a hub id; default: the one it lies with or names.
         labels: names of the labels in the order of the logits; default: the checkpoint's.
         problem_type: what the logits mean, such as `multi_label_classification`; default: the checkpoint's.
@@ -82,7 +80,7 @@ def export(
         keep_fp32: layers to keep out of int8: `encoder.layer.3`, or `encoder.layer.3.output.dense`.
         vnni: whether the CPUs to serve int8 on have VNNI; default: whether this one has.
         validation_texts: texts to calibrate and to judge int8 by; default: built-in film reviews.
-        gate: False writes int8 without comparing it with fp32.
+        gate: False: int8 is not compared with fp32.
         on_stage: called with a line about each stage as it begins.
 
     Raises:

@@ -30,15 +30,15 @@ class Example:
     """One text, what it is and what was said."""
 
     row: int  # in the file, from 1 on
-    text: str
+    text: str  # whole
     pair: str | None  # the second text, where texts are pairs
     label: str  # what it is
-    said: str
+    said: str  # the label of the answer
     confidence: float  # the probability of what was said
     label_probability: float  # the probability of what it is
     margin: float  # between the two most probable labels
     token_count: int  # of the whole text
-    truncated: bool
+    truncated: bool  # whether a part of it was not read
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Confusion:
     """The texts of one label that were taken for another."""
 
     label: str  # what they are
-    said: str
-    mistakes: int
+    said: str  # the label of the answers
+    mistakes: int  # how many
     share: float  # of the texts of that label
     examples: tuple[Example, ...]  # the most confident first
 
@@ -56,10 +56,10 @@ class Confusion:
 class MistakesOfLength:
     """The mistakes among texts of so many tokens."""
 
-    shortest: int
+    shortest: int  # tokens
     longest: int | None  # None: no bound
-    texts: int
-    mistakes: int
+    texts: int  # how many there are
+    mistakes: int  # how many of them are wrong
     examples: tuple[Example, ...]  # the most confident first
 
 
@@ -67,11 +67,11 @@ class MistakesOfLength:
 class WeakSpots:
     """Where to look first; texts without an answer are nowhere here."""
 
-    mistakes: int
+    mistakes: int  # texts whose label is another than the file's
     confident_mistakes: int  # at a confidence of CONFIDENT or more
     doubtful: int  # texts whose margin is under DOUBTFUL
     truncated: int  # texts of which a part was not read
-    truncated_mistakes: int
+    truncated_mistakes: int  # mistakes among those
     most_confident_mistakes: tuple[Example, ...]  # the most confident first
     most_doubtful: tuple[Example, ...]  # the smallest margin first, right or wrong
     by_label: tuple[Confusion, ...]  # the most frequent first

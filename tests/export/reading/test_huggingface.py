@@ -39,7 +39,7 @@ def change_tensors(file: Path, **changes: Any) -> None:
         ({"model_type": "gpt2"}, r"model_type 'gpt2' with .* \(bert\), DistilBertFor"),
         (
             {"model_type": "deberta", "architectures": ["DebertaForSequenceClassification"]},
-            "DebertaForSequence",
+            "the first DeBERTa is another network",
         ),
         ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
         ({"position_embedding_type": "relative_key"}, "'relative_key', expected 'absolute'"),
