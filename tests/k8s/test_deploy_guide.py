@@ -92,7 +92,7 @@ def test_commands_for_a_laptop_run(
     laptop: tuple[dict[str, str], dict[str, str]], http_text: Callable[[str], str]
 ) -> None:
     addresses, environment = laptop
-    health, classify, curl = commands(block("console", "bertriton health"))
+    health, classify, curl = commands(block("console", "bertriton classify"))
 
     for command in (health, classify):
         assert command[0] == "bertriton"
