@@ -93,6 +93,7 @@ def _run(block: Block, shell: Shell, names: dict[str, Any]) -> None:
             assert yaml.safe_load(block.text)
 
 
+@pytest.mark.needs("java")
 def test_the_client_in_java_prints_labels(imdb_server: LocalServer, tmp_path: Path) -> None:
     (code,) = (block.text for block in blocks("docs/reference/http.md") if block.language == "java")
     found = re.search(r"public class (\w+)", code)
