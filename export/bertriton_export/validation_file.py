@@ -46,5 +46,5 @@ def _text(file: Path, row: int, value: object) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as exc:
-        raise OptionError(f"{file}: row {row}: is no UTF-8") from exc
+        raise OptionError(f"{file}: row {row} is not UTF-8") from exc
     return value

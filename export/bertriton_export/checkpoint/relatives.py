@@ -183,5 +183,6 @@ def refuse_other_tasks(config: Settings, names: Sequence[str]) -> None:
     for name in names:
         if name.endswith(OTHER_TASKS):
             raise UnsupportedModelError(
-                f"{config.file}: architectures {short(name)} is no classifier of whole texts; train one on it"
+                f"{config.file}: architectures {short(name)} is not a classifier of whole texts; "
+                "train one on it"
             )
