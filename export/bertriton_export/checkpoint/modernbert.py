@@ -7,7 +7,7 @@ apart as they are read, so that each layer has a name of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bertriton_export.checkpoint.dimensions import (
@@ -17,7 +17,8 @@ from bertriton_export.checkpoint.dimensions import (
     norm_shapes,
 )
 from bertriton_export.checkpoint.settings import Settings, short
-from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
+from bertriton_export.checkpoint.weights import taken_apart
+from bertriton_export.errors import CheckpointError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,17 +118,7 @@ class ModernBertConfig(BertConfig):
         Raises:
             TensorError: one that holds several is missing or of a wrong shape.
         """
-        found = dict(tensors)
-        for name, parts, shape in _stacked(self):
-            whole = found.pop(name, None)
-            expected = (len(parts) * shape[0], *shape[1:])
-            if whole is None or whole.shape != expected:
-                file, seen = (
-                    (whole.file, f"shape {list(whole.shape)}") if whole else (source, "no such tensor")
-                )
-                raise TensorError(file, name, expected=f"shape {list(expected)}", found=seen)
-            found |= {part: _rows(whole, index * shape[0], shape) for index, part in enumerate(parts)}
-        return found
+        return taken_apart(tensors, _stacked(self), source)
 
     def _layer(self, name: str, *, has_attention_norm: bool) -> dict[str, tuple[int, ...]]:
         hidden, inner = self.hidden_size, self.intermediate_size
@@ -188,8 +179,3 @@ def _stacked(config: ModernBertConfig) -> Iterator[tuple[str, list[str], tuple[i
                 names = [f"{block}.{part}.{kind}" for part in parts]
                 if names[0] in shapes:
                     yield f"{name}.{kind}", names, shapes[names[0]]
-
-
-def _rows(whole: LazyTensor, first: int, shape: tuple[int, ...]) -> LazyTensor:
-    """A part of a tensor, of so many rows from the first one on."""
-    return replace(whole, shape=shape, load=lambda: whole.load()[first : first + shape[0]])

@@ -7,7 +7,7 @@ with, in which some are several linear layers in one. Both are read; names in he
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from bertriton_export.checkpoint.dimensions import (
@@ -17,7 +17,8 @@ from bertriton_export.checkpoint.dimensions import (
     norm_shapes,
 )
 from bertriton_export.checkpoint.settings import Settings, short
-from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
+from bertriton_export.checkpoint.weights import taken_apart
+from bertriton_export.errors import CheckpointError, UnsupportedModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,16 +134,8 @@ class GteConfig(BertConfig):
         older = self._older_layout(prefix)
         if not any(old in tensors for old, (names, _) in older.items() if names != [old]):
             return tensors
-        found = dict(tensors)
-        for old, (names, shape) in older.items():
-            whole, expected = found.pop(old, None), (len(names) * shape[0], *shape[1:])
-            if whole is None or whole.shape != expected:
-                file, seen = (
-                    (whole.file, f"shape {list(whole.shape)}") if whole else (source, "no such tensor")
-                )
-                raise TensorError(file, old, expected=f"shape {list(expected)}", found=seen)
-            found |= {name: _rows(whole, index * shape[0], shape) for index, name in enumerate(names)}
-        return found
+        stacked = ((old, names, shape) for old, (names, shape) in older.items())
+        return taken_apart(tensors, stacked, source)
 
     def _older_layout(self, prefix: str) -> dict[str, tuple[list[str], tuple[int, ...]]]:
         """Name of a tensor in the older layout -> the newer names of its layers, and the shape of one."""
@@ -220,8 +213,3 @@ def newer_name(name: str, prefix: str) -> str:
     for part, own in ROTARY_NAME_PARTS.items():
         name = name.replace(part, own)
     return name.replace("bert.", prefix) if name.startswith("bert.") else name
-
-
-def _rows(whole: LazyTensor, first: int, shape: tuple[int, ...]) -> LazyTensor:
-    """A part of a tensor, of so many rows from the first one on."""
-    return replace(whole, shape=shape, load=lambda: whole.load()[first : first + shape[0]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,7 +11,7 @@ from bertriton_export.checkpoint.dimensions import tensor_shapes
 from bertriton_export.errors import CheckpointError, TensorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,6 +31,36 @@ class LazyTensor:
     shape: tuple[int, ...]
     dtype: str  # one of FLOAT_DTYPES, or another type that `Weights` refuses
     load: Callable[[], NDArray[Any]]  # any float type
+
+
+def taken_apart(
+    tensors: Mapping[str, LazyTensor],
+    stacked: Iterable[tuple[str, Sequence[str], tuple[int, ...]]],
+    source: Path,
+) -> dict[str, LazyTensor]:
+    """The tensors of a checkpoint, with those that lie one below the other in one tensor by themselves.
+
+    Args:
+        tensors: as they were read.
+        stacked: name of a tensor, the names of what it holds from the first row on, and the shape of each.
+        source: the checkpoint, which is named where a tensor is missing.
+
+    Raises:
+        TensorError: one of the stacked is missing or of a wrong shape.
+    """
+    found = dict(tensors)
+    for name, parts, shape in stacked:
+        whole, expected = found.pop(name, None), (len(parts) * shape[0], *shape[1:])
+        if whole is None or whole.shape != expected:
+            file, seen = (whole.file, f"shape {list(whole.shape)}") if whole else (source, "no such tensor")
+            raise TensorError(file, name, expected=f"shape {list(expected)}", found=seen)
+        found |= {part: _rows(whole, index * shape[0], shape) for index, part in enumerate(parts)}
+    return found
+
+
+def _rows(whole: LazyTensor, first: int, shape: tuple[int, ...]) -> LazyTensor:
+    """A part of a tensor, of so many rows from the first one on."""
+    return replace(whole, shape=shape, load=lambda: whole.load()[first : first + shape[0]])
 
 
 class Weights:
