@@ -136,8 +136,7 @@ def _serve_until_interrupted(config: ServerConfig, rules: Rules, *, verbose: boo
         supervisor = Supervisor(server, rules, _say)
         _announce_and_watch(server, supervisor)
         _say("stopping once the requests in flight are answered; Ctrl-C again stops at once")
-        # With a process of it gone, what is in flight would be waited for in vain.
-        server.stop(grace_s=0 if supervisor.is_broken() else None)
+        supervisor.stop()
     finally:
         # After a second Ctrl-C, or when it died by itself; else it has stopped already.
         server.stop(grace_s=0)

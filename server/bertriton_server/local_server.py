@@ -25,6 +25,7 @@ from bertriton_server.tracing import Tracing  # noqa: TC001 - dataclass fields s
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
     from types import TracebackType
     from typing import TextIO
 
@@ -199,15 +200,16 @@ class LocalServer:
                 return
         raise StartError(f"{_START_ATTEMPTS} times in a row another process took a free port") from lost_port
 
-    def stop(self, grace_s: float | None = None) -> None:
+    def stop(self, grace_s: float | None = None, is_in_vain: Callable[[], bool] = lambda: False) -> None:
         """End the server after the requests in flight; does nothing when it does not run.
 
         Args:
             grace_s: how long those may take; 0 ends it at once, None means the config's `stop_grace_s`.
+            is_in_vain: asked again and again meanwhile; True ends the wait. The default never does.
         """
         if self._process:
             try:
-                self._process.stop(self.config.stop_grace_s if grace_s is None else grace_s)
+                self._process.stop(self.config.stop_grace_s if grace_s is None else grace_s, is_in_vain)
             finally:
                 self._process = None
 

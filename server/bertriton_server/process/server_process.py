@@ -20,7 +20,7 @@ from bertriton_server.process.open_files import allow_open_files
 from bertriton_server.process.server_log import ServerLog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import TextIO
 
     from bertriton_server.runtime import Runtime
@@ -113,12 +113,17 @@ class ServerProcess:
         """Last lines of the log; still there after `stop`."""
         return self.log.tail() if self._last_log_tail is None else self._last_log_tail
 
-    def stop(self, grace_s: float) -> None:
-        """End the server and its stubs and remove what they left behind; does nothing the second time."""
+    def stop(self, grace_s: float, is_in_vain: Callable[[], bool] = lambda: False) -> None:
+        """End the server and its stubs and remove what they left behind; does nothing the second time.
+
+        Args:
+            grace_s: how long requests in flight may take.
+            is_in_vain: asked again and again meanwhile; True ends the wait.
+        """
         if self._last_log_tail is not None:
             return
         try:
-            _warden.stop_group(self.pid, grace_s)
+            _warden.stop_group(self.pid, grace_s, is_in_vain)
         finally:
             # Also when a second Ctrl-C cut the grace short.
             self._process.wait()

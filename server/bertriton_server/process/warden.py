@@ -29,11 +29,17 @@ _EXEC_GRACE_S: Final = 0.2
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
 
 
-def stop_group(group: int, grace_s: float) -> None:
-    """Ask the server to end, then end all that is still there of its process group."""
+def stop_group(group: int, grace_s: float, is_in_vain: Callable[[], bool] = lambda: False) -> None:
+    """Ask the server to end, then end all that is still there of its process group.
+
+    Args:
+        group: process id of the server, and of its group.
+        grace_s: how long it may take over the requests in flight.
+        is_in_vain: asked again and again meanwhile; ends the wait once nothing can come of it.
+    """
     try:
         _send(os.kill, group, signal.SIGTERM)
-        _wait_while(lambda: _is_living_member(group, group), grace_s)
+        _wait_while(lambda: _is_living_member(group, group) and not is_in_vain(), grace_s)
     finally:
         # The stubs end with their server, but not at once when that was killed.
         _send(os.killpg, group, signal.SIGKILL)

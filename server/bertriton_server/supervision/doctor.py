@@ -85,6 +85,10 @@ class Doctor:
         """Whether a process of the server has ended or was stopped, even if only just now."""
         return any(map(self._is_broken, members_of(self._group)))
 
+    def is_broken_for_long(self) -> bool:
+        """Whether one was when asked before, and so for long enough that it is not just ending in order."""
+        return bool(self._broken_process(members_of(self._group)))
+
     def _is_broken(self, member: Member) -> bool:
         # What a stub starts itself is its own business.
         is_ours = member.is_child or member.pid == self._group

@@ -47,8 +47,13 @@ class Supervisor:
                 self._restarts = 0
             time.sleep(self._rules.look_interval_s)
 
-    def is_broken(self) -> bool:
-        """Whether a process of the server is gone or stopped, so that nothing in flight will be answered."""
+    def stop(self) -> None:
+        """Stop the server after the requests in flight; at once where nothing would answer them."""
+        # Broken later than this moment is possible too: a signal takes time to stop or end a process.
+        grace_s = 0 if self._is_broken() else None
+        self._server.stop(grace_s, is_in_vain=self._doctor.is_broken_for_long)
+
+    def _is_broken(self) -> bool:
         try:
             self._server.check()
         except ServerError:

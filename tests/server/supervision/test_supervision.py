@@ -15,6 +15,7 @@ from bertriton import Client, RetryPolicy
 from bertriton_server import LocalServer, NotHealedError, ServerConfig
 from bertriton_server.process import members_of
 from bertriton_server.supervision import Rules, Supervisor
+from bertriton_server.supervision.doctor import Doctor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -235,6 +236,19 @@ def test_sigterm_ends_an_ill_server_well_within_its_grace(
     assert status == 0, serving.lines()
     assert took_s < GRACE_S * 2 / 3
     assert [error for error in clients.errors if not error.retryable] == []
+
+
+def test_a_process_that_is_stopped_while_the_server_ends_does_not_hold_it_up(
+    classifier_repository: Path,
+) -> None:
+    with LocalServer(ServerConfig(classifier_repository)) as server:
+        doctor = Doctor(server.pid, server.http_endpoint, Rules())
+        os.kill(server.pid, signal.SIGSTOP)
+
+        began_s = time.monotonic()
+        server.stop(is_in_vain=doctor.is_broken_for_long)
+
+    assert time.monotonic() - began_s < GRACE_S * 2 / 3
 
 
 def test_sigterm_ends_a_server_that_is_being_started_anew(
