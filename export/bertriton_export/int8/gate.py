@@ -18,7 +18,7 @@ import numpy as np
 from bertriton import contract
 from bertriton_export.errors import Int8GateError
 from bertriton_export.network import encoder_layers, encoder_linears, linears_within
-from bertriton_export.verification import GraphSession
+from bertriton_export.verification import GraphSession, runs_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,8 +88,9 @@ def require_int8_close_to_fp32(
         Int8GateError: the int8 graph is too far off; names the layers that hurt most.
     """
     fp32_file, int8_file = fp32_and_int8
-    fp32 = _probabilities(GraphSession(fp32_file), encodings, on_stage)
-    int8 = _probabilities(GraphSession(int8_file, for_int8=True), encodings, on_stage)
+    runs = runs_at_once()
+    fp32 = _probabilities(GraphSession(fp32_file, runs_at_once=runs), encodings, on_stage)
+    int8 = _probabilities(GraphSession(int8_file, for_int8=True, runs_at_once=runs), encodings, on_stage)
     comparison = judged(checkpoint, int8, fp32)
     if not comparison.is_close:
         part = slice(TEXTS_TO_BLAME_ON)
@@ -103,7 +104,8 @@ def _written(
 ) -> NDArray[np.float32]:
     """What a graph of these options answers."""
     with tempfile.TemporaryDirectory() as folder:
-        session = GraphSession(write(checkpoint, Path(folder), options), for_int8=True)
+        file = write(checkpoint, Path(folder), options)
+        session = GraphSession(file, for_int8=True, runs_at_once=runs_at_once())
         return session.probabilities(encodings)
 
 

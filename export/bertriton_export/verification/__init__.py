@@ -13,6 +13,7 @@ from bertriton_export.verification.session import (
     multiply_exactly,
     open_session,
     packed_inputs,
+    runs_at_once,
 )
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "open_session",
     "packed_inputs",
     "reference_logits",
+    "runs_at_once",
     "sample_texts",
     "verify",
 ]

@@ -90,6 +90,18 @@ def test_probabilities_of_many_batches_stand_in_the_order_of_the_texts(
     np.testing.assert_allclose(together, alone, rtol=0, atol=CLOSE)
 
 
+def test_batches_side_by_side_have_the_same_bits_in_the_same_order(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    file = write_bert_graph(checkpoint, tmp_path, GraphOptions())
+    encodings = encode(checkpoint, sample_texts()[:200])
+
+    in_turn, side_by_side = (GraphSession(file, runs_at_once=runs) for runs in (1, 3))
+
+    assert sum(len(encoding.ids) for encoding in encodings) > 2 * TOKENS_PER_RUN
+    assert (side_by_side.probabilities(encodings) == in_turn.probabilities(encodings)).all()
+
+
 def test_texts_are_cut_to_what_the_model_reads(checkpoint: Checkpoint) -> None:
     (short, long) = encode(checkpoint, ["good", "good " * 100])
 
