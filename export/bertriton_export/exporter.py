@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from bertriton import contract
 from bertriton.contract import ClassifierInfo
 from bertriton_export.checkpoint import with_head, with_tokenization, with_truncation
+from bertriton_export.cpus import has_vnni
 from bertriton_export.errors import OptionError
 from bertriton_export.int8 import Int8Request, default_texts, split_texts
 from bertriton_export.reading import default_name, read_checkpoint
@@ -27,7 +28,6 @@ from bertriton_export.targets import (
     TARGETS,
     GraphRequest,
     checked_target,
-    has_vnni,
 )
 
 if TYPE_CHECKING:

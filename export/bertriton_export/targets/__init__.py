@@ -4,7 +4,6 @@ In: a `Checkpoint` and a `GraphRequest`. Out: the graph in its folder, checked, 
 tells how Triton serves it. `TARGETS` has them all.
 """
 
-from bertriton_export.targets.cpu_features import has_vnni
 from bertriton_export.targets.cuda import PRECISION_TO_TOLERANCE
 from bertriton_export.targets.graph_request import GraphRequest
 from bertriton_export.targets.network_config import KIND_CPU, MAX_BATCH_SIZE, NetworkConfig, WarmUp
@@ -22,5 +21,4 @@ __all__ = [
     "Target",
     "WarmUp",
     "checked_target",
-    "has_vnni",
 ]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,9 +11,11 @@ import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
 from bertriton import contract
+from bertriton_export.cpus import CPU_INFO, has_vnni, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -28,8 +27,6 @@ TOKENS_PER_RUN: Final = 1024
 # than one after the other on two threads. Each needs memory of its own, so there are few.
 MAX_RUNS_AT_ONCE: Final = 4
 
-_CPU_INFO: Final = Path("/proc/cpuinfo")
-_VNNI: Final = re.compile(r"^flags\s*:.*\b(avx512_vnni|avx_vnni|amx_int8)\b", re.MULTILINE)
 _PRECISION_KEY: Final = "session.x64quantprecision"
 
 
@@ -76,11 +73,6 @@ def runs_at_once() -> int:
     return min(usable_cpus(), MAX_RUNS_AT_ONCE)
 
 
-def usable_cpus() -> int:
-    """Those that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def open_session(
     onnx_file: Path, *, for_int8: bool = False, threads: int = 0
 ) -> onnxruntime.InferenceSession:
@@ -95,13 +87,13 @@ def open_session(
     return onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
 
 
-def multiply_exactly(options: onnxruntime.SessionOptions) -> None:
+def multiply_exactly(options: onnxruntime.SessionOptions, cpuinfo: Path = CPU_INFO) -> None:
     """Have int8 products be exact in a session, as the pip-only server does.
 
     Where an x86 CPU lacks VNNI, pairs of them are added in 16 bits, which can overflow. With VNNI they are
     exact, and ONNX Runtime's setting against it would take twice the time.
     """
-    if not (_CPU_INFO.exists() and _VNNI.search(_CPU_INFO.read_text(encoding="utf-8"))):
+    if not has_vnni(cpuinfo):
         options.add_session_config_entry(_PRECISION_KEY, "1")
 
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from bertriton import contract
 from bertriton_export import Int8GateError, OptionError, export
+from bertriton_export.cpus import has_vnni
 from bertriton_export.int8 import default_texts, judged
 from bertriton_export.int8.gate import MAX_MEAN_DIFFERENCE, MIN_LABEL_AGREEMENT
 from bertriton_export.int8.smoothing import InputRange, calibrated, smoothing_factors
 from bertriton_export.network import WEIGHT_LEVELS, encoder_linears, quantise_weight, readers_of_one_input
 from bertriton_export.reading import read_checkpoint
-from bertriton_export.targets import has_vnni
 from bertriton_export.verification import (
     GraphSession,
     encode,
