@@ -37,6 +37,12 @@ QUEUE_SHARE_OF_DEADLINE: Final = 0.9
 MAX_TEXT_BYTES: Final = 2 * 1024 * 1024
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 MAX_IN_FLIGHT: Final = 8
+# Calls of one text each that an AsyncClient makes in one pass of its event loop share a message: so many, so
+# much, and with deadlines no further apart. Short ones, for all wait for the last.
+SHARED_TEXTS: Final = 8
+SHARED_TEXT_BYTES: Final = 1024  # of its request
+SHARED_BYTES: Final = 4096
+SHARED_TIMEOUT_SPREAD_S: Final = 0.05
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024  # gRPC's own limit of 4 MiB is below what a long list may answer
 
 # Triton answers pings that come more often than this with a broken connection
@@ -95,7 +101,8 @@ class RequestLimits:
         RequestLimits(rows=16, request_bytes=4194304, text_bytes=2097152, in_flight=4)
     """
 
-    rows: int | None = None  # texts per request; None: the server's max_batch_size, also the maximum
+    # Texts per request; None: the server's max_batch_size, also the maximum. With 1, no calls share a request.
+    rows: int | None = None
     request_bytes: int = MAX_REQUEST_BYTES  # UTF-8 bytes of all texts of a request
     text_bytes: int = MAX_TEXT_BYTES  # UTF-8 bytes of one text (or pair); longer ones are refused
     in_flight: int = MAX_IN_FLIGHT  # requests of one call that are under way at the same time

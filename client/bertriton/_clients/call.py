@@ -180,6 +180,8 @@ class ClassifyCall:
         attempts = Attempts(self._info.name, self._version, request_id, self._timeout_s(), asked_s)
         if rows:
             attempts.trace = self._trace.request(rows, request_id)
+        if rows == 1:
+            attempts.max_rows = self._max_rows()
         return attempts
 
     def _request(self, rows: Sequence[Row], attempts: Attempts) -> Any:  # noqa: ANN401  # tritonclient is untyped

@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from bertriton._config import CANCEL_DELAY_S, CLOSE_TIMEOUT_S
 from bertriton._errors import ClientClosedError, WrongEventLoopError, grpc_errors_translated
+from bertriton._wire.sharing import Sharing
 
 if TYPE_CHECKING:
     from bertriton._wire.endpoint import Endpoint
@@ -106,10 +107,14 @@ class AsyncConnection:
         self._stub: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._sharing = Sharing(self._answered)
 
     async def call(self, step: Call) -> Any:  # noqa: ANN401
-        """Send and wait."""
-        return await self._response(self._sent(step))
+        """Send and wait; what asks for one short text may share a message with others."""
+        if not self._sharing.takes(step):
+            return await self._answered(step)
+        self._method(step.method)  # sees whether this client may be used here
+        return await self._sharing.response(step)
 
     async def start(self, step: Start) -> Any:  # noqa: ANN401
         """Send, and wait elsewhere."""
@@ -131,6 +136,9 @@ class AsyncConnection:
         self._closed = True
         if self._channel is not None:
             await self._channel.close()
+
+    async def _answered(self, step: Call) -> Any:  # noqa: ANN401
+        return await self._response(self._sent(step))
 
     def _sent(self, step: Call | Start) -> Any:  # noqa: ANN401
         with grpc_errors_translated():

@@ -15,7 +15,7 @@ from bertriton._errors import InvalidTextError, ModelNotReadyError, UnexpectedAn
 from bertriton._types import Classification
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from bertriton.contract import ClassifierInfo
 
@@ -33,6 +33,7 @@ _OUTPUT_DTYPES: Final = {
 _REQUESTED_OUTPUTS: Final = tuple(
     service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in _OUTPUT_DTYPES
 )
+_TIMEOUT: Final = "timeout"  # the parameter by which Triton drops what has waited for long
 _LENGTH_PREFIX: Final = struct.Struct("<I")  # stands before every string of a BYTES tensor
 
 
@@ -101,11 +102,41 @@ def infer_request(  # the fields of one message
 
 def set_queue_timeout(request: Any, timeout_s: float) -> None:  # noqa: ANN401  # tritonclient is untyped
     """Let the server drop the request if it has waited in the queue for so long."""
-    request.parameters["timeout"].int64_param = max(1, int(timeout_s * 1e6))
+    request.parameters[_TIMEOUT].int64_param = max(1, int(timeout_s * 1e6))
 
 
 def _bytes_tensor(rows: Sequence[EncodedText]) -> bytes:
     return b"".join([_LENGTH_PREFIX.pack(len(text)) + text for row in rows for text in row])
+
+
+def row_kind(request: Any) -> Hashable:  # noqa: ANN401  # tritonclient is untyped
+    """What requests for one row must have in common to be rows of one request."""
+    parameters = ((name, value.SerializeToString()) for name, value in request.parameters.items())
+    asked = sorted(pair for pair in parameters if pair[0] != _TIMEOUT)
+    return request.model_name, request.model_version, tuple(request.inputs[0].shape), *asked
+
+
+def joined_requests(requests: Sequence[Any]) -> Any:  # noqa: ANN401  # tritonclient is untyped
+    """One `ModelInferRequest` of what several ask for, each one row; its id lists all of theirs."""
+    joined = service_pb2.ModelInferRequest()
+    joined.CopyFrom(requests[0])
+    joined.id = ",".join(request.id for request in requests)
+    joined.inputs[0].shape[0] = len(requests)
+    joined.raw_input_contents[0] = b"".join(request.raw_input_contents[0] for request in requests)
+    return joined
+
+
+def responses_apart(response: Any, rows: int) -> list[Any]:  # noqa: ANN401  # tritonclient is untyped
+    """A `ModelInferResponse` for each row; where one is no answer to so many, it is left to its readers."""
+    if rows == 1 or any(output.shape[:1] != [rows] for output in response.outputs):
+        return [response] * rows
+    apart = [service_pb2.ModelInferResponse(model_name=response.model_name) for _ in range(rows)]
+    for output, content in zip(response.outputs, response.raw_output_contents, strict=False):
+        size = len(content) // rows
+        for row, one in enumerate(apart):
+            one.outputs.add(name=output.name, datatype=output.datatype, shape=(1, *output.shape[1:]))
+            one.raw_output_contents.append(content[row * size : (row + 1) * size])
+    return apart
 
 
 def answered_fingerprint(response: Any, row_count: int) -> str:  # noqa: ANN401

@@ -55,6 +55,7 @@ class Attempts:
         self.timeout_s = max(0.0, timeout_s)
         self.asked_timeout_s = timeout_s if asked_timeout_s is None else asked_timeout_s  # by the caller
         self.count = 0
+        self.max_rows = 1  # of the message; with more, a request for one row may share it
         self.trace: RequestTrace = SILENT_REQUEST
         self._started = time.monotonic()
 
@@ -159,7 +160,8 @@ class Sender:
                     response = yield Wait(handle)
                 else:
                     timeout_s = _timeout_s(attempts, method, request)
-                    response = yield Call(method, request, timeout_s, attempts.trace.metadata)
+                    metadata = attempts.trace.metadata
+                    response = yield Call(method, request, timeout_s, metadata, attempts.max_rows)
                 self._address_has_answered = True
                 answer = yield from read(response)
             except UnavailableError as error:

@@ -19,6 +19,7 @@ class Call:
     request: Any
     timeout_s: float
     metadata: tuple[tuple[str, str], ...] = ()  # of gRPC, beside the client's own
+    max_rows: int = 1  # of the message; with more, a request for one row may share it with others
 
 
 @dataclass(frozen=True, slots=True)
