@@ -101,8 +101,7 @@ class RequestLimits:
         RequestLimits(rows=16, request_bytes=4194304, text_bytes=2097152, in_flight=4)
     """
 
-    # Texts per request; None: the server's max_batch_size, also the maximum. With 1, no calls share a request.
-    rows: int | None = None
+    rows: int | None = None  # texts per request; None: the server's max_batch_size; 1: calls share none
     request_bytes: int = MAX_REQUEST_BYTES  # UTF-8 bytes of all texts of a request
     text_bytes: int = MAX_TEXT_BYTES  # UTF-8 bytes of one text (or pair); longer ones are refused
     in_flight: int = MAX_IN_FLIGHT  # requests of one call that are under way at the same time
