@@ -39,8 +39,8 @@ class AsyncClient(BaseClient):
     """Classifies texts on a Triton server without blocking; the twin of `Client`.
 
     `BaseClient` describes the settings. A client belongs to the event loop of its first request, and any
-    number of its tasks may share it. Short texts that tasks ask for in one pass of the loop share requests, up
-    to eight in each, unless `RequestLimits.rows` is 1. Every error is a `BertritonError`.
+    number of its tasks may share it. Short texts asked for in one pass of the loop share requests, up to
+    eight in each, unless `RequestLimits.rows` is 1. Every error is a `BertritonError`.
 
     Example:
         >>> async with AsyncClient("localhost:8001") as client:
