@@ -58,6 +58,20 @@ def test_a_text_of_the_greatest_length_is_always_taken() -> None:
     assert network.max_request_tokens == 4096
 
 
+@pytest.mark.parametrize(
+    ("precision", "hidden", "layers", "tokens"),
+    [("int8", 384, 6, 94), ("int8", 768, 12, 11), ("fp32", 384, 6, 28), ("fp32", 768, 12, 3)],
+)
+def test_a_text_alone_takes_all_threads_from_so_many_tokens(
+    precision: str, hidden: int, layers: int, tokens: int
+) -> None:
+    sizes = replace(SIZES, hidden_size=hidden, intermediate_size=4 * hidden, num_hidden_layers=layers)
+
+    parameters = cpu_network(info(), GraphRequest(precision, sizes=sizes)).parameters
+
+    assert parameters["all_threads_elements"] == str(tokens)
+
+
 def test_a_network_of_unknown_sizes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"set GraphRequest\.sizes"):
         cpu_network(info(), GraphRequest("fp32"))

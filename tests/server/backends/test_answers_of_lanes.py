@@ -105,6 +105,7 @@ def make_lanes(modules: Any) -> Iterator[Callable[..., Any]]:
             parts=sys.modules["parts"].RowParts({}),
             refusals=SimpleNamespace(emptiness=lambda _: None, reason=lambda *_: None),
             elements=MICRO_BATCH,
+            all_threads_elements=0,
             count=2,
             call_size=CALL_SIZE,
         )

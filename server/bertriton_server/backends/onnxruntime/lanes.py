@@ -2,7 +2,8 @@
 
 Threads that share a run wait for one another at every operator, and for the one whose core is wanted
 elsewhere, by the tokenizer for instance. Runs of one thread wait for nobody and get more done together. What
-arrives alone, or would leave cores without work, is left to one run on all threads.
+arrives alone, or would leave cores without work, is left to one run on all threads, if it is large enough for
+them to be quicker than one.
 
 While Triton waits for the end of a call, its thread is a lane too: of what comes alone, no other thread is
 woken. The answers that a call ends with are returned by it, which costs less than to send them: no thread
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 MICROSECONDS_PER_S = 1e6
 MICRO_BATCH_KEY = "micro_batch_elements"
+ALL_THREADS_KEY = "all_threads_elements"
 # So many of those may wait for the one that takes turns; the rest stays in Triton's queue.
 MAX_WAITING_LARGE_REQUESTS = 8
 # How long the answer to a large one waits for Triton's next call before it is sent without one, and one for
@@ -68,6 +70,7 @@ class Lanes:
         parts: how rows may be cut.
         refusals: what the network refuses.
         elements: how many make up a micro-batch.
+        all_threads_elements: from how many on all threads are quicker than one.
         count: of lanes.
         call_size: requests that a call may bring.
     """
@@ -82,6 +85,7 @@ class Lanes:
         parts: RowParts,
         refusals: Refusals,
         elements: int,
+        all_threads_elements: int,
         count: int,
         call_size: int,
     ) -> None:
@@ -92,6 +96,7 @@ class Lanes:
         self.parts = parts
         self.refusals = refusals
         self.elements = elements
+        self.all_threads_elements = all_threads_elements
         self.least_list_size = min(LIST_SIZE, call_size)
         self.waiting: deque[Work] = deque()  # those that take turns
         self.large: deque[Work] = deque()  # those that wait for the large one that does
@@ -194,6 +199,11 @@ class Lanes:
             self.waiting.append(self.large.popleft())
             self.left.notify_all()
 
+    def wants_all_threads(self) -> bool:
+        """Whether what waits is done sooner by one run on all threads."""
+        total = sum(work.size_left for work in self.waiting)
+        return total >= self.all_threads_elements and not self.can_share()
+
     def can_share(self) -> bool:
         """Whether what waits gives every lane about as much to do."""
         total = sum(work.size_left for work in self.waiting)
@@ -232,7 +242,7 @@ class Lanes:
         with self.arrived:
             if not self.can_begin() or (of_a_call and not any(work.is_small for work in self.waiting)):
                 return False
-            self.is_alone = self.idle == self.count and not self.can_share()
+            self.is_alone = self.idle == self.count and self.wants_all_threads()
             run = self.run_alone if self.is_alone else self.run
             turns = self.next_micro_batch()
             self.idle -= 1

@@ -23,7 +23,7 @@ import triton_python_backend_utils as pb_utils
 # Triton loads this file by its path and does not look beside it.
 sys.path.insert(0, os.fspath(Path(__file__).parent))
 from features import cpu_flags, has  # type: ignore[import-not-found]
-from lanes import MICRO_BATCH_KEY, Lanes, refusal, respond  # type: ignore[import-not-found]
+from lanes import ALL_THREADS_KEY, MICRO_BATCH_KEY, Lanes, refusal, respond  # type: ignore[import-not-found]
 from parts import RowParts  # type: ignore[import-not-found]
 from refusals import Refusals  # type: ignore[import-not-found]
 from sessions import accelerators, load_session, make_run_options, thread_count  # type: ignore[import-not-found]
@@ -92,8 +92,10 @@ class TritonPythonModel:
             )
             raise pb_utils.TritonModelException(message)
         elements, count = int(parameters[MICRO_BATCH_KEY]), thread_count(parameters)
+        all_threads_elements = int(parameters.get(ALL_THREADS_KEY, 0))
         session = self.session if count == 1 else load_session(config, parameters, args, threads=1)
-        pb_utils.Logger.log_info(f"{config['name']}: {count} lane(s) of {elements} elements")
+        lanes = f"{count} lane(s) of {elements} elements, all threads from {all_threads_elements} on"
+        pb_utils.Logger.log_info(f"{config['name']}: {lanes}")
         return Lanes(
             self.read_inputs,
             partial(self.run, session),
@@ -102,6 +104,7 @@ class TritonPythonModel:
             parts=self.parts,
             refusals=self.refusals,
             elements=elements,
+            all_threads_elements=all_threads_elements,
             count=count,
             call_size=config["max_batch_size"],
         )
