@@ -16,6 +16,7 @@ from bertriton_export.network import (
     Int8Options,
     encoder_layers,
     encoder_linears,
+    is_after_activation,
     linears_within,
     write_bert_graph,
 )
@@ -57,6 +58,9 @@ class Int8Kind:
     # Seen on fewer tokens, the largest value says too little, and all layers have a scale per token.
     min_static_tokens: int = CPU_MIN_STATIC_TOKENS
     is_shifted: bool = True  # whether what those layers read is shifted to the middle of its range
+    # Whether the first of several encoder layers is rounded less, for its errors pass through all others: it
+    # has no layer of one scale, and the one behind its activation function stays fp32.
+    spares_first_layer: bool = True
     fingerprint: str = contract.NO_FINGERPRINT
 
 
@@ -95,7 +99,7 @@ def write_int8_graph(
         Int8GateError: the int8 graph is too far off its twin.
     """
     kind = kind or Int8Kind()
-    kept = _linears_of(checkpoint, request.keep_fp32)
+    kept = _linears_of(checkpoint, request.keep_fp32) | _spared(checkpoint, kind)
     with tempfile.TemporaryDirectory(dir=folder) as twin:
         fp32_file, verification = write_fp32_graph(checkpoint, Path(twin), on_stage)
         on_stage("building the int8 graph")
@@ -125,7 +129,7 @@ def write_ungated_int8(
     """
     kind = Int8Kind()
     int8 = _calibrated(checkpoint, fp32_file, calibrating, kind, has_signed_weights=True)
-    return kind.write(checkpoint, folder, GraphOptions(int8))
+    return kind.write(checkpoint, folder, GraphOptions(int8, _spared(checkpoint, kind)))
 
 
 def _calibrated(
@@ -137,13 +141,27 @@ def _calibrated(
     has_signed_weights: bool,
 ) -> Int8Options:
     is_enough = sum(len(encoding.ids) for encoding in calibrating) >= kind.min_static_tokens
+    linears = encoder_linears(checkpoint.config)
+    static = set(linears) - _first_layer(checkpoint, kind) if is_enough else set()
     return calibrated(
         checkpoint.weights,
-        input_ranges(fp32_file, encoder_linears(checkpoint.config), calibrating),
-        kind.static_linears if is_enough else (),
+        input_ranges(fp32_file, linears, calibrating),
+        {name for name in static if name.endswith(kind.static_linears)},
         is_shifted=kind.is_shifted,
         has_signed_weights=has_signed_weights,
     )
+
+
+def _first_layer(checkpoint: Checkpoint, kind: Int8Kind) -> frozenset[str]:
+    """The linear layers of the first encoder layer, where it is spared."""
+    first, *others = encoder_layers(checkpoint.config)
+    is_spared = kind.spares_first_layer and others
+    return frozenset(linears_within(checkpoint.config, first) if is_spared else ())
+
+
+def _spared(checkpoint: Checkpoint, kind: Int8Kind) -> frozenset[str]:
+    """What stays fp32 of the first encoder layer."""
+    return frozenset(filter(is_after_activation, _first_layer(checkpoint, kind)))
 
 
 def _linears_of(checkpoint: Checkpoint, layers: Sequence[str]) -> frozenset[str]:

@@ -29,7 +29,7 @@ from bertriton_export.network import Int8Options, is_after_activation, readers_o
 from bertriton_export.verification import open_session, packed_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -127,7 +127,7 @@ def smoothing_factors(
 def calibrated(
     weights: Weights,
     ranges: Mapping[str, InputRange],
-    static_linears: tuple[str, ...],
+    static_linears: Collection[str],
     *,
     is_shifted: bool,
     has_signed_weights: bool,
@@ -137,11 +137,11 @@ def calibrated(
     Args:
         weights: of the checkpoint.
         ranges: layer -> how far its inputs go.
-        static_linears: ends of the names of layers with one scale for all tokens.
+        static_linears: layers with one scale for all tokens.
         is_shifted: whether those are shifted, for which they must read what LayerNorm gives.
         has_signed_weights: as `Int8Options` has it.
     """
-    static = {name: found for name, found in ranges.items() if name.endswith(static_linears)}
+    static = {name: found for name, found in ranges.items() if name in static_linears}
     shifts = {name: found.middle for name, found in static.items()} if is_shifted else {}
     maxima = {name: found.maxima(shifts.get(name, 0)) for name, found in ranges.items()}  # [S, inputs]
     steady = {name: maximum.mean(axis=0) for name, maximum in maxima.items()}

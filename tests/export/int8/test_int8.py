@@ -139,11 +139,11 @@ def test_config_asks_for_a_cpu_with_vnni_where_the_weights_do(
     assert ("vnni" in config) == needed
 
 
-def test_every_linear_layer_of_the_encoder_is_int8(exported_imdb: Path) -> None:
+def test_every_linear_layer_of_the_encoder_but_one_is_int8(exported_imdb: Path) -> None:
     model = onnx.load(exported_imdb / "imdb_bert" / "1" / "model.onnx", load_external_data=False)
 
     multiplications = [node for node in model.graph.node if node.op_type == "MatMulIntegerToFloat"]
-    assert len(multiplications) == len(encoder_linears(read_checkpoint(EMBEDDED).config))
+    assert len(multiplications) == len(encoder_linears(read_checkpoint(EMBEDDED).config)) - 1
 
 
 def test_one_scale_for_all_tokens_is_where_layernorm_bounds_them(exported_imdb: Path) -> None:
@@ -151,8 +151,10 @@ def test_one_scale_for_all_tokens_is_where_layernorm_bounds_them(exported_imdb: 
 
     # The last input, a bias, can only be added where no scale of each token is still to be multiplied with.
     whole = [node.name for node in model.graph.node if len(node.input) == 7]
-    assert len(whole) == read_checkpoint(EMBEDDED).config.num_hidden_layers
-    assert all("/intermediate/" in name for name in whole)
+    later_layers = range(1, read_checkpoint(EMBEDDED).config.num_hidden_layers)
+    assert {name.rpartition("/")[0] for name in whole} == {
+        f"/layer.{layer}/intermediate" for layer in later_layers
+    }
 
 
 def test_random_network_fails_the_gate_and_nothing_is_written(cased: Path, tmp_path: Path) -> None:
@@ -172,6 +174,17 @@ def test_layers_kept_in_fp32_open_the_gate(three_labels: Path, tmp_path: Path) -
 
     assert report.int8 is not None
     assert report.int8.max_difference == 0
+
+
+@pytest.mark.parametrize(("name", "layers"), [("three-labels", 2), ("one-layer", 1)])
+def test_the_first_of_several_layers_is_rounded_less(name: str, layers: int, tmp_path: Path) -> None:
+    """Its errors pass through all others."""
+    export(ROOT / "tests" / "data" / "checkpoints" / name, name="tiny", repository=tmp_path, gate=False)
+
+    model = onnx.load(tmp_path / "tiny_bert" / "1" / "model.onnx", load_external_data=False)
+    quantised = {node.name for node in model.graph.node if node.op_type == "MatMulIntegerToFloat"}
+    of_the_first = [node for node in quantised if "layer.0/output/" in node]
+    assert (len(quantised), len(of_the_first)) == ((11, 0) if layers > 1 else (6, 1))
 
 
 def test_one_linear_layer_can_be_kept(three_labels: Path, tmp_path: Path) -> None:

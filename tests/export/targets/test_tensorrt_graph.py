@@ -262,7 +262,7 @@ def write_int8(checkpoint: Checkpoint, folder: Path, texts: tuple[str, ...]) -> 
     def write_fp16(checkpoint: Checkpoint, folder: Path, options: GraphOptions) -> Path:
         return write_tensorrt_graph(checkpoint, folder, replace(options, dtype=np.float16))
 
-    kind = Int8Kind(write_fp16, ALL_LINEARS, min_static_tokens=0, is_shifted=False)
+    kind = Int8Kind(write_fp16, ALL_LINEARS, min_static_tokens=0, is_shifted=False, spares_first_layer=False)
     write_int8_graph(checkpoint, folder, Int8Request(Int8Texts(texts, ())), lambda _: None, kind)
     return folder / "model.onnx"
 

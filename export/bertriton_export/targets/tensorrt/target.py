@@ -95,7 +95,12 @@ def _write_graph(
     """
     if request.int8:
         kind = Int8Kind(
-            _write_int8, ALL_LINEARS, min_static_tokens=0, is_shifted=False, fingerprint=request.fingerprint
+            _write_int8,
+            ALL_LINEARS,
+            min_static_tokens=0,
+            is_shifted=False,
+            spares_first_layer=False,
+            fingerprint=request.fingerprint,
         )
         verification, comparison = write_int8_graph(checkpoint, folder, request.int8, on_stage, kind)
         return WrittenGraph(verification, "fp32 logits of a graph for CPUs", comparison)
