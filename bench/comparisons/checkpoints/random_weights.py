@@ -36,6 +36,12 @@ class Shape:
         """Attention heads of a layer."""
         return self.hidden // HEAD_SIZE
 
+    @property
+    def operations_per_token(self) -> int:
+        """Of the encoder's linear layers, a multiplication and an addition counted as two."""
+        attention, feed_forward = 4 * self.hidden**2, 2 * self.hidden * 4 * self.hidden
+        return 2 * self.layers * (attention + feed_forward)
+
 
 BERT_BASE = Shape(12, 768)
 

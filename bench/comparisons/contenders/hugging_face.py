@@ -1,9 +1,6 @@
-"""The Hugging Face pipeline, in the environment of its own that has torch: asked by line, answers by line.
+"""The Hugging Face pipeline, which tokenises and classifies a list of texts in batches.
 
     .venv-torch/bin/python bench/comparisons/contenders/hugging_face.py CHECKPOINT TEXTS.json
-
-Each line of standard input is a dtype and a batch size; each line of the answer the seconds that all texts
-took. pipeline.py starts it and asks, so that the pipeline and what it is compared with take turns.
 
 The dtype is always named: left out, the pipeline computes in that of the checkpoint's file, and a checkpoint
 stored in float16 would make it many times slower on a CPU than it need be.
@@ -11,31 +8,44 @@ stored in float16 would make it many times slower on a CPU than it need be.
 
 from __future__ import annotations
 
-import json
+import itertools
 import sys
-import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import transformers
+from line_protocol import answer_lines
 
-WARM_UP_TEXTS = 2
-DTYPES = ("float32", "bfloat16")
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+WARM_UP_TEXT = "A fine film."
+# Both: which is faster depends on the CPU.
+DTYPES = ("bfloat16", "float32")
+BATCHES = (1, 8, 32)
 
 
-def main(checkpoint: str, texts_file: str) -> None:
-    """Answer until standard input ends."""
-    texts = json.loads(Path(texts_file).read_text(encoding="utf-8"))
-    transformers.logging.set_verbosity_error()
-    dtype_to_pipeline = {dtype: pipeline(checkpoint, dtype) for dtype in DTYPES}
-    for classify in dtype_to_pipeline.values():
-        classify(texts[:WARM_UP_TEXTS], truncation=True)
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}", flush=True)
-    for line in sys.stdin:
-        dtype, batch_size = line.split()
-        started = time.perf_counter()
-        dtype_to_pipeline[dtype](texts, batch_size=int(batch_size), truncation=True)
-        print(time.perf_counter() - started, flush=True)
+class Pipelines:
+    """A pipeline a dtype."""
+
+    def __init__(self, checkpoint: str) -> None:
+        transformers.logging.set_verbosity_error()
+        self.versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+        self.settings = [f"{dtype}, batch {batch}" for dtype, batch in itertools.product(DTYPES, BATCHES)]
+        self._dtype_to_pipeline = {dtype: pipeline(checkpoint, dtype) for dtype in DTYPES}
+        for classify in self._dtype_to_pipeline.values():
+            classify([WARM_UP_TEXT], truncation=True)
+
+    def prepare(self, texts: Sequence[str], setting: str) -> Callable[[], list[str]]:
+        """See `line_protocol.Contender`."""
+        dtype, batch = setting.split(", batch ")
+        classify = self._dtype_to_pipeline[dtype]
+
+        def run() -> list[str]:
+            answers = classify(list(texts), batch_size=int(batch), truncation=True)
+            return [answer["label"] for answer in answers]
+
+        return run
 
 
 def pipeline(checkpoint: str, dtype: str) -> transformers.TextClassificationPipeline:
@@ -46,4 +56,4 @@ def pipeline(checkpoint: str, dtype: str) -> transformers.TextClassificationPipe
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    answer_lines(sys.argv[2], lambda: Pipelines(sys.argv[1]))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bertriton_evaluate import Evaluation, Predictions
     from comparisons.checkpoints import Classifier
 
-ALLOWED_LOSS_POINTS = 0.2
+ALLOWED_LOSS_POINTS = 0.1
 
 
 def accuracy_figure(

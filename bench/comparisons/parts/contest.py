@@ -1,4 +1,4 @@
-"""A served classifier against the Hugging Face pipeline, ONNX Runtime in process, and itself in fp32.
+"""A served classifier against all others on one set of texts.
 
 All of them are up at once and take turns, so that what else the machine does falls on all alike.
 """
@@ -6,218 +6,291 @@ All of them are up at once and take turns, so that what else the machine does fa
 from __future__ import annotations
 
 import json
+import random
 import statistics
+import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from bertriton import Client
 from bertriton_bench.measurement import Target, measure, requests_for
-from bertriton_bench.texts import MIXED, UNIFORM, make_sets
+from bertriton_bench.texts import LONG, MIXED, UNIFORM, TextSet, make_sets
 from bertriton_server import LocalServer, ServerConfig
-from comparisons.checkpoints import NAME, PRECISIONS
+from comparisons.checkpoints import NAME
 from comparisons.contenders import (
-    HUGGING_FACE_BATCHES,
-    HUGGING_FACE_DTYPES,
+    CALIBRATION,
+    HUGGING_FACE,
+    INFINITY,
     MAX_LENGTH,
-    HuggingFace,
+    OPENVINO,
     InProcess,
+    Int8Ceiling,
 )
-from comparisons.figures import Figure
+from comparisons.parts.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bertriton_bench.measurement import Measurement
     from bertriton_bench.perf_analyzer import PerfAnalyzer
-    from bertriton_bench.texts import TextSet
     from comparisons.checkpoints import Classifier
+    from comparisons.contenders import Environments, Peer
+
+REVIEWS = "reviews"
+SNIPPETS = "snippets"
+LONG_TEXTS = "long texts"
+SNIPPET_WORDS = (6, 31)  # at least, at most: about 28 tokens
+CALIBRATION_TEXTS = 64
 
 IN_FLIGHT = 16
-TEXTS = 64
+FURTHER_IN_FLIGHT = (1, 64)  # in the first round alone
 SHORT_TOKENS = 16
 SHORT_REQUESTS = 300
-IN_PROCESS_BATCHES = (1, 4, 8, 16)
-WARM_UP_REQUESTS = 32
-PASSES_SHARE = 0.4  # of a turn's time, for passes in process
+IN_PROCESS_BATCHES = ("1", "4", "8", "16")
+WARM_UP_TEXTS = 8  # of others; the slowest would take as long as they count
+PASSES_SHARE = 0.4  # of a turn's time, for passes over a list
+CEILING_SECONDS_SHARE = 0.1  # likewise, for each shape of a product
 
-TITLE_TO_REQUIRED_SPEEDUP = {"MiniLM": 2.5, "BERT-base shape": 3.0}
-REQUIRED_OF_IN_PROCESS = 0.9
-REQUIRED_OF_UNIFORM = 0.95
-TITLE_TO_REQUIRED_INT8_SPEEDUP = {"BERT-base shape": 2.3}
-ALLOWED_OVERHEAD_MS = 2.0
-
-# What takes turns, as it stands in the results.
-DTYPE_TO_HUGGING_FACE = {dtype: f"Hugging Face pipeline, {dtype}" for dtype in HUGGING_FACE_DTYPES}
+# What takes turns, as it stands in the results; others stand under their own names.
+LISTS = "int8, gRPC, lists"
 IN_PROCESS = "int8, in process"
 SIDE_BY_SIDE = "int8, in process, a batch on every core"
-INT8 = "int8, gRPC"
-INT8_UNIFORM = "int8, gRPC, one length"
-FP32 = "fp32, gRPC"
+UNIFORM_SINGLES = "int8, gRPC, one length"
+FP32 = "fp32, gRPC, lists"
 SHORT_GRPC = "one short text, gRPC"
 SHORT_IN_PROCESS = "one short text, in process"
+CEILING = "MatMulInteger"
+
+_SEED = 0
 
 
-@dataclass
-class Rounds:
-    """Rates in tokens per second, and times in milliseconds, of every round."""
+def singles(in_flight: int, name: str = "int8, gRPC") -> str:
+    """A text a request, so many at a time."""
+    return f"{name}, {in_flight} in flight"
 
-    title: str
-    versions: str  # of what Hugging Face runs on
-    mean_tokens: float  # of the mixed texts
-    rounds: dict[str, list[float]] = field(default_factory=dict)
-    best_batch: dict[str, int] = field(default_factory=dict)
 
-    def add(self, name: str, value: float) -> None:
-        """What one contender reached in this round."""
-        self.rounds.setdefault(name, []).append(value)
+@dataclass(frozen=True)
+class ContestPlan:
+    """Which texts, against whom, and for how long."""
 
-    def median(self, name: str) -> float:
-        """Of one contender over the rounds."""
-        return statistics.median(self.rounds[name])
+    part: str  # of the benchmark
+    texts: str = REVIEWS
+    number: int = 64  # of texts
+    rounds: int = 3
+    seconds: float = 8.0  # of each turn through gRPC, about
+    peers: tuple[str, ...] = (OPENVINO, HUGGING_FACE)
 
-    def ratio(self, name: str, other: str) -> float:
-        """Median over the rounds of what one has by what the other has in the same round."""
-        pairs = zip(self.rounds[name], self.rounds[other], strict=True)
-        return statistics.median(mine / theirs for mine, theirs in pairs)
+    @property
+    def is_about_requests(self) -> bool:
+        """Whether graphs and requests are compared as well, which is done with reviews."""
+        return self.texts == REVIEWS and OPENVINO in self.peers
 
-    def difference(self, name: str, other: str) -> float:
-        """Likewise, by how much one is above the other."""
-        pairs = zip(self.rounds[name], self.rounds[other], strict=True)
-        return statistics.median(mine - theirs for mine, theirs in pairs)
+
+class Turn(NamedTuple):
+    """What a contender does when it is its turn."""
+
+    take: Callable[[Rounds], None]
+    is_once: bool = False  # in the first round alone
 
 
 class Contest:
     """One classifier and all that it is compared with, ready to take turns."""
 
     def __init__(
-        self, classifier: Classifier, texts: Sequence[str], analyzer: PerfAnalyzer, seconds: float
+        self, classifier: Classifier, texts: Sequence[str], analyzer: PerfAnalyzer, plan: ContestPlan
     ) -> None:
         self.classifier = classifier
         self.analyzer = analyzer
-        self.seconds = seconds
+        self.plan = plan
         self.in_process = InProcess(classifier.precision_to_repository["int8"], NAME)
-        sets = make_sets(
-            texts,
-            (MIXED, UNIFORM),
-            count_tokens=self.in_process.count_tokens,
-            max_length=MAX_LENGTH,
-            size=TEXTS,
-        )
-        self.mixed, self.uniform = sets
-        self.tokens = sum(self.mixed.token_counts)
-        self.encodings = self.in_process.encode(self.mixed.texts)
-        self.short_text = self.in_process.text_of(SHORT_TOKENS, " ".join(self.mixed.texts[:2]))
-        self.rates: dict[str, float] = {}
+        self.calibration, texts = held_out(texts)
+        self.set, self.uniform = self._sets(texts)
+        self.tokens = sum(self.set.token_counts)
+        self.encodings = self.in_process.encode(self.set.texts)
+        self.short_text = self.in_process.text_of(SHORT_TOKENS, " ".join(texts[:2]))
+        self.labels: list[str] = []  # of the set, as int8 has them
 
-    def run(self, torch_python: Path, folder: Path, rounds: int, tell: Callable[[str], object]) -> Rounds:
+    def run(self, environments: Environments, folder: Path, tell: Callable[[str], object]) -> Rounds:
         """Let all take turns."""
+        plan, shape = self.plan, self.classifier.shape
         texts_file = folder / "texts.json"
-        texts_file.write_text(json.dumps(self.mixed.texts), encoding="utf-8")
+        sets = {plan.texts: self.set.texts, CALIBRATION: self.calibration}
+        texts_file.write_text(json.dumps(sets), encoding="utf-8")
+        found = Rounds(
+            plan.part, self.classifier.title, plan.texts, len(self.set.texts), self.set.mean_tokens
+        )
+        found.operations_per_token = shape.operations_per_token if shape else None
         with ExitStack() as stack:
-            targets = {precision: self._served(precision, stack) for precision in PRECISIONS}
-            hugging_face = stack.enter_context(
-                HuggingFace(torch_python, self.classifier.checkpoint, texts_file)
-            )
-            found = Rounds(self.classifier.title, hugging_face.versions, self.mixed.mean_tokens)
-            self._warm_up(targets)
-            for number in range(rounds):
-                tell(f"{self.classifier.title}, round {number + 1} of {rounds}")
-                self._round(found, targets, hugging_face)
+            peers = [
+                stack.enter_context(environments.start(name, self.classifier.checkpoint, texts_file))
+                for name in plan.peers
+            ]
+            found.versions = {peer.name: peer.versions for peer in peers}
+            turns = self._turns(peers, stack)
+            for number in range(plan.rounds):
+                tell(f"{found.title}, {plan.texts}, round {number + 1} of {plan.rounds}")
+                for turn in turns:
+                    if number == 0 or not turn.is_once:
+                        turn.take(found)
                 tell(", ".join(f"{name} {values[-1]:,.1f}" for name, values in found.rounds.items()))
         return found
 
-    def _served(self, precision: str, stack: ExitStack) -> Target:
+    def _sets(self, texts: Sequence[str]) -> tuple[TextSet, TextSet]:
+        """The set that all get, and for reviews one of a single length."""
+        plan = self.plan
+        make = partial(make_sets, count_tokens=self.in_process.count_tokens, max_length=MAX_LENGTH)
+        if plan.texts == SNIPPETS:
+            pieces = snippets(texts, plan.number)
+            return (TextSet(SNIPPETS, tuple(pieces), tuple(self.in_process.count_tokens(pieces))),) * 2
+        kind = MIXED if plan.texts == REVIEWS else LONG
+        first, uniform = make(texts, (kind, UNIFORM), size=plan.number)
+        return first, uniform
+
+    def _turns(self, peers: Sequence[Peer], stack: ExitStack) -> list[Turn]:
+        int8, client = self._served("int8", stack)
+        turns = [Turn(partial(self._lists, LISTS, client))]
+        turns += [Turn(partial(self._peer_lists, peer)) for peer in peers]
+        if self.classifier.shape:
+            ceiling = Int8Ceiling(self.in_process.threads)
+            turns.append(Turn(partial(self._ceiling, ceiling)))
+        turns.append(Turn(partial(self._singles, singles(IN_FLIGHT), int8, self.set, IN_FLIGHT)))
+        if self.classifier.shape:
+            further = [
+                partial(self._singles, singles(count), int8, self.set, count) for count in FURTHER_IN_FLIGHT
+            ]
+            turns += [Turn(take, is_once=True) for take in further]
+            turns += [Turn(take, is_once=True) for take in self._single_texts_of_servers(peers)]
+        if self.plan.is_about_requests:
+            turns += self._turns_about_requests(int8, stack)
+        return turns
+
+    def _turns_about_requests(self, int8: Target, stack: ExitStack) -> list[Turn]:
+        _, fp32 = self._served("fp32", stack)
+        takes: list[Callable[[Rounds], None]] = [
+            partial(self._singles, UNIFORM_SINGLES, int8, self.uniform, IN_FLIGHT),
+            partial(self._in_process, IN_PROCESS, self.in_process.seconds),
+            partial(self._in_process, SIDE_BY_SIDE, self.in_process.seconds_side_by_side),
+            partial(self._lists, FP32, fp32),
+            partial(self._short, int8),
+        ]
+        return [Turn(take) for take in takes]
+
+    def _served(self, precision: str, stack: ExitStack) -> tuple[Target, Client]:
         repository = self.classifier.precision_to_repository[precision]
         server = stack.enter_context(LocalServer(ServerConfig(repository, stop_grace_s=0)))
-        return Target(server.grpc_url, NAME, MAX_LENGTH, self.analyzer)
+        client = stack.enter_context(Client(server.grpc_url, NAME))
+        return Target(server.grpc_url, NAME, MAX_LENGTH, self.analyzer), client
 
-    def _warm_up(self, targets: dict[str, Target]) -> None:
-        for precision, target in targets.items():
-            found = self._measure(target, self.mixed, IN_FLIGHT, WARM_UP_REQUESTS)
-            self.rates[precision] = found.texts_per_s
-        self._measure(targets["int8"], self.uniform, IN_FLIGHT, WARM_UP_REQUESTS)
+    def _lists(self, name: str, client: Client, found: Rounds) -> None:
+        texts = list(self.set.texts)
+        client.classify(texts)  # does not count: while others have their turns, pages grow cold
 
-    def _round(self, found: Rounds, targets: dict[str, Target], hugging_face: HuggingFace) -> None:
-        found.add(INT8, self._rate(targets["int8"], self.mixed, "int8"))
-        self._best_of(found, IN_PROCESS, IN_PROCESS_BATCHES, self._in_process_seconds)
-        self._best_of(found, SIDE_BY_SIDE, IN_PROCESS_BATCHES, self._side_by_side_seconds)
-        for dtype, name in DTYPE_TO_HUGGING_FACE.items():
-            self._best_of(found, name, HUGGING_FACE_BATCHES, partial(hugging_face.seconds, dtype))
-        found.add(INT8_UNIFORM, self._rate(targets["int8"], self.uniform, "int8"))
-        found.add(FP32, self._rate(targets["fp32"], self.mixed, "fp32"))
-        short = self._measure_short(targets["int8"])
+        def one_pass() -> float:
+            started = time.perf_counter()
+            self.labels = [answer.label for answer in client.classify(texts)]
+            return time.perf_counter() - started
+
+        found.add(name, self.tokens / self._mean_s(one_pass))
+
+    def _peer_lists(self, peer: Peer, found: Rounds) -> None:
+        def warm_up(setting: str) -> None:
+            peer.seconds(self.plan.texts, setting, count=WARM_UP_TEXTS)
+
+        def seconds(setting: str) -> float:
+            return self._mean_s(partial(peer.seconds, self.plan.texts, setting))
+
+        self._best_of(found, peer.name, peer.settings, seconds, warm_up)
+        same = sum(mine == theirs for mine, theirs in zip(self.labels, peer.labels, strict=True))
+        found.agreement[peer.name] = same / len(self.labels)
+
+    def _single_texts_of_servers(self, peers: Sequence[Peer]) -> list[Callable[[Rounds], None]]:
+        def take(peer: Peer, in_flight: int, found: Rounds) -> None:
+            setting = found.best[peer.name]
+            seconds = peer.seconds(self.plan.texts, setting, in_flight=in_flight)
+            found.add(singles(in_flight, peer.name), self.tokens / seconds)
+
+        return [
+            partial(take, peer, in_flight)
+            for peer in peers
+            if peer.name == INFINITY
+            for in_flight in (IN_FLIGHT, *FURTHER_IN_FLIGHT)
+        ]
+
+    def _in_process(self, name: str, seconds: Callable[..., float], found: Rounds) -> None:
+        def mean_seconds(batch: str) -> float:
+            return self._mean_s(partial(seconds, self.encodings, int(batch)))
+
+        def warm_up(batch: str) -> None:
+            seconds(self.encodings[:WARM_UP_TEXTS], int(batch))
+
+        self._best_of(found, name, IN_PROCESS_BATCHES, mean_seconds, warm_up)
+
+    def _ceiling(self, ceiling: Int8Ceiling, found: Rounds) -> None:
+        settings = [found.best[CEILING]] if CEILING in found.best else ceiling.settings
+        seconds = self.plan.seconds * CEILING_SECONDS_SHARE
+        setting_to_gops = {setting: ceiling.gops(setting, seconds) for setting in settings}
+        found.best[CEILING] = max(setting_to_gops, key=setting_to_gops.__getitem__)
+        found.add(CEILING, max(setting_to_gops.values()))
+
+    def _singles(self, name: str, target: Target, texts: TextSet, in_flight: int, found: Rounds) -> None:
+        run = partial(measure, target, texts.name, texts.texts, concurrency=in_flight)
+        # Does not count, but says how much keeps the server busy.
+        rate = run(requests=len(texts.texts)).texts_per_s
+        requests = requests_for(self.plan.seconds, rate, in_flight)
+        # Whole passes over the texts, so that every round sees the same.
+        requests = -(-requests // len(texts.texts)) * len(texts.texts)
+        found.add(name, run(requests=requests).tokens_per_s)
+
+    def _short(self, target: Target, found: Rounds) -> None:
+        short = measure(target, "short", [self.short_text], concurrency=1, requests=SHORT_REQUESTS)
         found.add(SHORT_GRPC, short.p50_ms)
         found.add(SHORT_IN_PROCESS, self.in_process.p50_ms(self.short_text, SHORT_REQUESTS))
-
-    def _rate(self, target: Target, text_set: TextSet, precision: str) -> float:
-        # Every turn begins with one that does not count: while others have theirs, pages grow cold.
-        self._measure(target, text_set, IN_FLIGHT, TEXTS)
-        requests = requests_for(self.seconds, self.rates[precision], IN_FLIGHT)
-        # Whole passes over the texts, so that every round sees the same.
-        requests = -(-requests // TEXTS) * TEXTS
-        return self._measure(target, text_set, IN_FLIGHT, requests).tokens_per_s
-
-    def _measure(self, target: Target, text_set: TextSet, in_flight: int, requests: int) -> Measurement:
-        return measure(target, text_set.name, text_set.texts, concurrency=in_flight, requests=requests)
-
-    def _measure_short(self, target: Target) -> Measurement:
-        return measure(target, "short", [self.short_text], concurrency=1, requests=SHORT_REQUESTS)
-
-    def _in_process_seconds(self, batch_size: int) -> float:
-        return self._mean_s(partial(self.in_process.seconds, self.encodings, batch_size))
-
-    def _side_by_side_seconds(self, batch_size: int) -> float:
-        return self._mean_s(partial(self.in_process.seconds_side_by_side, self.encodings, batch_size))
 
     def _mean_s(self, one_pass: Callable[[], float]) -> float:
         """Of as many passes over the texts as a turn of a small network takes: one is over too soon."""
         passes = [one_pass()]
-        while sum(passes) < self.seconds * PASSES_SHARE:
+        while sum(passes) < self.plan.seconds * PASSES_SHARE:
             passes.append(one_pass())
         return statistics.mean(passes)
 
     def _best_of(
-        self, found: Rounds, name: str, batches: Sequence[int], seconds: Callable[[int], float]
+        self,
+        found: Rounds,
+        name: str,
+        settings: Sequence[str],
+        seconds: Callable[[str], float],
+        warm_up: Callable[[str], object],
     ) -> None:
-        """The first round tries all batch sizes, the others the one that was best in it."""
-        if name in found.best_batch:
-            batches = (found.best_batch[name],)
-        seconds(batches[-1])  # does not count, as in `_rate`
-        batch_to_rate = {batch: self.tokens / seconds(batch) for batch in batches}
-        found.best_batch[name] = max(batch_to_rate, key=batch_to_rate.__getitem__)
-        found.add(name, max(batch_to_rate.values()))
+        """The first round tries all settings, the others the one that was best in it."""
+        setting_to_rate = {}
+        for setting in [found.best[name]] if name in found.best else settings:
+            warm_up(setting)
+            setting_to_rate[setting] = self.tokens / seconds(setting)
+        found.best[name] = max(setting_to_rate, key=setting_to_rate.__getitem__)
+        found.add(name, max(setting_to_rate.values()))
 
 
-def contest_figures(found: Rounds) -> list[Figure]:
-    """What the rounds come to."""
-    title = found.title
+def held_out(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Texts that others quantise by, and all the rest, from which the sets are made."""
+    if len(texts) <= CALIBRATION_TEXTS:
+        raise SystemExit(
+            f"{len(texts)} texts are too few: {CALIBRATION_TEXTS} are held out for quantising, "
+            "and the others are timed"
+        )
+    chance = random.Random(_SEED)  # noqa: S311 - repeatable on purpose
+    chosen = set(chance.sample(range(len(texts)), CALIBRATION_TEXTS))
+    kept = [text for index, text in enumerate(texts) if index not in chosen]
+    return [texts[index] for index in sorted(chosen)], kept
 
-    def rate(name: str) -> str:
-        batch = f", batch {found.best_batch[name]}" if name in found.best_batch else ""
-        return f"{found.median(name):,.0f} tokens/s ({name}{batch})"
 
-    def times(what: str, mine: str, theirs: str, required: float | None) -> Figure:
-        detail = f"{rate(mine)}; {rate(theirs)}"
-        return Figure(f"{title}: {what}", found.ratio(mine, theirs), "x", required, detail=detail)
-
-    speedup, int8_speedup = TITLE_TO_REQUIRED_SPEEDUP[title], TITLE_TO_REQUIRED_INT8_SPEEDUP.get(title)
-    return [
-        *(
-            times(f"gRPC against the best {name}", INT8, name, speedup)
-            for name in DTYPE_TO_HUGGING_FACE.values()
-        ),
-        times("gRPC against in process, same int8 graph", INT8, IN_PROCESS, REQUIRED_OF_IN_PROCESS),
-        times("gRPC against in process, a batch on every core", INT8, SIDE_BY_SIDE, None),
-        times("mixed lengths against one length of the same mean", INT8, INT8_UNIFORM, REQUIRED_OF_UNIFORM),
-        times("int8 against fp32, both through gRPC", INT8, FP32, int8_speedup),
-        Figure(
-            f"{title}: p50 of one text of {SHORT_TOKENS} tokens, gRPC above in process",
-            found.difference(SHORT_GRPC, SHORT_IN_PROCESS),
-            "ms",
-            ALLOWED_OVERHEAD_MS,
-            is_upper_limit=True,
-            detail=f"{found.median(SHORT_GRPC):.2f} ms; {found.median(SHORT_IN_PROCESS):.2f} ms",
-        ),
-    ]
+def snippets(texts: Sequence[str], number: int) -> list[str]:
+    """So many runs of a few words, from everywhere in the texts."""
+    chance = random.Random(_SEED)  # noqa: S311 - repeatable on purpose
+    words = " ".join(texts).split()
+    pieces = []
+    for index in range(number):
+        start = index * len(words) // number
+        pieces.append(" ".join(words[start : start + chance.randint(*SNIPPET_WORDS)]))
+    return pieces

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from comparisons.contenders import HuggingFace
+from comparisons.contenders import HUGGING_FACE
 from comparisons.figures import Figure
 from comparisons.parts.accuracy import evaluated, write_labelled
 
@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from comparisons.checkpoints import Classifier
+    from comparisons.contenders import Environments
+
+TEXTS = "evaluated"  # the set's name
 
 
 def evaluation_figure(
-    classifier: Classifier, texts: Sequence[str], labels: Sequence[str], torch_python: Path, folder: Path
+    classifier: Classifier,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    environments: Environments,
+    folder: Path,
 ) -> Figure:
     """How many times as fast the table is there.
 
@@ -29,7 +36,7 @@ def evaluation_figure(
         classifier: in int8.
         texts: what to classify.
         labels: what each is, as the classifier names it.
-        torch_python: a Python with torch and transformers.
+        environments: where the pipeline runs.
         folder: for the texts and the predictions.
     """
     labelled = write_labelled(texts, labels, folder / "evaluated.jsonl")
@@ -38,10 +45,13 @@ def evaluation_figure(
     if speed is None:
         raise SystemExit("no text was answered")
     texts_file = folder / "evaluated-texts.json"
-    texts_file.write_text(json.dumps(texts), encoding="utf-8")
-    with HuggingFace(torch_python, classifier.checkpoint, texts_file) as pipeline:
-        seconds, setting = pipeline.best_seconds()
-    ours, theirs = f"{speed.seconds:.1f} s (bertriton evaluate, int8)", f"{seconds:.1f} s ({setting})"
+    texts_file.write_text(json.dumps({TEXTS: texts}), encoding="utf-8")
+    with environments.start(HUGGING_FACE, classifier.checkpoint, texts_file) as pipeline:
+        seconds, setting = pipeline.best_seconds(TEXTS)
+    ours, theirs = (
+        f"{speed.seconds:.1f} s (bertriton evaluate, int8)",
+        f"{seconds:.1f} s (pipeline, {setting})",
+    )
     return Figure(
         f"{classifier.title}: evaluation of {speed.texts:,} texts against the best Hugging Face pipeline",
         seconds / speed.seconds,

@@ -21,7 +21,7 @@ IN_FLIGHT = 32
 SETTLED_AFTER = 500  # requests; from then on memory must not grow
 SAMPLE_EVERY = 50
 MAX_WORDS = 500  # about as many tokens as the network reads
-ALLOWED_GROWTH_PERCENT = 5.0
+ALLOWED_GROWTH_PERCENT = 3.0
 REQUEST_TIMEOUT_S = 120.0
 
 _SEED = 0
