@@ -236,8 +236,10 @@ class Contest:
 
     def _singles(self, name: str, target: Target, texts: TextSet, in_flight: int, found: Rounds) -> None:
         run = partial(measure, target, texts.name, texts.texts, concurrency=in_flight)
-        # Does not count, but says how much keeps the server busy.
-        rate = run(requests=len(texts.texts)).texts_per_s
+        if in_flight in FURTHER_IN_FLIGHT:  # right after others, which say how much is enough
+            rate = found.median(singles(IN_FLIGHT)) / texts.mean_tokens
+        else:
+            rate = run(requests=len(texts.texts)).texts_per_s  # does not count
         requests = requests_for(self.plan.seconds, rate, in_flight)
         # Whole passes over the texts, so that every round sees the same.
         requests = -(-requests // len(texts.texts)) * len(texts.texts)
