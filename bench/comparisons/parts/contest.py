@@ -48,7 +48,7 @@ IN_FLIGHT = 16
 FURTHER_IN_FLIGHT = (1, 64)  # in the first round alone
 SHORT_TOKENS = 16
 SHORT_REQUESTS = 300
-IN_PROCESS_BATCHES = ("1", "4", "8", "16")
+IN_PROCESS_BATCHES = ("batch 1", "batch 4", "batch 8", "batch 16")
 WARM_UP_TEXTS = 8  # of others; the slowest would take as long as they count
 PASSES_SHARE = 0.4  # of a turn's time, for passes over a list
 CEILING_SECONDS_SHARE = 0.1  # likewise, for each shape of a product
@@ -195,13 +195,11 @@ class Contest:
         found.add(name, self.tokens / self._mean_s(one_pass))
 
     def _peer_lists(self, peer: Peer, found: Rounds) -> None:
-        def warm_up(setting: str) -> None:
+        def rate(setting: str) -> float:
             peer.seconds(self.plan.texts, setting, count=WARM_UP_TEXTS)
+            return self.tokens / self._mean_s(partial(peer.seconds, self.plan.texts, setting))
 
-        def seconds(setting: str) -> float:
-            return self._mean_s(partial(peer.seconds, self.plan.texts, setting))
-
-        self._best_of(found, peer.name, peer.settings, seconds, warm_up)
+        found.add_best(peer.name, peer.settings, rate)
         same = sum(mine == theirs for mine, theirs in zip(self.labels, peer.labels, strict=True))
         found.agreement[peer.name] = same / len(self.labels)
 
@@ -219,20 +217,16 @@ class Contest:
         ]
 
     def _in_process(self, name: str, seconds: Callable[..., float], found: Rounds) -> None:
-        def mean_seconds(batch: str) -> float:
-            return self._mean_s(partial(seconds, self.encodings, int(batch)))
+        def rate(setting: str) -> float:
+            batch = int(setting.removeprefix("batch "))
+            seconds(self.encodings[:WARM_UP_TEXTS], batch)
+            return self.tokens / self._mean_s(partial(seconds, self.encodings, batch))
 
-        def warm_up(batch: str) -> None:
-            seconds(self.encodings[:WARM_UP_TEXTS], int(batch))
-
-        self._best_of(found, name, IN_PROCESS_BATCHES, mean_seconds, warm_up)
+        found.add_best(name, IN_PROCESS_BATCHES, rate)
 
     def _ceiling(self, ceiling: Int8Ceiling, found: Rounds) -> None:
-        settings = [found.best[CEILING]] if CEILING in found.best else ceiling.settings
         seconds = self.plan.seconds * CEILING_SECONDS_SHARE
-        setting_to_gops = {setting: ceiling.gops(setting, seconds) for setting in settings}
-        found.best[CEILING] = max(setting_to_gops, key=setting_to_gops.__getitem__)
-        found.add(CEILING, max(setting_to_gops.values()))
+        found.add_best(CEILING, ceiling.settings, partial(ceiling.gops, seconds=seconds))
 
     def _singles(self, name: str, target: Target, texts: TextSet, in_flight: int, found: Rounds) -> None:
         run = partial(measure, target, texts.name, texts.texts, concurrency=in_flight)
@@ -256,22 +250,6 @@ class Contest:
         while sum(passes) < self.plan.seconds * PASSES_SHARE:
             passes.append(one_pass())
         return statistics.mean(passes)
-
-    def _best_of(
-        self,
-        found: Rounds,
-        name: str,
-        settings: Sequence[str],
-        seconds: Callable[[str], float],
-        warm_up: Callable[[str], object],
-    ) -> None:
-        """The first round tries all settings, the others the one that was best in it."""
-        setting_to_rate = {}
-        for setting in [found.best[name]] if name in found.best else settings:
-            warm_up(setting)
-            setting_to_rate[setting] = self.tokens / seconds(setting)
-        found.best[name] = max(setting_to_rate, key=setting_to_rate.__getitem__)
-        found.add(name, max(setting_to_rate.values()))
 
 
 def held_out(texts: Sequence[str]) -> tuple[list[str], list[str]]:

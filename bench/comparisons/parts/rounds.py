@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 @dataclass
@@ -24,6 +28,13 @@ class Rounds:
     def add(self, name: str, value: float) -> None:
         """What one contender reached in this round."""
         self.rounds.setdefault(name, []).append(value)
+
+    def add_best(self, name: str, settings: Sequence[str], value: Callable[[str], float]) -> None:
+        """Likewise in its best setting: the first round tries all, the others the one that was best in it."""
+        tried = [self.best[name]] if name in self.best else settings
+        setting_to_value = {setting: value(setting) for setting in tried}
+        self.best[name] = max(setting_to_value, key=setting_to_value.__getitem__)
+        self.add(name, setting_to_value[self.best[name]])
 
     def median(self, name: str) -> float:
         """Of one contender over the rounds."""

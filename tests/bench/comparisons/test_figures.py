@@ -67,6 +67,22 @@ def test_what_had_a_turn_in_the_first_round_alone_is_compared_in_that() -> None:
     assert found.ratio(singles(64), LISTS) == 0.5
 
 
+def test_the_first_round_finds_the_best_setting_and_the_others_keep_it() -> None:
+    found = rounds("MiniLM", REVIEWS)
+    tried = []
+
+    def value(setting: str) -> float:
+        tried.append(setting)
+        return {"a": 1.0, "b": 3.0, "c": 2.0}[setting] * len(tried)
+
+    for _ in range(3):
+        found.add_best(OPENVINO, ["a", "b", "c"], value)
+
+    assert tried == ["a", "b", "c", "b", "b"]
+    assert found.best == {OPENVINO: "b"}
+    assert found.rounds == {OPENVINO: [6.0, 12.0, 15.0]}
+
+
 def test_a_contest_comes_to_the_claims_of_its_texts() -> None:
     found = rounds("BERT-base shape", REVIEWS, operations_per_token=BERT_BASE.operations_per_token)
     rates = {LISTS: 3000.0, OPENVINO: 3000.0, CTRANSLATE2: 2000.0, HUGGING_FACE: 1000.0, INFINITY: 500.0}
