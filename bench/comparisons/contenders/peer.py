@@ -39,21 +39,16 @@ class Environments:
     infinity: Path | None  # with infinity_emb; None: Infinity takes no part
     cache: Path
 
-    @property
-    def peers(self) -> tuple[str, ...]:
-        """Those that can be started."""
-        return PEERS if self.infinity else tuple(name for name in PEERS if name != INFINITY)
-
     def start(self, name: str, checkpoint: Path, texts: Path) -> Peer:
         """Start one of them, without waiting for it.
 
         Args:
-            name: one of `peers`.
+            name: one of PEERS.
             checkpoint: of a classifier, as Transformers reads it.
             texts: a JSON file of sets of texts, by name.
         """
         python = self.infinity if name == INFINITY else self.torch
-        assert python  # noqa: S101 - it would not be one of `peers`
+        assert python  # noqa: S101 - it takes no part without
         script = Path(__file__).with_name(_NAME_TO_SCRIPT[name])
         return Peer(
             name, [str(part) for part in (python, script, checkpoint, texts, self.cache / checkpoint.name)]

@@ -174,11 +174,6 @@ def test_infinity_gets_lists_and_single_texts_and_starts_anew_for_another_dtype(
         assert infinity.labels == ["float32, 1 in a request, 1 at a time"] * 3
 
 
-def test_without_its_environment_infinity_takes_no_part() -> None:
-    assert INFINITY in Environments(Path("a"), Path("b"), Path("c")).peers
-    assert INFINITY not in Environments(Path("a"), None, Path("c")).peers
-
-
 def test_a_contender_that_ends_ends_the_run(tmp_path: Path) -> None:
     environments = Environments(Path("/bin/false"), None, tmp_path)
 
