@@ -1,4 +1,4 @@
-"""How fast a served classifier is: NVIDIA's perf_analyzer with real texts, and one report of it."""
+"""How fast a served classifier is: NVIDIA's perf_analyzer sends real texts, and a report has the figures."""
 
 from bertriton_bench.access import Access
 from bertriton_bench.errors import (

@@ -1,4 +1,4 @@
-"""What a server asks for before it answers: encryption, a certificate, a key, a token, headers."""
+"""What a server requires of its callers: TLS, a certificate, a key, a token, headers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _KNOWN_AUTHORITIES: Final = files("grpc") / "_cython" / "_credentials" / "roots.
 
 @dataclass(frozen=True)
 class Access(_access.Access):
-    """How to be let in. perf_analyzer gets it as arguments, which other users of this machine can see."""
+    """Credentials for a server. perf_analyzer gets them as arguments, which other local users can see."""
 
     @property
     def metadata(self) -> dict[str, str]:
-        """Everything that is sent with a request."""
+        """The headers of a request, keys and tokens included."""
         token = {"authorization": f"Bearer {self.token}"} if self.token is not None else {}
         key = {API_KEY_HEADER: self.api_key} if self.api_key is not None else {}
         return {**dict(self.headers), **token, **key}
 
     @contextmanager
     def triton(self, url: str) -> Iterator[InferenceServerClient]:
-        """Triton's own client; its calls need `metadata` as their headers."""
+        """Triton's own client. Pass `metadata` as the headers of its calls."""
         tls = self.tls
         with InferenceServerClient(
             url,
@@ -44,7 +44,7 @@ class Access(_access.Access):
             yield client
 
     def analyzer_arguments(self) -> list[str]:
-        """Arguments of perf_analyzer."""
+        """The same as arguments of perf_analyzer."""
         arguments = [word for name, value in self.metadata.items() for word in ("-H", f"{name}:{value}")]
         if self.tls is None:
             return arguments

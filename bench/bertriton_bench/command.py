@@ -66,7 +66,7 @@ _option = partial(option, show_default=True)
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=DEFAULT_SECONDS,
-    help="Length of each measurement, about.",
+    help="Approximate length of each measurement.",
 )
 @_option(
     "--json",
@@ -97,10 +97,9 @@ def bench_command(  # one parameter per option
 ) -> None:
     """Measure a running server with NVIDIA's perf_analyzer.
 
-    Each request over gRPC holds one real text. There are four sets: short texts, mixed lengths, one length
-    with the same mean, and texts as long as the model reads. If perf_analyzer is not installed, it is
-    fetched on first use. It is given keys and tokens as arguments, which other users of this machine can
-    see.
+    Each gRPC request holds one real text. There are four sets: short texts, mixed lengths, one length with
+    the same mean, and texts as long as the model reads. If perf_analyzer is not installed, it is fetched on
+    first use. It gets keys and tokens as arguments, which other users of this machine can see.
     """
     with errors_in_one_line():
         settings = access_settings(**access)

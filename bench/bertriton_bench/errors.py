@@ -1,10 +1,10 @@
-"""What can go wrong while a server is measured.
+"""What can go wrong in a benchmark.
 
 BenchError
-├── TextFileError           the file of texts cannot be read, or holds too little
+├── TextFileError           the file of texts cannot be read, or has too few texts
 ├── ServerUnusableError     the server cannot be reached, or does not serve the model
-├── PerfAnalyzerMissingError   there is no perf_analyzer that works, and none could be installed
-├── MeasurementError        perf_analyzer ran and failed, or measured nothing that can be read
+├── PerfAnalyzerMissingError   no perf_analyzer works here, and none could be installed
+├── MeasurementError        perf_analyzer failed, or its output cannot be read
 └── ReportError             the report cannot be written
 """
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class BenchError(Exception):
-    """Root of every error this package raises."""
+    """The base class of all errors of this package."""
 
 
 class TextFileError(BenchError):
-    """The file of texts cannot be read, or holds too little."""
+    """The file of texts cannot be read, or has too few texts."""
 
 
 class ServerUnusableError(BenchError):
@@ -29,14 +29,14 @@ class ServerUnusableError(BenchError):
 
 
 class PerfAnalyzerMissingError(BenchError):
-    """There is no perf_analyzer that works here, and none could be installed."""
+    """No perf_analyzer works here, and none could be installed."""
 
 
 class MeasurementError(BenchError):
-    """perf_analyzer ran and failed, or measured nothing that can be read.
+    """perf_analyzer failed, or its output cannot be read.
 
     Attributes:
-        output_tail: the last lines that it printed.
+        output_tail: the last lines that perf_analyzer printed.
     """
 
     def __init__(self, problem: str, output_tail: Sequence[str] = ()) -> None:

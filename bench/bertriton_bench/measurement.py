@@ -40,24 +40,25 @@ class Target:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What came of one run, while all slots were busy."""
+    """The result of one run, for the time in which all slots were busy."""
 
-    texts: str  # name of the set
+    texts: str  # name of the set of texts
     concurrency: int  # requests in flight, one text each
     requests: int  # in the whole run
-    seconds: float  # that were looked at, without ramp and tail
-    texts_per_s: float  # texts answered a second
+    seconds: float  # of the measured time, without ramp-up and tail
+    texts_per_s: float  # texts answered per second
     tokens_per_s: float  # as read by the network: after truncation, without padding
     p50_ms: float  # median time of a request
-    p95_ms: float  # time within which 95 of 100 requests were answered
-    p99_ms: float  # the same of 99 of 100
-    steps: tuple[StepTime, ...]  # tokenizer, network
+    p95_ms: float  # time within which 95 % of the requests were answered
+    p99_ms: float  # the same for 99 %
+    steps: tuple[StepTime, ...]  # of the tokenizer and of the network
 
     @property
     def tokenizer_share(self) -> float:
-        """The tokenizer's compute as a part of a request's median time, about 0 to 1.
+        """The tokenizer's compute time divided by a request's median time, from 0 to about 1.
 
-        Not of the steps' compute: the pip-only server's network counts as done when a core has taken it.
+        It is not divided by the steps' compute times, since in the pip-only server the network's ends when a
+        core has taken the request.
         """
         return self.steps[0].compute_ms / self.p50_ms if self.p50_ms else 0.0
 
@@ -69,13 +70,13 @@ def measure(
 
     Args:
         target: the classifier to measure.
-        name: of the set, for the report.
-        texts: sent in this order, from the start again when they are through.
+        name: of the set of texts, for the report.
+        texts: sent in this order, again and again.
         concurrency: requests in flight.
-        requests: how many, at least MIN_REQUESTS_PER_SLOT per slot.
+        requests: how many to send, at least MIN_REQUESTS_PER_SLOT per slot.
 
     Raises:
-        MeasurementError: perf_analyzer failed; the message ends with what it said last.
+        MeasurementError: perf_analyzer failed; the message ends with its last lines.
     """
     requests = max(requests, MIN_REQUESTS_PER_SLOT * concurrency)
     with tempfile.TemporaryDirectory(prefix="bertriton-bench-") as workspace:

@@ -32,7 +32,7 @@ STEP_HEADER: Final = (
 
 @dataclass(frozen=True)
 class SetSummary:
-    """What a set of texts was like."""
+    """Number and lengths of a set of texts."""
 
     name: str
     texts: int
@@ -49,25 +49,25 @@ class SetSummary:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything one benchmark of one server has found."""
+    """The results of one benchmark of one server."""
 
     model: str  # name of the classifier
-    server: str  # name and version as it gives them
-    checkpoint_sha256: str  # of the weights it was made from
-    max_length: int  # tokens that it reads of a text
-    machine: Machine  # that sent the requests
+    server: str  # name and version, as the server gives them
+    checkpoint_sha256: str  # of the weights that were exported
+    max_length: int  # tokens that the classifier reads of a text
+    machine: Machine  # the machine that sent the requests
     sets: tuple[SetSummary, ...]  # the texts that were sent, by length
     measurements: tuple[Measurement, ...]  # one for each set and number of requests in flight
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in JSON's own types."""
+        """The report as types that JSON knows."""
         document = dataclasses.asdict(self)
         for entry, measurement in zip(document["measurements"], self.measurements, strict=True):
             entry["tokenizer_share"] = measurement.tokenizer_share
         return document
 
     def to_markdown(self, plots: Sequence[str] = ()) -> str:
-        """The report as tables; `plots` are links to images."""
+        """The report as a Markdown page; `plots` are links to images."""
         return "\n".join(
             [
                 f"# Benchmark of `{self.model}`",
@@ -82,7 +82,7 @@ class Report:
         )
 
     def tables(self) -> list[str]:
-        """The lines of its Markdown tables."""
+        """The report's Markdown tables, as lines."""
         sets = [
             (each.name, each.texts, f"{each.mean_tokens:.0f}", each.min_tokens, each.max_tokens)
             for each in self.sets
@@ -92,8 +92,8 @@ class Report:
             "",
             *markdown_table(RATE_HEADER, map(rate_row, self.measurements)),
             "",
-            "Time of a request in each step, on average. The network of the pip-only server counts as done",
-            "when a core has taken the request; the tokenizer's share is of the median request:",
+            "Average time of a request in each step. In the pip-only server, network compute ends when a",
+            "core has taken the request. The tokenizer's share is its part of the median request:",
             "",
             *markdown_table(STEP_HEADER, map(step_row, self.measurements)),
         ]

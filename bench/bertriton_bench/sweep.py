@@ -39,11 +39,11 @@ class Plan:
     """What to measure."""
 
     url: str = DEFAULT_URL  # host:port of Triton's gRPC endpoint
-    model: str | None = None  # None: the server's only classifier
+    model: str | None = None  # if None, the server's only classifier
     concurrencies: tuple[int, ...] = DEFAULT_CONCURRENCIES  # requests in flight
-    sets: tuple[str, ...] = SET_NAMES  # lengths of texts to measure
-    seconds: float = DEFAULT_SECONDS  # of each measurement, about
-    access: Access = field(default_factory=Access)  # what the server asks for: TLS, keys, headers
+    sets: tuple[str, ...] = SET_NAMES  # names of the sets of texts to measure
+    seconds: float = DEFAULT_SECONDS  # of each measurement, approximately
+    access: Access = field(default_factory=Access)  # what the server requires: TLS, keys, headers
 
 
 def run_plan(
@@ -53,17 +53,17 @@ def run_plan(
     on_stage: Callable[[str], object] = str,
     on_measurement: Callable[[Measurement], object] = repr,
 ) -> Report:
-    """Measure a running server.
+    """Benchmark a running server: each set of texts at each concurrency.
 
     Args:
         plan: what to measure.
-        texts: real ones, of any length; the sets are made of them.
-        on_stage: told what is being done now.
-        on_measurement: given each measurement as soon as it is there.
+        texts: real texts of any length, from which the sets are made.
+        on_stage: called with a description of each step as it begins.
+        on_measurement: called with each measurement as soon as it is done.
 
     Raises:
         ServerUnusableError: the server cannot be reached, or does not serve the model.
-        PerfAnalyzerMissingError: there is no load generator.
+        PerfAnalyzerMissingError: no perf_analyzer works here, and none could be installed.
         MeasurementError: a measurement failed.
     """
     on_stage(f"asking {plan.url}")

@@ -47,8 +47,8 @@ Written by `make bench`; whoever runs it on another machine gets that machine's 
 """
 
 _GPUS = """\
-Nothing on this page has been run on a GPU: `make bench-gpu` measures agreement, packed against padded batches
-and the share of the device's peak on any machine that has one."""
+Nothing on this page has been run on a GPU. On a machine that has one, `make bench-gpu` measures agreement
+with the float64 reference, packed against padded batches, and the share of the device's peak."""
 
 
 def write_results(results: Results, root: Path) -> None:

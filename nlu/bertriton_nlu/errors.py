@@ -1,11 +1,11 @@
-"""What can be wrong with a prediction, beside what the client itself raises.
+"""What can go wrong in a prediction, besides the errors of the client.
 
 BertritonError              of the client: the server does not answer, a text is too long
-└── NluError                root of this package's own
-    ├── DataError           the data is of another kind, or has no such texts (also a TypeError)
-    ├── SettingError        an option or a variable out of its range (also a ValueError)
+└── NluError                base class of this package's errors
+    ├── DataError           the data is of an unsupported type, or a row is not a text (also a TypeError)
+    ├── SettingError        an option or variable has an invalid value (also a ValueError)
     ├── UnknownModelError   neither a server nor a model to serve is known
-    ├── UnsupportedModelError   the model gives numbers where labels are asked for
+    ├── UnsupportedModelError   the model gives numbers, not labels
     └── LocalServerError    the server of this process did not start, or is out of reach
 """
 
@@ -15,24 +15,24 @@ from bertriton import BertritonError
 
 
 class NluError(BertritonError):
-    """Root of every error of this package's own."""
+    """The base class of this package's errors."""
 
 
 class DataError(NluError, TypeError):
-    """The data is of a kind that holds no texts, or a row of it is no text."""
+    """The data is of an unsupported type, or one of its rows is not a text."""
 
 
 class SettingError(NluError, ValueError):
-    """An option or a variable out of its range."""
+    """An option or an environment variable has an invalid value."""
 
 
 class UnknownModelError(NluError):
-    """There is neither a server to ask nor a model to serve."""
+    """Neither a server nor a model to serve is known."""
 
 
 class UnsupportedModelError(NluError):
-    """The model gives numbers, where this package names labels."""
+    """The model is a regression: it gives numbers, not labels."""
 
 
 class LocalServerError(NluError):
-    """The server of this process did not start, or cannot be reached from where it is needed."""
+    """The server of this process did not start, or Spark's workers cannot reach it."""

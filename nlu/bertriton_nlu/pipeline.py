@@ -31,20 +31,20 @@ def load(
     gpu: bool = False,  # noqa: ARG001
     url: str | None = None,
 ) -> Pipeline:
-    """The classifier that a reference of NLU stands for; nothing is downloaded.
+    """Load the classifier that an NLU reference names. Nothing is downloaded.
 
     Args:
-        request: as NLU has it. `en.classify.bert_sequence.imdb` is the classifier `imdb`, unless the table
-            that BERTRITON_SPARK_MODELS names, or BERTRITON_MODEL, says otherwise.
-        path: a model repository, or a checkpoint as `bertriton export` reads it, to serve in this process.
-        verbose: changes nothing; a server has a log.
-        gpu: changes nothing; the server has the GPU.
-        url: `host:port` of Triton's gRPC endpoint; left out, BERTRITON_URL, and the variables of the command
-            line say how to get in. Without either a server starts with the first prediction, and ends with
-            the process.
+        request: an NLU reference. `en.classify.bert_sequence.imdb` means the classifier `imdb`, unless
+            BERTRITON_MODEL or the table that BERTRITON_SPARK_MODELS names says otherwise.
+        path: a model repository, or a checkpoint as `bertriton export` reads it, to serve from this process.
+        verbose: has no effect; the server has its own log.
+        gpu: has no effect; the server decides whether it uses a GPU.
+        url: `host:port` of Triton's gRPC endpoint, by default BERTRITON_URL. Credentials come from the
+            variables of the command line. Without a URL, a server starts at the first prediction and stops
+            with the process.
 
     Raises:
-        UnknownModelError: there is neither a server nor a model to serve.
+        UnknownModelError: neither a server nor a model to serve is known.
         SettingError: the table cannot be read.
 
     Example:
@@ -55,10 +55,10 @@ def load(
 
 
 class Pipeline:
-    """A classifier under the methods of NLU's pipelines.
+    """A classifier with the methods of NLU's pipelines.
 
     Args:
-        target: the server that is asked, or the model that this process serves itself.
+        target: a server, or a model that this process serves.
     """
 
     def __init__(self, target: Server | LocalModel) -> None:
@@ -81,31 +81,33 @@ class Pipeline:
         get_embeddings: bool = True,  # noqa: ARG002
         partition: int = 1000,  # noqa: ARG002
     ) -> Any:  # noqa: ANN401
-        """A pandas frame of what the classifier says of each text, its columns in alphabetical order.
+        """Classify texts and return a pandas frame, with its columns in alphabetical order.
 
         Args:
-            data: a text, or a list, Series, array, pandas or Spark frame of texts. Of a frame the column
-                `text` is read, else the first. None and NaN are empty texts.
-            output_level: a row for each "document", or "sentence"; NLU's own default is the latter.
-            positions: add where the text begins and ends, inclusive, in UTF-16 units as in Spark NLP.
-            keep_stranger_features: keep the columns of a frame that has several.
-            metadata: add each label's score, and the sentence's number.
-            drop_irrelevant_cols: leave the document out where sentences are asked for.
-            return_spark_df: give a Spark frame for a Spark frame; it is computed when Spark asks for it.
-            multithread: changes nothing, as requests are under way side by side in any case.
-            get_embeddings: changes nothing, as a classifier has none.
-            partition: changes nothing, as Spark's partitions stay as they are.
+            data: a text, or a list, Series, array, pandas frame or Spark frame of texts. In a frame, the
+                texts are the column `text`, or the first column if there is none. None and NaN are empty
+                texts.
+            output_level: "document" or "sentence", one row for each. NLU's own default is "sentence".
+            positions: whether to add where the text begins and ends, both inclusive, in UTF-16 units as in
+                Spark NLP.
+            keep_stranger_features: whether to keep the other columns of a frame.
+            metadata: whether to add the score of each label and the number of the sentence.
+            drop_irrelevant_cols: whether to leave out the document if the rows are sentences.
+            return_spark_df: whether to return a Spark frame for a Spark frame. Spark computes it when needed.
+            multithread: has no effect; requests run in parallel anyway.
+            get_embeddings: has no effect; a classifier has no embeddings.
+            partition: has no effect; Spark's partitions stay as they are.
 
         Returns:
-            `classified_sequence`, the label (of a multi-label model a list),
-            `classified_sequence_confidence`, its probability from 0 to 1, and `document` or `sentence`. The
+            A frame with `classified_sequence`, the label (a list for a multi-label model),
+            `classified_sequence_confidence`, its probability from 0 to 1, and `document` or `sentence`. Its
             index is that of the data.
 
         Raises:
-            DataError: the data is of another kind, or a row is no text.
-            SettingError: the output level is neither; a Spark frame is asked for other data.
+            DataError: the data is of an unsupported type, or a row is not a text.
+            SettingError: the output level is unknown, or a Spark frame is wanted for other data.
             LocalServerError: the server of this process did not start.
-            BertritonError: there is no answer.
+            BertritonError: the server did not answer.
         """
         shape = Shape(output_level, positions, metadata, keep_stranger_features, drop_irrelevant_cols)
         if is_spark_frame(data):
