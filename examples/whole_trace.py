@@ -30,7 +30,8 @@ from bertriton_server import LocalServer, ServerConfig, Tracing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TRITON_SPANS = 6  # of the request, of each of the three models, and of two that compute
+SPANS_OF_A_CALL = 8  # two of the client; Triton's of the request, of three models, and of two that compute
+WARM_UPS = 20
 DEADLINE_S = 30.0
 BAR_CELLS = 32
 NS_PER_MS = 1e6
@@ -41,6 +42,7 @@ class Span:
     """What is shown of a span, whoever it comes from."""
 
     name: str
+    trace_id: str
     own_id: str
     parent_id: str
     start_ns: int
@@ -50,14 +52,16 @@ class Span:
     def of_client(cls, span: ReadableSpan) -> Span:
         """As the SDK has it."""
         parent = f"{span.parent.span_id:016x}" if span.parent else ""
-        own = f"{span.context.span_id:016x}" if span.context else ""
-        return cls(span.name, own, parent, span.start_time or 0, span.end_time or 0)
+        whole, own = (
+            (f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}") if span.context else ("", "")
+        )
+        return cls(span.name, whole, own, parent, span.start_time or 0, span.end_time or 0)
 
     @classmethod
     def of_triton(cls, span: dict[str, Any]) -> Span:
         """As Triton sends it, in JSON."""
         times = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
-        return cls(span["name"], span["spanId"], span["parentSpanId"], *times)
+        return cls(span["name"], span["traceId"], span["spanId"], span.get("parentSpanId", ""), *times)
 
 
 @contextmanager
@@ -82,41 +86,77 @@ def collector(spans: list[Span]) -> Iterator[str]:
         server.shutdown()
 
 
+class Traces:
+    """Both halves of every trace, as they come in."""
+
+    def __init__(self) -> None:
+        self._of_client = InMemorySpanExporter()
+        self.of_triton: list[Span] = []
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self._of_client))
+        trace.set_tracer_provider(provider)
+
+    def of_calls(self, count: int) -> list[list[Span]]:
+        """The spans of so many calls whose traces are whole; Triton drops spans on a busy machine."""
+        until_s = time.monotonic() + DEADLINE_S
+        while True:
+            own = [Span.of_client(span) for span in self._of_client.get_finished_spans()]
+            spans = [*own, *self.of_triton]
+            calls = [span.trace_id for span in own if not span.parent_id]
+            found = [[span for span in spans if span.trace_id == call] for call in calls]
+            whole = [call for call in found if len(call) == SPANS_OF_A_CALL]
+            if len(whole) >= count:
+                return whole[:count]
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"{len(whole)} of {count} traces were whole after {DEADLINE_S:.0f} s")
+            time.sleep(0.05)
+
+
+@contextmanager
+def traced_server(repository: Path) -> Iterator[tuple[LocalServer, Traces]]:
+    """A warm server that sends its spans here."""
+    traces = Traces()
+    with collector(traces.of_triton) as url:
+        soon = ("--trace-config=opentelemetry,bsp_schedule_delay=100",)
+        with LocalServer(ServerConfig(repository, tracing=Tracing(url), arguments=soon)) as server:
+            with Client(server.grpc_url) as client:
+                for _ in range(WARM_UPS):
+                    client.classify("Warm up.")
+            yield server, traces
+
+
+def in_order(spans: list[Span]) -> list[tuple[int, Span]]:
+    """The spans of one trace with their depths: each below its parent, the earlier first."""
+
+    def below(parent: str, depth: int) -> Iterator[tuple[int, Span]]:
+        for span in sorted(spans, key=lambda span: span.start_ns):
+            if span.parent_id == parent:
+                yield depth, span
+                yield from below(span.own_id, depth + 1)
+
+    return list(below("", 0))
+
+
 def show(spans: list[Span]) -> None:
     """Print the spans below one another, each with its time and a bar."""
     first, last = min(span.start_ns for span in spans), max(span.end_ns for span in spans)
     cell_ns = (last - first) / BAR_CELLS
-
-    def below(parent: str, depth: int) -> None:
-        for span in sorted(spans, key=lambda span: span.start_ns):
-            if span.parent_id == parent:
-                lead = int((span.start_ns - first) / cell_ns)
-                bar = "█" * max(1, round((span.end_ns - span.start_ns) / cell_ns))
-                name = "  " * depth + span.name.rpartition("/")[2]
-                took_ms = (span.end_ns - span.start_ns) / NS_PER_MS
-                print(f"{name:<30} {took_ms:8.2f} ms  {' ' * lead}{bar}")
-                below(span.own_id, depth + 1)
-
-    below("", 0)
+    for depth, span in in_order(spans):
+        lead = int((span.start_ns - first) / cell_ns)
+        bar = "█" * max(1, round((span.end_ns - span.start_ns) / cell_ns))
+        name = "  " * depth + span.name.rpartition("/")[2]
+        took_ms = (span.end_ns - span.start_ns) / NS_PER_MS
+        print(f"{name:<30} {took_ms:8.2f} ms  {' ' * lead}{bar}")
 
 
 def main(repository: Path, text: str) -> None:
-    """Serve, ask once to warm up and once to be seen."""
-    own = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(own))
-    trace.set_tracer_provider(provider)
-    spans: list[Span] = []
-    with collector(spans) as url:
-        soon = ("--trace-config=opentelemetry,bsp_schedule_delay=100",)
-        with LocalServer(ServerConfig(repository, tracing=Tracing(url), arguments=soon)) as server:
-            with Client(server.grpc_url, telemetry=True) as client:
-                client.is_ready()  # a probe, which is no call and leaves no span
-                print(client.classify(text))
-            until_s = time.monotonic() + DEADLINE_S
-            while len(spans) < TRITON_SPANS and time.monotonic() < until_s:
-                time.sleep(0.05)
-    show([*map(Span.of_client, own.get_finished_spans()), *spans])
+    """Serve, and show one call."""
+    with traced_server(repository) as (server, traces):
+        with Client(server.grpc_url, telemetry=True) as client:
+            client.is_ready()  # connects; a probe is no call and leaves no span
+            print(client.classify(text))
+        (spans,) = traces.of_calls(1)
+    show(spans)
 
 
 if __name__ == "__main__":
