@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = (
     *("model", "versions", "labels", "problem", "max tokens", "max rows"),
-    Column("fingerprint", min_width=2 * FINGERPRINT_BYTES),  # half of one tells nothing
+    Column("fingerprint", no_wrap=True, min_width=2 * FINGERPRINT_BYTES),  # half of one tells nothing
     "checkpoint",
 )
+_WITH_CHECKPOINT_COLUMNS: Final = 110  # on narrower terminals that column has no room; --json has it
+_OF_CLASSIFICATION: Final = "_classification"  # said by most problem types, and wide
 
 
 @click.command(name="models")
@@ -37,10 +39,12 @@ def models_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401
         for classifier in served:
             click.echo(json.dumps(asdict(classifier), ensure_ascii=False))
         return
-    table = Table(*_COLUMNS, box=None)
+    console = Console()
+    shown = len(_COLUMNS) if console.width >= _WITH_CHECKPOINT_COLUMNS else len(_COLUMNS) - 1
+    table = Table(*_COLUMNS[:shown], box=None)
     for classifier in served:
-        table.add_row(*_cells(classifier))
-    Console().print(table)
+        table.add_row(*_cells(classifier)[:shown])
+    console.print(table)
 
 
 @click.command(name="health")
@@ -93,7 +97,7 @@ def _cells(classifier: ServedClassifier) -> tuple[str, ...]:
         classifier.name,
         ", ".join(classifier.versions),
         ", ".join(info.labels),
-        info.problem_type,
+        info.problem_type.removesuffix(_OF_CLASSIFICATION).replace("_", " "),
         str(info.max_length),
         str(info.max_batch_size),
         info.fingerprint,

@@ -17,7 +17,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from bertriton import Classification, ClassifierInfo, contract
+from bertriton import Classification, ClassifierInfo, Client, contract
 from bertriton._commands import waiting
 from bertriton._commands.answers import AnswerTable
 from bertriton._commands.waiting import Patience
@@ -69,6 +69,19 @@ def test_answers_are_a_table_on_a_terminal(imdb_server: LocalServer) -> None:
     assert len(dull) == COLUMNS
     assert dull.endswith("…")
     assert steering.endswith("  a�[31m b")
+
+
+def test_the_table_of_models_cuts_no_name_on_a_narrow_terminal(imdb_server: LocalServer) -> None:
+    with Client(imdb_server.grpc_url) as client:
+        fingerprint = client.info.fingerprint
+
+    written = on_terminal("models", "--url", imdb_server.grpc_url)
+
+    first_to_last = {
+        words[0]: words[-1] for line in STEERING.sub("", written).splitlines() if (words := line.split())
+    }
+    assert first_to_last["model"] == "fingerprint"
+    assert first_to_last["imdb"] == fingerprint
 
 
 def test_colours_are_off_where_nobody_wants_them(imdb_server: LocalServer) -> None:
