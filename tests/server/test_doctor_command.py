@@ -72,6 +72,8 @@ def test_taken_ports_are_told_with_who_has_them(imdb_server: LocalServer) -> Non
     whats = [concern["what"] for concern in found["concerns"] if concern["kind"] == "wrong"]
     assert f"port {imdb_server.http_port} is taken by a Triton" in whats
     assert f"port {port} is taken" in whats
+    advices = [concern["advice"] for concern in found["concerns"] if concern["what"] in whats]
+    assert all(advice.startswith("leave it if it is your own server, else stop") for advice in advices)
 
 
 def test_what_others_may_do_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bertriton_server.cpu_fit import FEATURE_TO_FLAGS
+from bertriton_server.examination.findings import TAKEN_BY_TRITON
 from bertriton_server.process import MIN_OPEN_FILES
 
 if TYPE_CHECKING:
@@ -91,13 +92,19 @@ def of_runtime(runtime: RuntimeFound, ports: Sequence[Port]) -> Iterator[Concern
     """What keeps a server from starting."""
     if runtime.kind == "none":
         yield Concern(WRONG, "there is no tritonserver", runtime.detail)
+    # A Triton among them is most often the user's own, which has all three; gRPC does not tell whose it is.
+    may_be_own = "leave it if it is your own server, else " if any(map(_is_of_triton, ports)) else ""
     for port in ports:
         if port.state != "free":
             yield Concern(
                 WRONG,
                 f"port {port.port} is {port.state}",
-                f"stop what listens there, or give --{port.service.lower()}-port",
+                f"{may_be_own}stop what listens there, or give --{port.service.lower()}-port",
             )
+
+
+def _is_of_triton(port: Port) -> bool:
+    return port.state == TAKEN_BY_TRITON
 
 
 def of_safety(host: str, repository: Path, environment: Mapping[str, str] = os.environ) -> Iterator[Concern]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NVIDIA_SMI: Final = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+TAKEN_BY_TRITON: Final = "taken by a Triton"
 _PROGRAM_TIMEOUT_S: Final = 10.0
 _LOOK_TIMEOUT_S: Final = 1.0
 _CGROUP: Final = Path("/sys/fs/cgroup")
@@ -118,7 +119,7 @@ def _state(host: str, port: int) -> str:
     if port == 0 or is_free(host, port):
         return "free"
     if HttpEndpoint(host, port).ask("GET", "/v2/health/live", timeout_s=_LOOK_TIMEOUT_S).is_ok:
-        return "taken by a Triton"
+        return TAKEN_BY_TRITON
     return "taken"
 
 
