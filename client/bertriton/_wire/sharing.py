@@ -131,7 +131,12 @@ class Sharing:
     async def _deliver(self, message: _Message) -> None:
         try:
             response = await self._send(message.step())
+            message.outcomes.set_result(responses_apart(response, len(message.steps)))
         except BertritonError as error:
             message.outcomes.set_result(error)
-        else:
-            message.outcomes.set_result(responses_apart(response, len(message.steps)))
+        except BaseException as error:  # nobody may wait for ever
+            if isinstance(error, asyncio.CancelledError):
+                message.outcomes.cancel()
+            else:
+                message.outcomes.set_exception(error)
+            raise

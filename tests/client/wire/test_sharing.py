@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tritonclient.grpc import service_pb2_grpc
 from bertriton import (
     AsyncClient,
     Classification,
+    ClientClosedError,
     InvalidTextError,
     OverloadedError,
     RequestLimits,
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from bertriton_server import LocalServer
+
+
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -138,6 +143,39 @@ def test_who_gives_a_call_up_leaves_the_others_to_theirs(triton: ScriptedTriton)
 
     assert isinstance(given_up, asyncio.CancelledError)
     assert [answer.token_count for answer in answers] == [2, 3]
+
+
+def test_a_client_that_is_closed_meanwhile_leaves_nobody_waiting() -> None:
+    class Holder(service_pb2_grpc.GRPCInferenceServiceServicer):
+        """Answers what is asked about models, and no inference until the end."""
+
+        def __init__(self, scripted: ScriptedTriton) -> None:
+            self.RepositoryIndex, self.ModelConfig = scripted.RepositoryIndex, scripted.ModelConfig
+            self.came, self.ends = threading.Event(), threading.Event()
+
+        def ModelInfer(self, _: object, context: Any) -> Any:  # noqa: N802
+            self.came.set()
+            self.ends.wait(PATIENCE_S)
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the end")
+
+    holder = Holder(ScriptedTriton())
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(holder, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+
+    async def run() -> list[Any]:
+        client = AsyncClient(f"127.0.0.1:{port}")
+        calls = [asyncio.create_task(client.classify(text)) for text in ("a", "b")]
+        await asyncio.to_thread(holder.came.wait, PATIENCE_S)
+        await client.close()
+        return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PATIENCE_S)
+
+    errors = asyncio.run(run())
+    holder.ends.set()
+    server.stop(None).wait()
+
+    assert [type(error) for error in errors] == [ClientClosedError] * 2
 
 
 def test_shared_answers_are_the_same_bits_as_those_of_a_list(imdb_server: LocalServer) -> None:
