@@ -17,7 +17,7 @@ from bertriton._clients.sources import (
 )
 from bertriton._clients.tasks import ranked
 from bertriton._errors import BertritonError
-from bertriton._wire import AskHttp, AsyncConnection, Await, Call, Emit, Failed, Run, Sleep, Start, Wait
+from bertriton._wire import AskPort, AsyncConnection, Await, Call, Emit, Failed, Run, Sleep, Start, Wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
@@ -229,8 +229,8 @@ class AsyncClient(BaseClient):
             match step:
                 case Call():
                     return await self._connection.call(step)
-                case AskHttp():
-                    return await self._connection.speaks_http(step)
+                case AskPort():
+                    return await self._connection.hint_of(step)
                 case Start():
                     return await self._connection.start(step)
                 case Wait():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
     from bertriton._wire import Flow
     from bertriton.contract import ClassifierInfo
 
+# What gRPC takes as metadata; a name with this ending has a value of any bytes.
+_HEADER_NAME = re.compile(r"[0-9a-z_.-]+")
+_INVISIBLE = re.compile(r"[^ -~]+")
+_BINARY_SUFFIX = "-bin"
 _PROBE_RETRIES = RetryPolicy(max_attempts=1)
 
 
@@ -292,6 +297,12 @@ def _telemetry(endpoint: Endpoint) -> Telemetry:
 def _all_headers(headers: Mapping[str, str] | None, token: str | None, api_key: str | None) -> dict[str, str]:
     """The metadata of every request; credentials may be given once only."""
     merged = {name.lower(): value for name, value in (headers or {}).items()}
+    for name, text in merged.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidOptionError(
+                f"headers: expected names of ASCII letters, digits, '-', '_' and '.', found {name!r}"
+            )
+        _require_visible(f"headers[{name!r}]", "" if name.endswith(_BINARY_SUFFIX) else text)
     for name, option, value in (
         ("authorization", "token", None if token is None else f"Bearer {token}"),
         (API_KEY_HEADER, "api_key", api_key),
@@ -300,5 +311,16 @@ def _all_headers(headers: Mapping[str, str] | None, token: str | None, api_key: 
             continue
         if name in merged:
             raise InvalidOptionError(f"{option}: headers sets {name!r} already: give one of the two")
+        _require_visible(option, value)
         merged[name] = value
     return merged
+
+
+def _require_visible(option: str, value: str) -> None:
+    """See that gRPC takes it, which says "Invalid metadata" otherwise; a secret is not shown."""
+    odd = _INVISIBLE.search(value)
+    if odd:
+        at_end = ", at its end" if odd.end() == len(value) else ""
+        raise InvalidOptionError(
+            f"{option}: expected visible ASCII characters, found {odd.group()!r}{at_end}"
+        )

@@ -11,7 +11,7 @@ from bertriton._clients.options import valid_top_k
 from bertriton._clients.sources import DirectSource, ThreadReader, ThreadSignal, read_directly
 from bertriton._clients.tasks import ranked
 from bertriton._errors import BertritonError, InvalidTextError
-from bertriton._wire import AskHttp, Await, Call, Emit, Failed, Run, Sleep, Start, SyncConnection, Wait
+from bertriton._wire import AskPort, Await, Call, Emit, Failed, Run, Sleep, Start, SyncConnection, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -215,8 +215,8 @@ class Client(BaseClient):
             match step:
                 case Call():
                     return self._connection.call(step)
-                case AskHttp():
-                    return self._connection.speaks_http(step)
+                case AskPort():
+                    return self._connection.hint_of(step)
                 case Start():
                     return self._connection.start(step)
                 case Wait():

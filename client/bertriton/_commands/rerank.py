@@ -44,8 +44,8 @@ def rerank_command(
     The model must be a reranker: one logit for a pair of texts. The sigmoid of the logit is printed.
     """
     options = request_options(others)
-    found = documents or tuple(standard_input_lines("DOCUMENT"))
     with connected(limits=RequestLimits(rows=rows), **others) as client:
+        found = documents or tuple(standard_input_lines("DOCUMENT"))
         with patience(f"{len(found):,} documents to be read") as wait:
             options["progress"] = lambda done: wait.say(f"{done:,} of {len(found):,} documents read")
             ranked = client.rerank(query, found, top_k=top_k, **options)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from bertriton._files import HEAD_BYTES, FileFormatError, encoding_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BLOCK_BYTES: Final = 1 << 16  # read at once, if so much is there
-_MARK: Final = "\ufeff"  # that some programs write before UTF-8
+_SOURCE: Final = "standard input"
 
 
 def standard_input_lines(instead: str) -> Iterator[str]:
@@ -20,28 +23,48 @@ def standard_input_lines(instead: str) -> Iterator[str]:
 
     Args:
         instead: what can be given where standard input is closed.
+
+    Raises:
+        FileFormatError: it is compressed, or UTF-16 or UTF-32 without a mark, as of a file.
     """
     if sys.stdin is None:  # as Python says of one that is closed
-        raise click.UsageError(f"standard input is closed: give {instead}")
-    return _without_mark(_lines(sys.stdin.fileno()))
+        raise click.UsageError(f"{_SOURCE} is closed: give {instead}")
+    return _lines(_blocks(sys.stdin.fileno()))
 
 
-def _without_mark(lines: Iterator[str]) -> Iterator[str]:
-    for first in lines:
-        yield first.removeprefix(_MARK)
-        break
-    yield from lines
-
-
-def _lines(descriptor: int) -> Iterator[str]:
+def _blocks(descriptor: int) -> Iterator[bytes]:
     """Read without Python's buffer, whose lock a thread that waits for a line would hold at the end."""
-    rest = b""
     while block := os.read(descriptor, _BLOCK_BYTES):
-        *lines, rest = (rest + block).split(b"\n")
-        yield from map(_decoded, lines)
+        yield block
+
+
+def _lines(blocks: Iterator[bytes]) -> Iterator[str]:
+    head = _head(blocks)
+    encoding, start = encoding_of(head, _SOURCE, is_all=False)
+    errors = "surrogateescape" if encoding == "utf-8" else "surrogatepass"
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    *lines, rest = decoder.decode(head[start:]).split("\n")
+    try:
+        yield from map(_without_end, lines)
+        for block in blocks:
+            *lines, rest = (rest + decoder.decode(block)).split("\n")
+            yield from map(_without_end, lines)
+        rest += decoder.decode(b"", final=True)
+    except UnicodeDecodeError as exc:
+        raise FileFormatError(f"{_SOURCE} is cut off or no {encoding}: {exc.reason}") from exc
     if rest:
-        yield _decoded(rest)
+        yield _without_end(rest)
 
 
-def _decoded(line: bytes) -> str:
-    return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+def _head(blocks: Iterator[bytes]) -> bytes:
+    """The first line at least, by which the encoding is told; no line can be given before."""
+    head = b""
+    for block in blocks:
+        head += block
+        if b"\n" in head or len(head) >= HEAD_BYTES:
+            break
+    return head
+
+
+def _without_end(line: str) -> str:
+    return line.rstrip("\r\n")

@@ -4,12 +4,22 @@ In: csv, tsv, jsonl, parquet or txt. Out: the same rows with columns of answers 
 """
 
 from bertriton._files.errors import FileFormatError
-from bertriton._files.formats import LINE_COLUMN, SUFFIX_TO_READER, Reader, Rows, column, opened
+from bertriton._files.formats import (
+    HEAD_BYTES,
+    LINE_COLUMN,
+    SUFFIX_TO_READER,
+    Reader,
+    Rows,
+    column,
+    encoding_of,
+    opened,
+)
 from bertriton._files.job import FileJob, Progress, description, run
 from bertriton._files.parts import parts_folder
 from bertriton._files.progress import file_progress
 
 __all__ = [
+    "HEAD_BYTES",
     "LINE_COLUMN",
     "SUFFIX_TO_READER",
     "FileFormatError",
@@ -19,6 +29,7 @@ __all__ = [
     "Rows",
     "column",
     "description",
+    "encoding_of",
     "file_progress",
     "opened",
     "parts_folder",

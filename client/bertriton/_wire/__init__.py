@@ -18,11 +18,11 @@ from bertriton._wire.protocol import (
     part_names,
 )
 from bertriton._wire.retry import Attempts, Sender
-from bertriton._wire.steps import END, AskHttp, Await, Call, Emit, Failed, Flow, Run, Sleep, Start, Step, Wait
+from bertriton._wire.steps import END, AskPort, Await, Call, Emit, Failed, Flow, Run, Sleep, Start, Step, Wait
 
 __all__ = [
     "END",
-    "AskHttp",
+    "AskPort",
     "AsyncConnection",
     "Attempts",
     "Await",

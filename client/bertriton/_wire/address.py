@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ _PROXY_SCHEME: Final = "http://"  # gRPC has no other, as socks5, and takes none
 _EXEMPTION_VARIABLES: Final = ("no_grpc_proxy", "no_proxy")
 _NAMED_SCHEMES: Final = ("dns", "ipv4", "ipv6")  # of targets that have a host and a port
 _DEFAULT_PORT: Final = 443  # gRPC's own, where a target has none
+_PORT: Final = re.compile(r":(\d+)(?=,|$)")
+_MAX_PORT: Final = 65535  # gRPC takes the last 16 bits of larger numbers, which is another port
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Address:
 
     host: str
     port: int
+    is_port_given: bool = field(default=True, repr=False, compare=False)  # otherwise it is gRPC's own
 
     @property
     def is_loopback(self) -> bool:
@@ -60,9 +64,19 @@ def address_of(target: str) -> Address | None:
     target = target.partition(",")[0]  # ipv4: takes a list
     try:
         parts = urlsplit(f"//{target}")
-        return Address(parts.hostname, parts.port or _DEFAULT_PORT) if parts.hostname else None
+        if not parts.hostname:
+            return None
+        return Address(parts.hostname, parts.port or _DEFAULT_PORT, is_port_given=parts.port is not None)
     except ValueError:
         return None
+
+
+def impossible_port(target: str) -> str | None:
+    """The first port of a target that no address has, None if there is none."""
+    scheme, separator, _ = target.partition(":")
+    if "/" in target and not (separator and scheme in _NAMED_SCHEMES):
+        return None
+    return next((port for port in _PORT.findall(target) if not 0 < int(port) <= _MAX_PORT), None)
 
 
 def proxy_to(address: Address, environment: Mapping[str, str] = os.environ) -> Proxy | None:

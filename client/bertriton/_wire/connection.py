@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tritonclient.grpc import service_pb2_grpc
 
 from bertriton._config import CANCEL_DELAY_S, CLOSE_TIMEOUT_S
 from bertriton._errors import ClientClosedError, WrongEventLoopError, grpc_errors_translated
+from bertriton._wire.diagnosis import hint_of
 from bertriton._wire.sharing import Sharing
 
 if TYPE_CHECKING:
     from bertriton._wire.endpoint import Endpoint
-    from bertriton._wire.steps import AskHttp, Call, Start, Wait
-
-
-_HTTP_QUESTION: Final = b"GET / HTTP/1.0\r\n\r\n"
-_HTTP_ANSWER_BYTES: Final = 64
-
-
-def _is_http(answer: bytes) -> bool:
-    return answer.startswith(b"HTTP/1")
-
-
-async def _asked_http(step: AskHttp) -> bool:
-    reader, writer = await asyncio.open_connection(step.host, step.port)
-    try:
-        writer.write(_HTTP_QUESTION)
-        return _is_http(await reader.read(_HTTP_ANSWER_BYTES))
-    finally:
-        writer.close()
+    from bertriton._wire.steps import AskPort, Call, Start, Wait
 
 
 def _end_of(call: Any) -> asyncio.Future[None]:  # noqa: ANN401
@@ -73,14 +56,9 @@ class SyncConnection:
         with grpc_errors_translated():
             return step.handle.result()
 
-    def speaks_http(self, step: AskHttp) -> bool:
-        """Whether an address answers HTTP/1 with HTTP/1."""
-        try:
-            with socket.create_connection((step.host, step.port), step.timeout_s) as connection:
-                connection.sendall(_HTTP_QUESTION)
-                return _is_http(connection.recv(_HTTP_ANSWER_BYTES))
-        except OSError:
-            return False
+    def hint_of(self, step: AskPort) -> str:
+        """What is in the way at an address, empty where that is not known."""
+        return hint_of(step)
 
     def close(self) -> None:
         """Close the channel and cancel what is under way; a second time does nothing."""
@@ -124,12 +102,9 @@ class AsyncConnection:
         """Wait for what was started."""
         return await self._response(step.handle)
 
-    async def speaks_http(self, step: AskHttp) -> bool:
-        """Whether an address answers HTTP/1 with HTTP/1."""
-        try:
-            return await asyncio.wait_for(_asked_http(step), step.timeout_s)
-        except (OSError, asyncio.TimeoutError):
-            return False
+    async def hint_of(self, step: AskPort) -> str:
+        """What is in the way at an address, empty where that is not known."""
+        return await asyncio.to_thread(hint_of, step)
 
     async def close(self) -> None:
         """Close the channel and cancel what is under way; a second time does nothing."""

@@ -18,7 +18,7 @@ from bertriton._config import (
     Tls,
 )
 from bertriton._errors import InvalidOptionError
-from bertriton._wire.address import address_of, proxy_to
+from bertriton._wire.address import address_of, impossible_port, proxy_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Target schemes of gRPC's own name resolvers; anything else before "://" is a mistake.
 _RESOLVERS: Final = ("dns", "unix", "unix-abstract", "ipv4", "ipv6", "vsock", "xds", "passthrough")
+_KEY_OPTION: Final = "Tls.private_key"
 _ChannelArgument = tuple[str, Any]
 
 
@@ -46,6 +47,9 @@ class Endpoint:
             raise InvalidOptionError(
                 f"url: expected host:port of Triton's gRPC endpoint or a gRPC target, found {self.url!r}"
             )
+        port = impossible_port(self.url)
+        if port is not None:
+            raise InvalidOptionError(f"url: expected a port of 1 to 65535, found {port} in {self.url!r}")
 
     @property
     def address(self) -> Address | None:
@@ -62,12 +66,15 @@ class Endpoint:
 
     @property
     def route(self) -> str:
-        """The address for an error's message, with the proxy if there is one."""
+        """The address for an error's message, with the port and the proxy that gRPC takes of its own."""
         proxy = self.proxy
-        if proxy is None or self.address is None:
+        if self.address is None:
             return self.url
+        url = self.url if self.address.is_port_given else f"{self.url} (no port is given: gRPC took 443)"
+        if proxy is None:
+            return url
         return (
-            f"{self.url} through the proxy {proxy.address}, which {proxy.variable} of the environment names "
+            f"{url} through the proxy {proxy.address}, which {proxy.variable} of the environment names "
             f"(no_proxy={self.address.host} goes without it)"
         )
 
@@ -116,14 +123,14 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
         _require_pair(tls.certificate, tls.private_key)
     return grpc.ssl_channel_credentials(
         root_certificates=_pem(tls.authority, "Tls.authority"),
-        private_key=_pem(tls.private_key, "Tls.private_key"),
+        private_key=_pem(tls.private_key, _KEY_OPTION),
         certificate_chain=_pem(tls.certificate, "Tls.certificate"),
     )
 
 
 def _require_pair(certificate: Path | str, key: Path | str) -> None:
     """See that a key is that of a certificate; gRPC tells no more than that the handshake failed."""
-    for path, name in ((certificate, "Tls.certificate"), (key, "Tls.private_key")):
+    for path, name in ((certificate, "Tls.certificate"), (key, _KEY_OPTION)):
         _pem(path, name)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=_no_passphrase)
@@ -147,4 +154,6 @@ def _pem(path: Path | str | None, option: str) -> bytes | None:
         raise InvalidOptionError(f"{option}: cannot read {path}: {exc.strerror}") from exc
     if b"-----BEGIN" not in content:
         raise InvalidOptionError(f"{option}: expected a PEM file, found none in {path}")
+    if option != _KEY_OPTION and b"CERTIFICATE-----" not in content:
+        raise InvalidOptionError(f"{option}: expected a certificate, found a PEM file without one in {path}")
     return content

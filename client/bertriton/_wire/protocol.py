@@ -63,7 +63,10 @@ def _encoded_string(part: object, index: int) -> bytes:
     try:
         return part.encode()
     except UnicodeEncodeError as exc:
-        found = f"character {exc.start} is {part[exc.start]!r}"
+        character = part[exc.start]
+        # That is how Python keeps a byte that is no UTF-8, where it is asked to.
+        is_byte = "\udc80" <= character <= "\udcff"
+        found = f"character {exc.start} is {character!r}{', a byte of another encoding' if is_byte else ''}"
         raise _invalid(index, f"a lone surrogate is not UTF-8 ({found}): decode the text anew") from exc
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tritonclient.grpc import service_pb2
 
-from bertriton._config import DEFAULT_URL, DIAGNOSIS_TIMEOUT_S, QUEUE_SHARE_OF_DEADLINE
+from bertriton._config import DIAGNOSIS_TIMEOUT_S, QUEUE_SHARE_OF_DEADLINE
 from bertriton._errors import (
     BertritonError,
     ConnectionFailedError,
@@ -21,7 +21,7 @@ from bertriton._errors import (
 )
 from bertriton._telemetry import SILENT_REQUEST
 from bertriton._wire.protocol import set_queue_timeout
-from bertriton._wire.steps import AskHttp, Call, Flow, Sleep, Start, Wait
+from bertriton._wire.steps import AskPort, Call, Flow, Sleep, Start, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 # A diagnosis may take this share of the call's time beyond its deadline, and no more.
 _DIAGNOSIS_SHARE = 0.05
-_GRPC_PORT = DEFAULT_URL.rpartition(":")[2]
 
 
 class Attempts:
@@ -205,7 +204,7 @@ class Sender:
         try:
             answer = yield Call("ModelReady", question, min(DIAGNOSIS_TIMEOUT_S, spare_s))
         except (UnavailableError, DeadlineError):
-            hint = yield from self._http_hint(min(DIAGNOSIS_TIMEOUT_S, spare_s))
+            hint = yield from self._hint(min(DIAGNOSIS_TIMEOUT_S, spare_s))
             return ConnectionFailedError(
                 f"cannot reach Triton at {self._endpoint.route}: {hint}{error.message}"
             )
@@ -215,15 +214,13 @@ class Sender:
             return ModelNotReadyError(f"model {attempts.model!r} is not ready: {error.message}")
         return OverloadedError(f"Triton at {self._endpoint.url} refused the request: {error.message}")
 
-    def _http_hint(self, timeout_s: float) -> Flow[str]:
-        """Triton's ports look alike, and gRPC says of the wrong one no more than "Socket closed"."""
+    def _hint(self, timeout_s: float) -> Flow[str]:
+        """What gRPC does not say: of the wrong port, and of TLS at one end alone, "Socket closed"."""
         address = self._endpoint.address
         if address is None or self._endpoint.proxy is not None:
             return ""
-        speaks_http = yield AskHttp(address.host, address.port, timeout_s)
-        if not speaks_http:
-            return ""
-        return f"port {address.port} speaks HTTP, and this client gRPC, by default at port {_GRPC_PORT}: "
+        hint = yield AskPort(address.host, address.port, self._endpoint.tls, timeout_s)
+        return f"{hint}: " if hint else ""
 
 
 def _as_it_is(response: Any) -> Flow[Any]:  # noqa: ANN401

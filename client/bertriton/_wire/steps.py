@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from bertriton._config import Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class AskHttp:
-    """Say whether HTTP/1 is spoken at an address, which gRPC does not tell."""
+class AskPort:
+    """Say what is in the way at an address, which gRPC does not tell."""
 
     host: str
     port: int
-    timeout_s: float
+    tls: Tls | None  # of the client
+    timeout_s: float  # for each of up to four questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class End:
 
 END = End()
 
-Step: TypeAlias = Call | AskHttp | Start | Wait | Sleep | Await | Emit
+Step: TypeAlias = Call | AskPort | Start | Wait | Sleep | Await | Emit
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Step, Any, T]
 

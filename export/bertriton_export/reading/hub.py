@@ -6,8 +6,11 @@ import re
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -135,8 +138,20 @@ def _cached(repository: str, revision: str, unreachable: Exception) -> Path:
     reason = str(unreachable).partition("\n")[0]
     raise CheckpointError(
         Path(repository),
-        f"no local path, not in the cache at revision {revision!r}, and the hub cannot be reached: {reason}",
+        f"no local path, not in the cache at revision {revision!r}, and the hub cannot be reached"
+        f"{_through_proxy()}: {reason}",
     ) from unreachable
+
+
+def _through_proxy() -> str:
+    """Words for the proxy that the environment names, without the password that its address may have."""
+    hub = urlsplit(ENDPOINT)
+    proxies = getproxies()
+    scheme = next((scheme for scheme in (hub.scheme, "all") if proxies.get(scheme)), None)
+    if scheme is None or proxy_bypass(hub.hostname or ""):
+        return ""
+    address = proxies[scheme].rpartition("@")[2].rpartition("//")[2].rstrip("/")
+    return f" through the proxy {address}, which {scheme}_proxy of the environment names"
 
 
 def _patterns(weight_format: WeightFormat) -> list[str]:

@@ -128,6 +128,31 @@ def test_the_mark_before_utf8_is_no_part_of_the_first_line(imdb_server: LocalSer
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["good", "\ufeffbad"]
 
 
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32"])
+def test_lines_of_other_unicode_are_read_by_their_mark(imdb_server: LocalServer, encoding: str) -> None:
+    command = rf"printf 'sch\xc3\xb6n\nzwei\n' | iconv --to {encoding} | bertriton classify --json"
+
+    done = _shell(command, imdb_server.grpc_url)
+
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["sch\u00f6n", "zwei"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("iconv --to UTF-16LE", b"standard input looks like UTF-16 without a byte-order mark"),
+        ("gzip", b"standard input is compressed (gzip): unpack it first"),
+        (r"(printf '\xff\xfe'; iconv --to UTF-16LE | head -c 9)", b"standard input is cut off or no utf-16"),
+    ],
+)
+def test_lines_that_cannot_be_read_are_refused_as_of_files(change: str, expected: bytes) -> None:
+    """No answer is for a text that nobody wrote; there were three for two lines of UTF-16."""
+    done = _shell(rf"printf 'good\nbad\n' | {change} | bertriton rerank --model any query")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: " + expected)
+
+
 def test_an_interruption_while_a_line_is_awaited_is_quiet(imdb_server: LocalServer) -> None:
     command = [*COMMAND, "classify", "--url", imdb_server.grpc_url]
     with subprocess.Popen(

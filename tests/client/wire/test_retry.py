@@ -29,7 +29,7 @@ from bertriton import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from bertriton._wire import AskHttp, Attempts, Call, Endpoint, Failed, Run, Sender, Sleep, Start, Wait
+from bertriton._wire import AskPort, Attempts, Call, Endpoint, Failed, Run, Sender, Sleep, Start, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,8 +81,8 @@ class Play:
             self.error = error
 
     def _outcome(self, step: object, script: Iterator[object]) -> object:
-        if isinstance(step, AskHttp):
-            return False  # nobody speaks HTTP there
+        if isinstance(step, AskPort):
+            return ""  # nothing is known
         return None if isinstance(step, Sleep) else next(script)
 
     @property

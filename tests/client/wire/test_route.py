@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
+import trustme
 
 from bertriton import (
     CallOptions,
@@ -17,6 +20,7 @@ from bertriton import (
     Keepalive,
     RequestLimits,
     RetryPolicy,
+    Tls,
 )
 from bertriton._config import MAX_DURATION_S
 from bertriton._wire import Endpoint
@@ -24,6 +28,7 @@ from bertriton._wire.address import Address, Proxy, address_of, proxy_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from bertriton_server import LocalServer
 
@@ -119,6 +124,37 @@ def test_targets_have_host_and_port(target: str, expected: Address | None) -> No
 
 
 @pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"token": "t0k3n\n"}, r"token: expected visible ASCII characters, found '\\n', at its end"),
+        ({"api_key": "schl\u00fcssel"}, "api_key: expected visible ASCII characters, found '\u00fc'"),
+        ({"headers": {"x-tenant": "a\0b"}}, r"headers\['x-tenant'\]: expected visible"),
+        ({"headers": {"X Tenant": "a"}}, "headers: expected names of ASCII letters.*found 'x tenant'"),
+        ({"headers": {"": "a"}}, "headers: expected names"),
+    ],
+)
+def test_what_grpc_takes_for_no_metadata_is_refused_by_name(settings: Any, expected: str) -> None:
+    """As a token of a file that ends with a line break; the secret itself is not shown."""
+    with pytest.raises(InvalidOptionError, match=expected) as refused:
+        Client(**settings)
+
+    assert "t0k3n" not in str(refused.value)
+    assert "ssel" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["h:99999", "h:0", "dns:///h:65536", "ipv4:127.0.0.1:1,127.0.0.1:99999"])
+def test_a_port_that_no_address_has_is_refused(url: str) -> None:
+    """gRPC takes 34463 for 99999, where somebody else may answer."""
+    with pytest.raises(InvalidOptionError, match="url: expected a port of 1 to 65535"):
+        Endpoint(url)
+
+
+def test_a_port_that_was_not_given_is_named(new_client: Callable[..., Client]) -> None:
+    with pytest.raises(ConnectionFailedError, match=r"127\.0\.0\.1 \(no port is given: gRPC took 443\)"):
+        new_client("127.0.0.1").models()
+
+
+@pytest.mark.parametrize(
     ("host", "loopback"),
     [("LOCALHOST", True), ("a.localhost", True), ("127.3.2.1", True), ("::1", True), ("10.0.0.1", False)],
 )
@@ -133,6 +169,58 @@ def test_the_http_port_is_named_as_such(new_client: Callable[..., Client], imdb_
         new_client(f"127.0.0.1:{port}").classify("text")
 
     assert f"port {port} speaks HTTP, and this client gRPC, by default at port 8001" in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def encrypted_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """A gRPC server with TLS at 127.0.0.1, which `localhost` also has at ::1, and its authority."""
+    authority, folder = trustme.CA(), tmp_path_factory.mktemp("tls")
+    own = authority.issue_cert("localhost", "127.0.0.1")
+    key, chain = own.private_key_pem.bytes(), own.cert_chain_pems[0].bytes()
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, chain)]))
+    authority.cert_pem.write_to_path(folder / "authority.pem")
+    trustme.CA().cert_pem.write_to_path(folder / "other.pem")
+    server.start()
+    yield port, folder
+    server.stop(None).wait()
+
+
+@pytest.mark.parametrize(
+    ("host", "authority", "expected"),
+    [
+        ("localhost", None, "speaks TLS, which this client was not told to"),
+        ("localhost", "other.pem", "is not trusted: unable to get local issuer certificate"),
+        ("127.0.0.2", "authority.pem", ""),  # nobody listens there
+    ],
+)
+def test_tls_that_fails_is_told_as_such(
+    new_client: Callable[..., Client],
+    encrypted_port: tuple[int, Path],
+    host: str,
+    authority: str | None,
+    expected: str,
+) -> None:
+    """gRPC tells of the last address of a name alone: nobody listens at ::1."""
+    port, folder = encrypted_port
+    tls = None if authority is None else Tls(authority=folder / authority)
+
+    with pytest.raises(ConnectionFailedError, match=f"{expected}.*UNAVAILABLE"):
+        new_client(f"{host}:{port}", tls=tls).models()
+
+
+def test_a_server_without_tls_is_told_as_such(
+    new_client: Callable[..., Client], imdb_server: LocalServer
+) -> None:
+    with pytest.raises(ConnectionFailedError, match="does not speak TLS, which this client was told to"):
+        new_client(imdb_server.grpc_url, tls=Tls()).models()
+
+
+def test_an_authority_without_a_certificate_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+
+    with pytest.raises(InvalidOptionError, match=r"Tls.authority: expected a certificate, found a PEM file"):
+        Client("localhost:1", tls=Tls(authority=tmp_path / "key.pem")).models()
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NO_CODE = "modeling_evil.py"
 DATA = Path(__file__).parent.parent.parent / "data"
+PROXIED = {"HF_ENDPOINT": "http://hub.invalid", "http_proxy": "http://me:secret@127.0.0.1:9", "no_proxy": ""}
 
 
 @dataclass
@@ -147,7 +148,16 @@ def test_hub_models_are_downloaded_once_and_then_work_offline(hub: Hub, tmp_path
     ("hub_id", "environment", "message"),
     [
         ("org/tiny", {"HF_HUB_OFFLINE": "1"}, "org/tiny: no local path, not in the cache at revision 'main'"),
-        ("org/tiny", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "and the hub cannot be reached"),
+        ("org/tiny", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "and the hub cannot be reached: "),
+        (
+            "org/tiny",
+            {
+                "HF_ENDPOINT": "http://hub.invalid",
+                "http_proxy": "http://me:secret@127.0.0.1:9",
+                "no_proxy": "",
+            },
+            "hub cannot be reached through the proxy 127.0.0.1:9, which http_proxy of the environment",
+        ),
         ("org/missing", {}, "org/missing: neither a local path nor a hub model that is open to you"),
         ("org/tiny@v2", {}, "org/tiny@v2: the hub's model has no revision 'v2'"),
     ],

@@ -5,6 +5,7 @@ hold is refused by name and line.
 """
 
 from bertriton._files.formats.delimited import LABEL_SEPARATOR
+from bertriton._files.formats.encodings import HEAD_BYTES, encoding_of
 from bertriton._files.formats.faces import Reader, Writer
 from bertriton._files.formats.readers import LINE_COLUMN, SUFFIX_TO_READER, opened
 from bertriton._files.formats.rows import Columns, Kind, Rows, column
@@ -12,6 +13,7 @@ from bertriton._files.formats.writers import DELIMITED_SUFFIXES, writer_for
 
 __all__ = [
     "DELIMITED_SUFFIXES",
+    "HEAD_BYTES",
     "LABEL_SEPARATOR",
     "LINE_COLUMN",
     "SUFFIX_TO_READER",
@@ -21,6 +23,7 @@ __all__ = [
     "Rows",
     "Writer",
     "column",
+    "encoding_of",
     "opened",
     "writer_for",
 ]

@@ -6,33 +6,14 @@ import codecs
 from typing import IO, TYPE_CHECKING, Final
 
 from bertriton._files.errors import FileFormatError
+from bertriton._files.formats.encodings import HEAD_BYTES, encoding_of
 from bertriton._files.formats.rows import BYTES_WITHOUT_MEANING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_HEAD_BYTES: Final = 4096  # by which a file is recognised
 _BLOCK_BYTES: Final = 1 << 16
-
-# The longer marks first: UTF-32's begins with UTF-16's.
-_MARK_TO_ENCODING: Final = {
-    codecs.BOM_UTF32_LE: "utf-32-le",
-    codecs.BOM_UTF32_BE: "utf-32-be",
-    codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF16_LE: "utf-16-le",
-    codecs.BOM_UTF16_BE: "utf-16-be",
-}
-_MAGIC_TO_COMPRESSION: Final = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "Zstandard",
-    b"PK\x03\x04": "zip",
-}
-# Of the ASCII characters in UTF-16 every second byte is zero, in UTF-32 three of four; of UTF-8 none.
-_ZEROS_OF_UTF16: Final = 0.2
-_ZEROS_OF_UTF32: Final = 0.6
 
 
 class LineFile:
@@ -47,7 +28,8 @@ class LineFile:
         self._file: IO[bytes] = path.open("rb")
         self.size = path.stat().st_size
         try:
-            self._encoding, self._start = self._recognised(self._file.read(_HEAD_BYTES))
+            head = self._file.read(HEAD_BYTES)
+            self._encoding, self._start = encoding_of(head, str(path), is_all=len(head) < HEAD_BYTES)
         except FileFormatError:
             self._file.close()
             raise
@@ -86,34 +68,3 @@ class LineFile:
         rest += decoder.decode(b"", final=True)
         if rest:
             yield rest
-
-    def _recognised(self, head: bytes) -> tuple[str, int]:
-        """Encoding, and where the text begins."""
-        for magic, compression in _MAGIC_TO_COMPRESSION.items():
-            if head.startswith(magic):
-                raise FileFormatError(f"{self._path} is compressed ({compression}): unpack it first")
-        for mark, encoding in _MARK_TO_ENCODING.items():
-            if head.startswith(mark):
-                return encoding, len(mark)
-        zeros = head.count(0) / max(len(head), 1)
-        if zeros >= _ZEROS_OF_UTF16:
-            found = "UTF-32" if zeros >= _ZEROS_OF_UTF32 else "UTF-16"
-            raise FileFormatError(
-                f"{self._path} looks like {found} without a byte-order mark: save it as UTF-8, or with one"
-            )
-        # Of other scripts than Latin hardly a byte is zero in UTF-16, but those of a line's end.
-        if zeros and not _is_utf8(head):
-            raise FileFormatError(
-                f"{self._path} is not text, or UTF-16 without a byte-order mark (it has zero bytes, and some "
-                "that are no UTF-8): save it as UTF-8, or with a mark"
-            )
-        return "utf-8", 0
-
-
-def _is_utf8(head: bytes) -> bool:
-    """Whether the beginning of a file is UTF-8, whose last character may be cut."""
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < _HEAD_BYTES)
-    except UnicodeDecodeError:
-        return False
-    return True
