@@ -24,6 +24,14 @@ FOLDERS = [
 ]
 
 
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+    "special_tokens": {"</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}},
+}
+
+
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
     strings: list[str] = RANDOM["random_texts"]()
@@ -89,6 +97,35 @@ def test_a_special_token_outside_the_vocabulary_is_refused(copy_of: Any) -> None
 
     with pytest.raises(CheckpointError, match="cls_token '<start>' is not in the vocabulary"):
         read_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("bert-single", {"unk_token": "[NOPE]"}), ("xlm-roberta-single", {"unk_id": None})],
+)
+def test_a_model_of_tokens_without_one_for_the_unknown_is_refused(
+    copy_of: Any, name: str, damage: dict[str, Any]
+) -> None:
+    """It reads what its vocabulary holds, and fails at the first text with another letter."""
+    folder = copy_of(name)
+    content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    content["model"] |= damage
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+
+    with pytest.raises(CheckpointError, match=r"tokenizer.json: the tokenizers library cannot.*(?i:unk)"):
+        read_checkpoint(folder)
+
+
+def test_a_template_that_does_not_describe_its_tokens_is_refused(copy_of: Any, capfd: Any) -> None:
+    """The library panics, and says so on the terminal by itself."""
+    folder = copy_of("roberta-single")
+    content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    (folder / "tokenizer.json").write_text(json.dumps({**content, "post_processor": TEMPLATE}))
+
+    with pytest.raises(CheckpointError, match=r"post_processor: its template has '<s>', which is none"):
+        read_checkpoint(folder)
+
+    assert "panicked" not in capfd.readouterr().err
 
 
 def test_added_tokens_keep_their_ids(copy_of: Any) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from bertriton_export.checkpoint.dimensions import BertConfig
 
+# Letters that are in hardly a vocabulary: some models of tokens cannot do without a token for the unknown.
+RARE_TEXT: Final = "\ua66e \U00013000"
 MAX_GROWTH: Final = 16  # characters that a normalizer makes of one; known ones put one in place of another
 
 
@@ -28,6 +30,7 @@ def checked(tokenizer: Tokenizer, file: Path, config: BertConfig) -> Tokenizer:
     with library_errors(file):
         tokens = _without_frame(tokenizer, "a")
         framed = [tokenizer.encode("a"), tokenizer.encode("a", "a")]
+        tokenizer.encode(RARE_TEXT)
         vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     if not tokens:
         raise CheckpointError(file, "it gives no token for 'a': is its vocabulary whole?")
@@ -67,6 +70,30 @@ def _growth(normalizer: Any) -> int:  # noqa: ANN401 (JSON)
     content, parts = normalizer.get("content"), normalizer.get("normalizers")
     own = len(content) if isinstance(content, str) else 1
     return prod([max(1, own), *(map(_growth, parts) if isinstance(parts, list) else ())])
+
+
+def refuse_undescribed(processor: Any, file: Path) -> None:  # noqa: ANN401 (JSON)
+    """See that a template of tokenizer.json describes its special tokens: the library panics otherwise.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    if not isinstance(processor, dict):
+        return
+    for part in _list(processor.get("processors")):
+        refuse_undescribed(part, file)
+    described = processor.get("special_tokens")
+    for piece in (*_list(processor.get("single")), *_list(processor.get("pair"))):
+        special = piece.get("SpecialToken") if isinstance(piece, dict) else None
+        name = special.get("id") if isinstance(special, dict) else None
+        if isinstance(name, str) and isinstance(described, dict) and name not in described:
+            raise CheckpointError(
+                file, f"post_processor: its template has {short(name)}, which is none of its special_tokens"
+            )
+
+
+def _list(value: Any) -> list[Any]:  # noqa: ANN401 (JSON)
+    return value if isinstance(value, list) else []
 
 
 def _without_frame(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -18,7 +18,7 @@ from bertriton_export.checkpoint.dimensions import longest_text
 from bertriton_export.checkpoint.settings import Settings, short
 from bertriton_export.checkpoint.tokenizer.bpe import PREFIX_SPACE
 from bertriton_export.checkpoint.tokenizer.charsmap import is_whole_charsmap
-from bertriton_export.checkpoint.tokenizer.checks import checked, refuse_growth
+from bertriton_export.checkpoint.tokenizer.checks import checked, refuse_growth, refuse_undescribed
 from bertriton_export.checkpoint.tokenizer.classes import (
     CLASSES_WITHOUT_JSON,
     MODEL_TYPE_TO_CLASS,
@@ -229,6 +229,7 @@ def _saved(sources: Sources, kind: TokenizerClass) -> Tokenizer:
     # The server cuts texts itself, since it has to say that it did; and padding may be of any length.
     document |= {"truncation": None, "padding": None}
     refuse_growth(normalizer, file)
+    refuse_undescribed(document.get("post_processor"), file)
     with library_errors(file):
         return Tokenizer.from_str(json.dumps(document))
 
