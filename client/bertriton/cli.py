@@ -139,8 +139,22 @@ def _in_one_line(exc: Exception) -> str:
     if isinstance(exc, OSError) and exc.strerror:
         where = f"{exc.filename}: " if exc.filename else ""
         return f"{where}{exc.strerror}"
+    if isinstance(exc, UnicodeEncodeError) and sys.stdout is not None and exc.encoding == _output_encoding():
+        return (
+            f"standard output is in {sys.stdout.encoding}, which has no {exc.object[exc.start]!a}: "
+            "set PYTHONIOENCODING=utf-8"
+        )
     words = " ".join(str(exc).split())
     return f"unexpected {type(exc).__name__}: {words} (set {DEBUG_VARIABLE}=1 to see where it comes from)"
+
+
+def _output_encoding() -> str:
+    """As Python calls it in errors."""
+    try:
+        "\U0010ffff".encode(sys.stdout.encoding)
+    except UnicodeEncodeError as exc:
+        return exc.encoding
+    return ""
 
 
 def _flush() -> None:

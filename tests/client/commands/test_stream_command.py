@@ -197,6 +197,21 @@ def test_what_nobody_expected_is_one_line_that_says_how_to_see_more(debug: bool)
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+def test_an_output_without_the_letters_is_named_as_such(encoding: str) -> None:
+    shows_text = UNEXPECTED.replace('raise KeyError("a\\nb")', 'print("\u4f60")')
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+
+    done = subprocess.run(
+        [sys.executable, "-c", shows_text], capture_output=True, check=False, env=environment
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: standard output is in ")
+    assert b"which has no '\\u4f60': set PYTHONIOENCODING=utf-8" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_all_labels_that_count_are_shown(heads_server: LocalServer) -> None:
     words = "--model bert-multi 'a good film'"
     plain = _shell(f"bertriton classify {words}", heads_server.grpc_url).stdout.decode()
