@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from bertriton._config import DEFAULT_URL
@@ -17,29 +19,36 @@ if TYPE_CHECKING:
 
 _HTTP_QUESTION: Final = b"GET / HTTP/1.0\r\n\r\n"
 _HTTP_ANSWER_BYTES: Final = 64
+_LEAST_S: Final = 0.01  # 0 would not wait, and fail
 _GRPC_PORT: Final = DEFAULT_URL.rpartition(":")[2]
 
 
 def hint_of(step: AskPort) -> str:
     """What is in the way at an address, empty where that is not known; waits."""
+    ends_s = time.monotonic() + step.timeout_s
     try:
-        return _found(step)
+        return _found(step, ends_s)
     except OSError:  # nobody is there, or says a word
         return ""
 
 
-def _found(step: AskPort) -> str:
+def _found(step: AskPort, ends_s: float) -> str:
     if _is_http(step):
         return f"port {step.port} speaks HTTP, and this client gRPC, by default at port {_GRPC_PORT}"
-    is_encrypted = _handshake_failure(step, _trusting_all()) is None
+    is_encrypted = _handshake_failure(_until(step, ends_s), _trusting_all()) is None
     if step.tls is None:
         hint = f"port {step.port} speaks TLS, which this client was not told to (tls)"
         return hint if is_encrypted else ""
     if not is_encrypted:
         return f"port {step.port} does not speak TLS, which this client was told to (tls)"
-    failure = _handshake_failure(step, _trusting(step.tls))
+    failure = _handshake_failure(_until(step, ends_s), _trusting(step.tls))
     reason = failure.verify_message if isinstance(failure, ssl.SSLCertVerificationError) else ""
     return f"the certificate of port {step.port} is not trusted: {reason}" if reason else ""
+
+
+def _until(step: AskPort, ends_s: float) -> AskPort:
+    """The same question, with the time that the ones before it have left."""
+    return replace(step, timeout_s=max(ends_s - time.monotonic(), _LEAST_S))
 
 
 def _is_http(step: AskPort) -> bool:

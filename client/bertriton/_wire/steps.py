@@ -32,7 +32,7 @@ class AskPort:
     host: str
     port: int
     tls: Tls | None  # of the client
-    timeout_s: float  # for each of up to four questions
+    timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
