@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _SHAPE: Final = Shape()
+_THEIRS: Final = "Spark NLP"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def main() -> None:
     frames = {}
     for name, folder in (one.split("=", 1) for one in options.theirs):
         model = load_theirs(Path(folder), spark)
-        frames[f"Spark NLP, {name}"] = pipeline_of_theirs(model, _SHAPE).fit(frame).transform(frame)
+        frames[f"{_THEIRS}, {name}"] = pipeline_of_theirs(model, _SHAPE).fit(frame).transform(frame)
     with LocalServer(options.repository) as server:
         for config in sorted(options.repository.glob("*/config.pbtxt")):
             model = config.parent.name
@@ -76,12 +77,16 @@ def main() -> None:
         turns = [{name: measured(one) for name, one in frames.items()} for _ in range(options.rounds + 1)][1:]
     spark.stop()
     print(f"{len(texts)} rows, local[{options.cores}], {options.onnx_threads} threads of ONNX Runtime a task")
-    print("| | rows/s, median | from and to | ms of CPU a row, all processes |")
-    for name in frames:
+    print("| | rows/s, median | of Spark NLP's best | from and to | ms of CPU a row, all processes |")
+    print("|---|---:|---:|---:|---:|")
+    medians = {name: statistics.median(len(texts) / turn[name].wall_s for turn in turns) for name in frames}
+    best = max((rate for name, rate in medians.items() if name.startswith(_THEIRS)), default=None)
+    for name, median in medians.items():
         rates = sorted(len(texts) / turn[name].wall_s for turn in turns)
         cpu_ms = 1e3 * statistics.median(turn[name].cpu_s for turn in turns) / len(texts)
         span = f"{rates[0]:.1f} to {rates[-1]:.1f}"
-        print(f"| {name} | {statistics.median(rates):.1f} | {span} | {cpu_ms:.1f} |", flush=True)
+        ratio = f"{median / best:.2f}" if best else ""
+        print(f"| {name} | {median:.1f} | {ratio} | {span} | {cpu_ms:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ class Pipeline:
             data: a text, or a list, Series, array, pandas frame or Spark frame of texts. In a frame, the
                 texts are the column `text`, or the first column if there is none. None and NaN are empty
                 texts.
-            output_level: "document" or "sentence", one row for each. NLU's own default is "sentence".
+            output_level: "document" or "sentence", one row for each; "" is "document". NLU's own default is
+                "sentence".
             positions: whether to add where the text begins and ends, both inclusive, in UTF-16 units as in
                 Spark NLP.
             keep_stranger_features: whether to keep the other columns of a frame.
@@ -109,7 +110,9 @@ class Pipeline:
             LocalServerError: the server of this process did not start.
             BertritonError: the server did not answer.
         """
-        shape = Shape(output_level, positions, metadata, keep_stranger_features, drop_irrelevant_cols)
+        shape = Shape(
+            output_level or DOCUMENT, positions, metadata, keep_stranger_features, drop_irrelevant_cols
+        )
         if is_spark_frame(data):
             found = self._on_spark(data, shape)
             return found if return_spark_df else found.toPandas()

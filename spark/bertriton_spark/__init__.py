@@ -22,7 +22,7 @@ from bertriton_spark.errors import (
     UnknownModelError,
 )
 from bertriton_spark.light import LightPipeline
-from bertriton_spark.session import start
+from bertriton_spark.session import start, version
 from bertriton_spark.stages import (
     BertForSequenceClassification,
     DistilBertForSequenceClassification,
@@ -55,6 +55,7 @@ __all__ = [
     "UnknownModelError",
     "XlmRoBertaForSequenceClassification",
     "start",
+    "version",
 ]
 
 # Spark ML writes a stage's module into what it saves, and must find it there in every later version.

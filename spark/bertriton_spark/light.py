@@ -21,13 +21,21 @@ class LightPipeline:
 
     Args:
         pipelineModel: stages of this package; others are refused unless `setIgnoreUnsupported(True)`.
+        parse_embeddings: False, as nothing here has embeddings.
+
+    Raises:
+        SettingError: embeddings are asked for.
 
     Example:
         >>> LightPipeline(pipeline.fit(reviews)).annotate("What a lovely film.")["class"]
         ['pos']
     """
 
-    def __init__(self, pipelineModel: PipelineModel) -> None:
+    def __init__(self, pipelineModel: PipelineModel, parse_embeddings: bool = False) -> None:  # noqa: FBT001, FBT002
+        if parse_embeddings:
+            raise SettingError(
+                "parse_embeddings: expected False, as no stage here makes embeddings, found True"
+            )
         self.pipeline_model = pipelineModel
         self._ignores_unsupported = False
 

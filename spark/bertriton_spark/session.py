@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import SparkSession
 
+from bertriton import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,10 +18,19 @@ DEFAULT_MASTER: Final = "local[*]"
 DEFAULT_MEMORY: Final = "2g"  # the network's memory is the server's
 
 
-def start(*, memory: str = DEFAULT_MEMORY, params: Mapping[str, str] | None = None) -> SparkSession:
+def start(
+    gpu: bool = False,  # noqa: ARG001, FBT001, FBT002  # Spark NLP's, as the next two
+    apple_silicon: bool = False,  # noqa: ARG001, FBT001, FBT002
+    aarch64: bool = False,  # noqa: ARG001, FBT001, FBT002
+    memory: str = DEFAULT_MEMORY,
+    params: Mapping[str, str] | None = None,
+) -> SparkSession:
     """The Spark session of this process, as `sparknlp.start()` gives one; on this machine if there is none.
 
     Args:
+        gpu: changes nothing, as the server has the GPU.
+        apple_silicon: changes nothing, as Spark needs no jar.
+        aarch64: likewise.
         memory: of the driver, which a running one has already.
         params: further settings of Spark.
     """
@@ -32,3 +43,8 @@ def start(*, memory: str = DEFAULT_MEMORY, params: Mapping[str, str] | None = No
     for name, value in settings.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
+
+
+def version() -> str:
+    """This package's version, as `sparknlp.version()` gives Spark NLP's."""
+    return __version__

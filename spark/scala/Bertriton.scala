@@ -185,10 +185,10 @@ class Tokenizer(override val uid: String) extends Annotator {
   }
 }
 object Tokenizer extends DefaultParamsReadable[Tokenizer] {
-  private val Candidate = raw"\S+".r
+  private val Candidate = "[^\\s\u2187]+".r // by that sign Spark NLP marks where it cuts
   private val Marks = "[.,;:!?*\\-()\"']"
   private val Others = "[^.,;:!?*\\-()\"']"
-  private val Parts = s"($Marks*)($Others(?:.*$Others)?)($Marks*)".r
+  private val Parts = s"(?s)($Marks*)($Others(?:.*$Others)?)($Marks*)".r
 
   private[spark] def tokens(document: Annotation): Seq[Annotation] =
     Candidate.findAllMatchIn(document.result).toList.flatMap { candidate =>
@@ -506,7 +506,7 @@ private[spark] final class PartitionTask(connection: Connection, reading: Readin
 }
 
 private[spark] object PartitionTask {
-  private val Blank = " \t\n\u000b\f\r" // what \s is in Java
+  private val Blank = " \t\n\u000b\f\r\u2187" // what Tokenizer cuts at
   private val MaxRequestChars = 1 << 20
 
   private object DaemonThreads extends ThreadFactory {

@@ -29,11 +29,16 @@ ANSWERS = GOLDEN.parent / "data" / "sparknlp" / f"sentences-{VERSION}.json"
 LIBRARIES = ("scala-library", "slf4j-api", "spark-core", "log4j")
 
 
-def ask(texts: list[str], jars: Path, spark_jars: Path) -> list[list[int]]:
+def ask_for_sentences(texts: list[str], jars: Path, spark_jars: Path) -> list[list[int]]:
     """Of each text begin and end of each sentence, in UTF-16 units, one after the other."""
     path = [jars / f"spark-nlp_2.12-{VERSION}.jar"]
     path += [jar for name in LIBRARIES for jar in sorted(spark_jars.glob(f"{name}*.jar"))]
-    command = ["java", "-cp", os.pathsep.join(map(str, path)), str(GOLDEN / "SparkNlpSentences.java")]
+    return answers_of("SparkNlpSentences.java", path, texts)
+
+
+def answers_of(program: str, path: list[Path], texts: list[str], *options: str) -> list[list[int]]:
+    """What a program of this folder says of each text: numbers."""
+    command = ["java", *options, "-cp", os.pathsep.join(map(str, path)), str(GOLDEN / program)]
     lines = "".join(base64.b64encode(text.encode()).decode() + "\n" for text in texts)
     answer = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
     found = [[int(number) for number in line.split()] for line in answer.splitlines()]
@@ -44,7 +49,8 @@ def ask(texts: list[str], jars: Path, spark_jars: Path) -> list[list[int]]:
 def main(jars: Path, spark_jars: Path) -> None:
     """Record them."""
     edges = [*EDGES, *SENTENCE_EDGES]
-    found = ask([*edges, *reviews(), *random_texts(RANDOM_COUNT, SENTENCE_SEED)], jars, spark_jars)
+    others = [*reviews(), *random_texts(RANDOM_COUNT, SENTENCE_SEED)]
+    found = ask_for_sentences([*edges, *others], jars, spark_jars)
     document = {"edges": found[: len(edges)], "digests": digests(found[len(edges) :])}
     ANSWERS.write_text(json.dumps(document) + "\n", encoding="utf-8")
 

@@ -23,6 +23,16 @@ SENTENCE_EDGES = (
     "dr. who. st. x mr.:5 ms. \nMt. Everest prof. A. Jr. is. Sr. Is sept. 5 dec. I will.",
     "Go on. etc., etc.: ok.? u.s. is",
 )
+TOKEN_SEED = "tokens"
+# Asked for their tokens, beside EDGES.
+TOKEN_EDGES = (
+    "hallways\x85) killer\x85?<br either\x85.. .\x85 \x85. (\u2028) \u2029!",
+    "a\u2187b \u2187 .\u2187. a\u21a6b \u21a6 New\u21a6York",
+    "in New York. (new york) New\tYork's New  York, old-New York-ish",
+    "isn't isn\u2019t (isn't) isn't, e-mail e-mails, my e-mail: E-MAIL the film's THE FILM I . I.",
+    "well-made --well--made-- -a- #tag# a#-b# - -- # 'a' rock'n'roll/pop 'it's'/'",
+    "[a] \\b\\ ^c^ <br/><br /> a.b.c. ...a abcdefg [abcdef] a\U0001f600\U0001f600\U0001f600b \U0001f600",
+)
 
 EDGES = (
     "I didn't like it",

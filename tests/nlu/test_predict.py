@@ -103,7 +103,7 @@ def test_metadata_has_the_score_of_every_label(configured: LocalServer) -> None:
     assert found.document.tolist() == [TEXTS[1]] * 2
 
 
-@pytest.mark.parametrize("level", ["document", "sentence"])
+@pytest.mark.parametrize("level", ["document", "sentence", ""])  # the last is the default, as in NLU
 @pytest.mark.usefixtures("configured")
 def test_rows_without_a_word_stay_without_a_label(level: str) -> None:
     found = nlu.load(REFERENCE).predict(["Great film.", "", None, " \n", float("nan")], output_level=level)

@@ -15,6 +15,9 @@ from pyspark.sql.types import (
     StructType,
 )
 
+import bertriton
+import bertriton.spark
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -73,6 +76,22 @@ def names(spark: SparkSession, imdb_server: LocalServer) -> dict[str, Any]:
         patch.setenv("BERTRITON_URL", imdb_server.grpc_url)
         exec("from bertriton.spark import *\n" + CARD, found)  # noqa: S102  # it is the card's
     return found
+
+
+def test_a_session_is_asked_for_as_of_spark_nlp(spark: SparkSession) -> None:
+    assert bertriton.spark.start(gpu=True) is spark
+    assert bertriton.spark.start(False, False, False, "2g") is spark  # noqa: FBT003  # in its order
+    assert bertriton.spark.version() == bertriton.__version__
+
+
+def test_a_light_pipeline_takes_spark_nlps_arguments(names: dict[str, Any]) -> None:
+    model = names["pipeline"].fit(names["example"])
+
+    light = bertriton.spark.LightPipeline(model, parse_embeddings=False)
+
+    assert light.annotate("I really liked that movie!")["class"] == ["pos"]
+    with pytest.raises(bertriton.spark.SettingError, match="no stage here makes embeddings"):
+        bertriton.spark.LightPipeline(model, parse_embeddings=True)
 
 
 def test_the_card_prints_its_result(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

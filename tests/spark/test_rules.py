@@ -62,7 +62,7 @@ def test_tokens_can_be_split_kept_whole_and_left_out() -> None:
         (12, ","),
         (14, "ok"),
     ]
-    assert [token.text for token in whole] == ["in", "new york."]
+    assert [token.text for token in whole] == ["in", "new york."]  # as there, with what stands at it
     assert [token.text for token in long] == ["bc", "ijkl"]
 
 
@@ -99,6 +99,36 @@ def test_sentences_are_those_of_spark_nlp() -> None:
 
     def places(text: str) -> list[int]:
         return [place for one in SentenceRules().sentences(text) for place in (one.begin, one.end)]
+
+    found = dict(zip(edges, map(places, edges), strict=True))
+    assert found == dict(zip(edges, golden["edges"], strict=True))
+    assert random["digests"](map(places, others)) == golden["digests"]
+
+
+# Those of SparkNlpTokens.java.
+_TOKEN_SETTINGS = (
+    TokenRules(),
+    TokenRules(split_pattern="-|#"),
+    TokenRules(split_pattern="[-#'/]+", splits_at_ends=False),
+    TokenRules(exceptions=("New York", "isn't", "e-mail")),
+    TokenRules(exceptions=("new york", "the film", "I ."), exceptions_have_case=False),
+    TokenRules(context_chars=".[]^-\\/<", min_length=2, max_length=6),
+)
+
+
+def test_tokens_are_those_of_spark_nlp() -> None:
+    asked = runpy.run_path(str(GOLDEN / "sparknlp_texts.py"))
+    random = runpy.run_path(str(GOLDEN / "random_texts.py"))
+    golden = json.loads((GOLDEN.parent / "data" / "sparknlp" / "tokens-5.5.3.json").read_text("utf-8"))
+    edges = [*asked["EDGES"], *asked["TOKEN_EDGES"]]
+    others = [*asked["reviews"](), *random["random_texts"](asked["RANDOM_COUNT"], asked["TOKEN_SEED"])]
+
+    def places(text: str) -> list[int]:
+        return [
+            place
+            for rules in _TOKEN_SETTINGS
+            for place in (*(end for one in rules.tokens(text) for end in (one.begin, one.end)), -1)
+        ]
 
     found = dict(zip(edges, map(places, edges), strict=True))
     assert found == dict(zip(edges, golden["edges"], strict=True))

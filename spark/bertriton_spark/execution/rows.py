@@ -53,8 +53,8 @@ _ROWS_PER_FRAME: Final = (
     256  # given back at once, whatever came at once: Spark's page counts them as they come
 )
 
-# White space of Java's \s: a sentence of it alone has no token.
-_has_token: Final = re.compile(r"[^ \t\n\x0b\f\r]").search
+# White space of Java's \s, and the sign by which Spark NLP marks it: a sentence of that alone has no token.
+_has_token: Final = re.compile("[^ \t\n\x0b\f\r\u2187]").search
 
 
 def scoring_function(plan: Plan) -> Callable[[Iterator[pd.Series]], Iterator[pd.DataFrame]]:

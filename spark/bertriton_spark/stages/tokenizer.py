@@ -115,6 +115,7 @@ class TokenizerModel(_TokenizerParams, Model):
         return TokenRules(
             context_chars="".join(self.getOrDefault("contextChars")),
             split_pattern=pattern or "|".join(split_chars),
+            splits_at_ends=not pattern,
             exceptions=tuple(self._list_of("exceptions")),
             exceptions_have_case=self.getOrDefault("caseSensitiveExceptions"),
             min_length=self.getOrDefault("minLength"),
