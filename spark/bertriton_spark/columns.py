@@ -29,7 +29,8 @@ def with_annotations(dataset: DataFrame, name: str, annotations: Column, annotat
     # Spark NLP's columns may all be null, which Spark knows of no array that it makes itself. Of a literal
     # `true` it would know that this one is never null.
     nullable = F.when(F.lit(1) == 1, annotations.cast(ANNOTATIONS_TYPE))
-    return dataset.withColumn(name, nullable.alias(name, metadata={TYPE_KEY: annotator_type}))
+    # Spark Connect leaves the metadata of an alias out here.
+    return dataset.withColumn(name, nullable).withMetadata(name, {TYPE_KEY: annotator_type})
 
 
 def pandas_function(function: Callable[..., Any], result: StructType) -> Any:  # noqa: ANN401

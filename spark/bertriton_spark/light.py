@@ -56,9 +56,14 @@ class LightPipeline:
 
         Raises:
             BertritonError: a text could not be answered.
-            SettingError: a stage is none of this package.
+            SettingError: a stage is none of this package, or the target no text and no list of texts.
         """
         texts = [target] if isinstance(target, str) else target
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+            raise SettingError(
+                "target: expected a text or a list of texts; data frames are for transform(), "
+                f"found {target!r:.80}"
+            )
         rows: list[dict[str, list[Annotation]]] = [{} for _ in texts]
         for stage in _stages_of(self.pipeline_model):
             if isinstance(stage, LightStage):

@@ -19,7 +19,7 @@ public class SparkNlpTokens {
             fitted(new Tokenizer().setSplitPattern("[-#'/]+")),
             fitted(new Tokenizer().setExceptions(new String[] {"New York", "isn't", "e-mail"})),
             fitted(new Tokenizer()
-                    .setExceptions(new String[] {"new york", "the film", "I ."})
+                    .setExceptions(new String[] {"new york", "the film", "I [.]"})
                     .setCaseSensitiveExceptions(false)),
             fitted(new Tokenizer().setContextChars(new String[] {".", "[", "]", "^", "-", "\\", "/", "<"})
                     .setMinLength(2).setMaxLength(6)),

@@ -27,7 +27,7 @@ TOKEN_SEED = "tokens"
 # Asked for their tokens, beside EDGES.
 TOKEN_EDGES = (
     "hallways\x85) killer\x85?<br either\x85.. .\x85 \x85. (\u2028) \u2029!",
-    "a\u2187b \u2187 .\u2187. a\u21a6b \u21a6 New\u21a6York",
+    "a\u2187b \u2187 .\u2187. a\u2188b! \u2188! New\u2188York, New York\u2187",
     "in New York. (new york) New\tYork's New  York, old-New York-ish",
     "isn't isn\u2019t (isn't) isn't, e-mail e-mails, my e-mail: E-MAIL the film's THE FILM I . I.",
     "well-made --well--made-- -a- #tag# a#-b# - -- # 'a' rock'n'roll/pop 'it's'/'",

@@ -92,6 +92,9 @@ def test_a_light_pipeline_takes_spark_nlps_arguments(names: dict[str, Any]) -> N
     assert light.annotate("I really liked that movie!")["class"] == ["pos"]
     with pytest.raises(bertriton.spark.SettingError, match="no stage here makes embeddings"):
         bertriton.spark.LightPipeline(model, parse_embeddings=True)
+    for target in (names["example"], ["fine", None]):
+        with pytest.raises(bertriton.spark.SettingError, match="expected a text or a list of texts"):
+            light.fullAnnotate(target)
 
 
 def test_the_card_prints_its_result(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

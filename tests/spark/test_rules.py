@@ -12,8 +12,10 @@ import pytest
 from pyspark.sql import SparkSession  # a fixture's type
 from pyspark.sql import functions as F  # noqa: N812
 
+from bertriton import Classification
 from bertriton.spark import Annotation, DocumentAssembler, PipelineModel, SettingError, Tokenizer
 from bertriton_spark.annotations import java_float
+from bertriton_spark.execution.scoring import Scoring, annotated
 from bertriton_spark.stages.sentence_rules import SentenceRules
 from bertriton_spark.stages.token_rules import TokenRules
 
@@ -111,7 +113,7 @@ _TOKEN_SETTINGS = (
     TokenRules(split_pattern="-|#"),
     TokenRules(split_pattern="[-#'/]+", splits_at_ends=False),
     TokenRules(exceptions=("New York", "isn't", "e-mail")),
-    TokenRules(exceptions=("new york", "the film", "I ."), exceptions_have_case=False),
+    TokenRules(exceptions=("new york", "the film", "I [.]"), exceptions_have_case=False),
     TokenRules(context_chars=".[]^-\\/<", min_length=2, max_length=6),
 )
 
@@ -145,6 +147,18 @@ def test_custom_bounds_part_sentences_alone_or_too() -> None:
     ]
     alone = SentenceRules(custom_bounds=("\n\n",), custom_only=True).sentences(text)
     assert [(one.begin, one.text) for one in alone] == [(0, "One. Two."), (11, "Three")]
+
+
+@pytest.mark.parametrize("coalesce", [False, True])
+def test_the_best_score_is_found_in_32_bits_as_in_java(coalesce: bool) -> None:  # noqa: FBT001
+    # In 64 bits the second label is the best by 4e-9, in Java's floats the first of two that are alike.
+    logits = (0.0, 4e-9)
+    answers = [Classification("pos", 0.5, {"neg": 0.5, "pos": 0.5}, logits, 3, truncated=False)] * 3
+
+    found = annotated(answers, Scoring("softmax", coalesce=coalesce), "single_label_classification")
+
+    assert {one.result for one in found} == {"neg"}
+    assert annotated(answers[:1], Scoring("sigmoid", threshold=0.5), "single_label_classification") == []
 
 
 def test_a_context_char_is_one_character() -> None:

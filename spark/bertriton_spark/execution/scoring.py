@@ -57,7 +57,7 @@ def annotated(
     ]
     if scoring.coalesce and scored:
         place, labels, _ = scored[0]
-        scored = [(place, labels, np.mean([scores for _, _, scores in scored], axis=0))]
+        scored = [(place, labels, _mean([scores for _, _, scores in scored]))]
     is_sigmoid = problem_type == MULTI_LABEL if scoring.activation is None else scoring.activation == SIGMOID
     return [
         ScoredSentence(place, labels[index], _by_key(labels, scores, some_keys=scoring.some_keys))
@@ -66,21 +66,32 @@ def annotated(
     ]
 
 
-def _scores(answer: Classification, activation: str | None) -> NDArray[np.float64]:
+def _scores(answer: Classification, activation: str | None) -> NDArray[np.float32]:
+    """In 32 bits, as Spark NLP has them: which is the best, or above a threshold, may hang on the last."""
     if activation is None:
-        return np.array(list(answer.scores.values()))
+        return np.array(list(answer.scores.values()), dtype=np.float32)
     logits = np.array(answer.logits)
     if activation == SIGMOID:
-        return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
+        return np.exp(-np.logaddexp(0.0, -logits)).astype(np.float32)
     powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum())
+    return np.asarray(powers / powers.sum(), dtype=np.float32)
 
 
-def _counting(scores: NDArray[np.float64], threshold: float, *, is_sigmoid: bool) -> list[int]:
+def _mean(scores: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Added one after the other, likewise."""
+    total = np.zeros_like(scores[0])
+    for one in scores:
+        total += one
+    return np.asarray(total / np.float32(len(scores)))
+
+
+def _counting(scores: NDArray[np.float32], threshold: float, *, is_sigmoid: bool) -> list[int]:
     """The labels that an annotation is made of: the first of the best, or all above the threshold."""
-    return np.flatnonzero(scores > threshold).tolist() if is_sigmoid else [int(scores.argmax())]
+    if is_sigmoid:
+        return np.flatnonzero(scores > np.float32(threshold)).tolist()
+    return [int(scores.argmax())]
 
 
-def _by_key(labels: Sequence[str], scores: NDArray[np.float64], *, some_keys: bool) -> dict[str, float]:
+def _by_key(labels: Sequence[str], scores: NDArray[np.float32], *, some_keys: bool) -> dict[str, float]:
     keys = [f"Some({label})" for label in labels] if some_keys else labels
     return dict(zip(keys, scores.tolist(), strict=True))

@@ -18,7 +18,7 @@ DEFAULT_MAX_LENGTH: Final = 99_999
 _BREAKS: Final = " \t\n\x0b\f\r\u2187"
 _CANDIDATE: Final = re.compile(f"[^{_BREAKS}]+")
 _WHITE_SPACE: Final = re.compile(r"\s", re.ASCII)
-_KEPT: Final = "\u21a6"  # by which it marks white space of an exception
+_KEPT: Final = "\u2188"  # by which it marks white space of an exception
 _UNICODE_LINE_ENDS: Final = "\x85\u2028\u2029"  # Java's dot does not match these
 
 
