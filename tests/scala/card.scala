@@ -48,6 +48,7 @@ note("classes", sequenceClassifier.getClasses.mkString(","))
 val texts = spark.read.schema("id int, text string").json(folder.resolve("texts.json").toString).repartition(3)
 pipeline.fit(texts).write.overwrite.save(folder.resolve("saved").toString)
 val loaded = PipelineModel.load(folder.resolve("saved").toString)
+keep("tokens", tokenizer.transform(document_assembler.transform(texts)).select($"id", $"token.result"))
 keep("reviews", loaded.transform(texts).select("id", "class"))
 
 // Three sentences a row, as another annotator leaves them, two of them in a request.

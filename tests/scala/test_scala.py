@@ -21,6 +21,7 @@ import trustme
 
 from bertriton import Client
 from bertriton_server import LocalServer, Security, ServerConfig
+from bertriton_spark.stages.token_rules import TokenRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,6 +45,7 @@ ODD_TEXTS = [
     "Zo\u00eb\u2019s \u201cgreat\u201d film",
     "so \t good",
     "x" * 3000,
+    "hallways\u0085) killer\u0085?<br a\u2187b .\u2028!",
 ]
 
 
@@ -111,7 +113,8 @@ class Run:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         (file,) = (self.folder / name).glob("*.json")
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        # Not `splitlines`, as texts hold other ends of lines.
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
     def by_id(self, name: str) -> dict[int, list[dict[str, Any]]]:
         return {row["id"]: row["class"] for row in self.rows(name)}
@@ -227,6 +230,14 @@ def test_the_schema_is_that_of_spark_nlp(run: Run) -> None:
         assert kinds[:4] == ["string", "integer", "integer", "string"]
         assert (kinds[4]["keyType"], kinds[4]["valueType"]) == ("string", "string")
         assert (kinds[5]["elementType"], kinds[5]["containsNull"]) == ("float", False)
+
+
+def test_tokens_are_those_of_the_python_stage(run: Run) -> None:
+    found = {row["id"]: row["result"] for row in run.rows("tokens")}
+
+    assert found == {
+        place: [token.text for token in TokenRules().tokens(text)] for place, text in enumerate(run.texts)
+    }
 
 
 def test_every_row_of_a_saved_and_loaded_pipeline_is_what_the_client_says(run: Run) -> None:
