@@ -72,7 +72,7 @@ def _scores(answer: Classification, activation: str | None) -> NDArray[np.float3
         return np.array(list(answer.scores.values()), dtype=np.float32)
     logits = np.array(answer.logits)
     if activation == SIGMOID:
-        return np.exp(-np.logaddexp(0.0, -logits)).astype(np.float32)
+        return np.asarray(np.exp(-np.logaddexp(0.0, -logits)), dtype=np.float32)
     powers = np.exp(logits - logits.max())
     return np.asarray(powers / powers.sum(), dtype=np.float32)
 
