@@ -84,7 +84,10 @@ def test_a_session_is_asked_for_as_of_spark_nlp(spark: SparkSession) -> None:
     assert bertriton.spark.version() == bertriton.__version__
 
 
-def test_a_light_pipeline_takes_spark_nlps_arguments(names: dict[str, Any]) -> None:
+def test_a_light_pipeline_takes_spark_nlps_arguments(
+    names: dict[str, Any], imdb_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BERTRITON_URL", imdb_server.grpc_url)
     model = names["pipeline"].fit(names["example"])
 
     light = bertriton.spark.LightPipeline(model, parse_embeddings=False)
