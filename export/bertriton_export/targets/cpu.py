@@ -24,9 +24,9 @@ MERGED_ROWS: Final = 16
 # The pip-only server runs no more tokens than this at once on a core, enough for full speed; larger requests
 # run in pieces.
 MICRO_BATCH_TOKENS: Final = 512
-# A text that comes alone runs on all threads from so many products of a weight and an activation on: of fewer
-# it is done sooner by one thread, which need not wait for others at every operator. For MiniLM that is 94
-# tokens in int8, for the BERT-base shape 11.
+# Under load a text that happens to be alone runs on all threads from so many products of a weight and an
+# activation on. A smaller one is left to one thread, which takes less of the processor's time, and the others
+# prepare what comes next. For MiniLM that is 94 tokens in int8, for the BERT-base shape 11.
 PRECISION_TO_MIN_ALL_THREADS_PRODUCTS: Final = {"int8": 10**9, "fp32": 3 * 10**8}
 # What a request may have in Triton's own backend, which runs it in one go while all others wait: 0.4 s in
 # int8 on two cores, counted in products of a weight and an activation. For MiniLM that is 8,192 tokens. A
@@ -66,7 +66,7 @@ def uncut_tokens(info: ClassifierInfo, request: GraphRequest) -> int:
 
 
 def all_threads_tokens(request: GraphRequest) -> int:
-    """Tokens from which on a text alone is done sooner by all threads.
+    """Tokens from which on a text that is alone gets all threads under load.
 
     Raises:
         ValueError: the request does not tell the network's sizes.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FOLDER = Path(bertriton_server.__file__).parent / "backends" / "onnxruntime"
 MODULES = ("lanes", "parts", "work")
 MICRO_BATCH = 8
+ALL_THREADS = 3
 CALL_SIZE = 4  # requests
 DEADLINE_S = 20
 
@@ -91,25 +92,30 @@ def make_lanes(modules: Any) -> Iterator[Callable[..., Any]]:
     def make(before: Callable[[list[int]], object] = list) -> Any:
         """Two lanes whose network gives back its input, after it was told what each request begins with."""
         threads: list[threading.Thread] = []
+        alone: list[int] = []
 
         def run(names: list[str], inputs: list[Any], _: list[int]) -> list[Any]:
             before([int(named["x"][0, 0]) // 100 * 100 for named in inputs])
             threads.append(threading.current_thread())
             return [dict.fromkeys(names, named["x"]) for named in inputs]
 
+        def run_alone(names: list[str], inputs: list[Any], rows: list[int]) -> list[Any]:
+            alone.append(sum(rows))
+            return run(names, inputs, rows)
+
         lanes = modules.Lanes(
             lambda request: {"x": np.arange(request.first, request.first + request.rows)[:, None]},
             run,
-            run,
+            run_alone,
             outputs=["y"],
             parts=sys.modules["parts"].RowParts({}),
             refusals=SimpleNamespace(emptiness=lambda _: None, reason=lambda *_: None),
             elements=MICRO_BATCH,
-            all_threads_elements=0,
+            all_threads_elements=ALL_THREADS,
             count=2,
             call_size=CALL_SIZE,
         )
-        lanes.ran_on = threads
+        lanes.ran_on, lanes.ran_alone = threads, alone
         made.append(lanes)
         return lanes
 
@@ -154,6 +160,35 @@ def test_what_comes_alone_runs_on_the_thread_of_the_call(make_lanes: Callable[..
     lanes.take([Request()])
 
     assert lanes.ran_on == [threading.current_thread()]
+
+
+def test_a_row_alone_gets_all_threads_where_requests_come_one_by_one(make_lanes: Callable[..., Any]) -> None:
+    lanes = make_lanes()
+
+    for _ in range(3):
+        lanes.take([Request()])
+
+    assert lanes.ran_alone == [1, 1, 1]
+
+
+def test_a_small_row_alone_gets_one_thread_while_requests_come_several_at_a_time(
+    make_lanes: Callable[..., Any], modules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = make_lanes()
+    monkeypatch.setattr(lanes, "can_share", lambda: False)  # as of one row, however large
+    lanes.take([Request() for _ in range(ALL_THREADS - 1)])
+
+    lanes.take([Request(ALL_THREADS - 1)])
+    assert lanes.ran_alone == []
+    lanes.take([Request(ALL_THREADS)])
+    assert sum(lanes.ran_alone) == ALL_THREADS
+
+    lanes.ran_alone.clear()
+    for _ in range(modules.RECENT_CALLS - 3):  # two calls of one request were made above
+        lanes.take([Request()])
+    assert lanes.ran_alone == []
+    lanes.take([Request()])
+    assert lanes.ran_alone == [1]
 
 
 def test_of_a_long_call_only_its_end_is_returned(make_lanes: Callable[..., Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from bertriton_server import LocalServer, ModelsNotReadyError, ServerConfig
-from bertriton_server.process import members_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,27 +49,6 @@ slow (int32[t] x) => (int32[t, 1] y) {
     same = Add(x, whole)
     column = Constant <value = int64[2] {-1, 1}> ()
     y = Reshape(same, column)
-}
-"""
-# Gives back the first number, after products that take more than one thread where a run has them.
-BUSY = """
-busy (int32[t] x) => (int32[t, 1] y) {
-    first = Constant <value = int64[1] {0}> ()
-    shape = Constant <value = int64[2] {700, 700}> ()
-    column = Constant <value = int64[2] {-1, 1}> ()
-    zero = Constant <value = float {0.0}> ()
-    one = Gather(x, first)
-    value = Cast <to = 1> (one)
-    matrix = Expand(value, shape)
-    product = MatMul(matrix, matrix)
-    nothing = Mul(product, zero)
-    sum = ReduceSum <keepdims = 0> (nothing)
-    whole = Cast <to = 6> (sum)
-    length = Shape(x)
-    end = Div(length, length)
-    same = Add(x, whole)
-    row = Slice(same, first, end)
-    y = Reshape(row, column)
 }
 """
 CONFIG: dict[str, Any] = {
@@ -223,41 +200,3 @@ def test_a_small_request_does_not_wait_for_the_large_ones_before_it(
 
         assert len(left) >= 3
         assert all(request.result().as_numpy("y")[:, 0].tolist() == large for request in before)
-
-
-def busy_threads(pid: int, ask: Callable[[], object]) -> int:
-    """Threads of a process that compute for a good part of what one does meanwhile."""
-
-    def computed() -> dict[str, int]:
-        """Ticks, by thread."""
-        stats = [(task.name, (task / "stat").read_text()) for task in Path(f"/proc/{pid}/task").iterdir()]
-        fields = {name: stat.rpartition(")")[2].split() for name, stat in stats}
-        return {name: int(of_thread[11]) + int(of_thread[12]) for name, of_thread in fields.items()}
-
-    before = computed()
-    ask()
-    ticks = [ticks - before.get(name, 0) for name, ticks in computed().items()]
-    return sum(1 for of_one in ticks if of_one > max(ticks) / 3)
-
-
-def test_a_row_alone_takes_all_threads_only_where_it_is_large(
-    repository: Repository, make_server: Callable[..., LocalServer]
-) -> None:
-    """Of small ones, one thread is done sooner than several that wait for each other."""
-    large = 4
-    config = {
-        **CONFIG,
-        "input": [{"name": "x", "data_type": "TYPE_INT32", "dims": [-1], "allow_ragged_batch": True}],
-        "output": [{"name": "y", "data_type": "TYPE_INT32", "dims": [1]}],
-        "parameters": CONFIG["parameters"] | {"all_threads_elements": {"string_value": str(large)}},
-    }
-    repository.add("busy", BUSY, **config)
-    with make_server() as server, triton.InferenceServerClient(server.grpc_url) as client:
-        (stub,) = [member for member in members_of(server.pid) if member.name == "busy"]
-
-        def ask(elements: int) -> int:
-            tensor = triton.InferInput("x", [1, elements], "INT32")
-            tensor.set_data_from_numpy(np.ones((1, elements), np.int32))
-            return busy_threads(stub.pid, lambda: [client.infer("busy", [tensor]) for _ in range(60)])
-
-        assert [ask(large - 1), ask(large)] == [1, LANES]

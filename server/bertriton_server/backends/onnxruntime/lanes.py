@@ -2,8 +2,8 @@
 
 Threads that share a run wait for one another at every operator, and for the one whose core is wanted
 elsewhere, by the tokenizer for instance. Runs of one thread wait for nobody and get more done together. What
-arrives alone, or would leave cores without work, is left to one run on all threads, if it is large enough for
-them to be quicker than one.
+arrives alone, or would leave cores without work, is left to one run on all threads. A small one is not while
+requests come several at a time: the other cores have the next ones to prepare meanwhile.
 
 While Triton waits for the end of a call, its thread is a lane too: of what comes alone, no other thread is
 woken. The answers that a call ends with are returned by it, which costs less than to send them: no thread
@@ -55,6 +55,8 @@ LIST_SIZE = 16
 MAX_WAITING_PARTS = 4096
 # How long parts of a row let other requests go first, so that those do not wait for it, and it not for ever.
 PATIENCE_S = 1.0
+# So many calls are looked back to see whether requests come several at a time.
+RECENT_CALLS = 8
 # How much longer than an even share of the work a row may take before the cores that wait for it are missed.
 MAX_UNEVENNESS = 1.25
 
@@ -70,7 +72,7 @@ class Lanes:
         parts: how rows may be cut.
         refusals: what the network refuses.
         elements: how many make up a micro-batch.
-        all_threads_elements: from how many on all threads are quicker than one.
+        all_threads_elements: from how many on what is alone gets all threads though many requests come.
         count: of lanes.
         call_size: requests that a call may bring.
     """
@@ -100,6 +102,7 @@ class Lanes:
         self.least_list_size = min(LIST_SIZE, call_size)
         self.waiting: deque[Work] = deque()  # those that take turns
         self.large: deque[Work] = deque()  # those that wait for the large one that does
+        self.call_sizes: deque[int] = deque(maxlen=RECENT_CALLS)  # requests of the last calls
         self.small = 0  # requests that are neither large nor in parts, and not answered
         self.is_called = False  # by Triton, which waits
         self.is_short_call = False  # all its small requests are no more than a micro-batch
@@ -124,6 +127,7 @@ class Lanes:
         works = list(map(self.work_of, requests))
         with self.arrived:
             self.is_called, self.sent = True, 0
+            self.call_sizes.append(len(requests))
             for work, refused in works:
                 self.admit(work, refused)
             self.is_short_call = sum(work.size_left for work, _ in works if work.is_small) <= self.elements
@@ -200,9 +204,9 @@ class Lanes:
             self.left.notify_all()
 
     def wants_all_threads(self) -> bool:
-        """Whether what waits is done sooner by one run on all threads."""
-        total = sum(work.size_left for work in self.waiting)
-        return total >= self.all_threads_elements and not self.can_share()
+        """Whether what waits is best done by one run on all threads."""
+        is_small = sum(work.size_left for work in self.waiting) < self.all_threads_elements
+        return not (is_small and max(self.call_sizes, default=0) > 1) and not self.can_share()
 
     def can_share(self) -> bool:
         """Whether what waits gives every lane about as much to do."""
