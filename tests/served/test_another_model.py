@@ -150,7 +150,7 @@ def test_an_evaluation_of_two_models_ends_with_the_reason(
 
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "was answered by another model than the rows before" in done.stderr.splitlines()[-1]
+    assert "was answered by another model than the job began with" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 

@@ -129,7 +129,7 @@ class Directory:
         if ready:
             names = ", ".join(classifier.name for classifier in ready)
             raise ModelNotFoundError(
-                f"the server holds several classifiers, say which one with model=: {names}"
+                f"the server holds several classifiers, say which one with model= or --model: {names}"
             )
         if served:
             states = ", ".join(

@@ -218,9 +218,9 @@ class _Run:
             return
         row = self._parts.row_count + len(self._answers)
         raise JobError(
-            f"row {row + 1:,} of {self._job.input} was answered by another model than the rows before: "
+            f"row {row + 1:,} of {self._job.input} was answered by another model than the job began with: "
             f"{self._info.name} {answer.fingerprint}, not {self._info.name} {self._info.fingerprint}. It was "
-            "replaced meanwhile, or replicas differ. The rows before are kept: serve their model again and "
+            "replaced meanwhile, or replicas differ. Rows before it are kept: serve their model again and "
             "run the same command, or pass --overwrite to begin anew"
         )
 

@@ -59,7 +59,8 @@ def encoded_text(text: object, index: int, max_bytes: int) -> EncodedText:
 
 def _encoded_string(part: object, index: int) -> bytes:
     if not isinstance(part, str):
-        raise _invalid(index, f"expected a string or a pair of strings, found {type(part).__name__}")
+        found = "nothing" if part is None else type(part).__name__
+        raise _invalid(index, f"expected a string or a pair of strings, found {found}")
     try:
         return part.encode()
     except UnicodeEncodeError as exc:

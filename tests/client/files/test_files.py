@@ -129,7 +129,7 @@ def test_a_text_that_cannot_be_classified_keeps_its_row_and_gets_the_reason(
     found = _read(tmp_path / "out.jsonl")
     assert [row["text"] for row in found] == [row["text"] for row in rows]
     assert [row["predicted_label"] is None for row in found] == [False, True, True, True, False]
-    assert "found NoneType" in found[1]["predicted_error"]
+    assert "found nothing" in found[1]["predicted_error"]
     assert progress.failed_rows == 3
 
 

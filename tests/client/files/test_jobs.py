@@ -170,10 +170,10 @@ def test_failed_rows_of_earlier_runs_are_counted(client: Client, tmp_path: Path)
     assert 0 < progress.earlier_rows < 4100
     assert (progress.failed_rows, progress.all_failed) == (5, False)
     assert list(progress.failures.lines()) == [
-        "5 x expected a string or a pair of strings, found NoneType (rows 1, 1,001, 2,001, ...)"
+        "5 x expected a string or a pair of strings, found nothing (rows 1, 1,001, 2,001, ...)"
     ]
     errors = [json.loads(line)["predicted_error"] for line in job.output.read_text().splitlines()]
-    assert set(errors) == {None, "expected a string or a pair of strings, found NoneType"}
+    assert set(errors) == {None, "expected a string or a pair of strings, found nothing"}
 
 
 def test_failed_rows_are_told_by_reason(
@@ -186,7 +186,7 @@ def test_failed_rows_are_told_by_reason(
     assert done.returncode == 0
     first, *reasons = done.stderr.splitlines()
     assert first == f"5 rows classified into {tmp_path / 'out.jsonl'}, 4 of them not, see the error column"
-    assert reasons[0] == "2 x expected a string or a pair of strings, found NoneType (rows 2, 5)"
+    assert reasons[0] == "2 x expected a string or a pair of strings, found nothing (rows 2, 5)"
     assert len(reasons) == 3
 
 
@@ -199,7 +199,7 @@ def test_a_job_in_which_every_row_failed_fails(
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "Error: none of the 3 rows could be classified"
-    assert "3 x expected a string or a pair of strings, found NoneType (rows 1, 2, 3)" in done.stderr
+    assert "3 x expected a string or a pair of strings, found nothing (rows 1, 2, 3)" in done.stderr
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 4
 
 

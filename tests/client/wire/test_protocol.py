@@ -94,10 +94,10 @@ def test_any_unicode_text_is_encoded_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (None, "found NoneType"),
+        (None, "found nothing"),
         (b"bytes", "found bytes"),
         (3.5, "found float"),
-        (("a", None), "found NoneType"),
+        (("a", None), "found nothing"),
         (("a", "b", "c"), "a tuple of 3"),
         ((), "a tuple of 0"),
         ("ab\udcff", "lone surrogate is not UTF-8 (character 2"),
