@@ -85,14 +85,14 @@ class AsyncConnection:
         self._stub: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._sharing = Sharing(self._answered)
+        self._sharing = Sharing()
 
     async def call(self, step: Call) -> Any:  # noqa: ANN401
         """Send and wait; what asks for one short text may share a message with others."""
         if not self._sharing.takes(step):
             return await self._answered(step)
         self._method(step.method)  # sees whether this client may be used here
-        return await self._sharing.response(step)
+        return await self._sharing.response(step, self._answered)
 
     async def start(self, step: Start) -> Any:  # noqa: ANN401
         """Send, and wait elsewhere."""

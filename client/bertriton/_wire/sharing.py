@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _OF_THE_MESSAGE: Final = (UnavailableError, DeadlineError, AccessDeniedError, ClientClosedError)
 
 _Outcomes = list[Any] | BertritonError
+if TYPE_CHECKING:
+    _Send = Callable[[Call], Awaitable[Any]]
 
 
 @dataclass(eq=False)
@@ -81,12 +83,11 @@ class _Message:
 class Sharing:
     """Joins the calls of one event loop.
 
-    Args:
-        send: sends a call by itself and gives its response.
+    It keeps no reference to the connection that it belongs to: in a circle of the two, gRPC's channel would
+    live until some collection of garbage, maybe in another thread and after the end of its event loop.
     """
 
-    def __init__(self, send: Callable[[Call], Awaitable[Any]]) -> None:
-        self._send = send
+    def __init__(self) -> None:
         self._gathering: dict[Hashable, _Message] = {}  # messages of this pass of the loop
 
     @staticmethod
@@ -94,10 +95,10 @@ class Sharing:
         """Whether a call may share: it has one short text, and no metadata of its own, as a trace has."""
         return step.max_rows > 1 and not step.metadata and step.request.ByteSize() <= SHARED_TEXT_BYTES
 
-    async def response(self, step: Call) -> Any:  # noqa: ANN401  # tritonclient is untyped
-        """The response to a call, as if it had been sent by itself."""
+    async def response(self, step: Call, send: _Send) -> Any:  # noqa: ANN401  # tritonclient is untyped
+        """The response to a call, as if it had been sent by itself, which is what `send` does."""
         began_s = time.monotonic()
-        message = self._message_for(step)
+        message = self._message_for(step, send)
         place = message.add(step)
         try:
             outcomes = await asyncio.shield(message.outcomes)
@@ -110,33 +111,33 @@ class Sharing:
             raise type(outcomes)(outcomes.message) from outcomes.__cause__
         # One of the texts is to blame, and each call is to learn whether it was its own.
         left_s = max(0.0, step.timeout_s - (time.monotonic() - began_s))
-        return await self._send(replace(step, timeout_s=left_s))
+        return await send(replace(step, timeout_s=left_s))
 
-    def _message_for(self, step: Call) -> _Message:
+    def _message_for(self, step: Call, send: _Send) -> _Message:
         kind = row_kind(step.request)
         message = self._gathering.get(kind)
         if message is None or not message.has_room(step):
             loop = asyncio.get_running_loop()
             message = self._gathering[kind] = _Message(loop.create_future())
-            loop.call_soon(self._close, kind, message)
+            loop.call_soon(self._close, kind, message, send)
         return message
 
-    def _close(self, kind: Hashable, message: _Message) -> None:
+    def _close(self, kind: Hashable, message: _Message, send: _Send) -> None:
         """Send a message, which takes no more calls."""
         if self._gathering.get(kind) is message:
             del self._gathering[kind]
         if message.waiting:
-            message.sending = asyncio.get_running_loop().create_task(self._deliver(message))
+            message.sending = asyncio.get_running_loop().create_task(_deliver(message, send))
 
-    async def _deliver(self, message: _Message) -> None:
-        try:
-            response = await self._send(message.step())
-            message.outcomes.set_result(responses_apart(response, len(message.steps)))
-        except BertritonError as error:
-            message.outcomes.set_result(error)
-        except BaseException as error:  # nobody may wait for ever
-            if isinstance(error, asyncio.CancelledError):
-                message.outcomes.cancel()
-            else:
-                message.outcomes.set_exception(error)
-            raise
+
+async def _deliver(message: _Message, send: _Send) -> None:
+    try:
+        response = await send(message.step())
+        message.outcomes.set_result(responses_apart(response, len(message.steps)))
+    except BertritonError as error:
+        message.outcomes.set_result(error.with_traceback(None))  # which would lead back to the message
+    except Exception as error:  # noqa: BLE001 - nobody may wait for ever
+        message.outcomes.set_exception(error)
+    finally:
+        message.outcomes.cancel()  # does nothing where they are known
+        message.sending = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +178,30 @@ def test_a_client_that_is_closed_meanwhile_leaves_nobody_waiting() -> None:
     server.stop(None).wait()
 
     assert [type(error) for error in errors] == [ClientClosedError] * 2
+
+
+def test_a_client_is_gone_with_its_last_reference(triton: ScriptedTriton) -> None:
+    """Its channel must not wait for the collector of garbage, which may run after the event loop's end."""
+
+    async def run() -> weakref.ref[object]:
+        async with AsyncClient(triton.url) as client:
+            texts = ("a", "b", "c", "d")
+            calls = [asyncio.create_task(client.classify(text)) for text in texts]
+            await asyncio.gather(*calls, return_exceptions=True)
+            given_up = [asyncio.create_task(client.classify(text)) for text in texts]
+            await asyncio.sleep(0.001)
+            for call in given_up:
+                call.cancel()
+            await asyncio.gather(*given_up, return_exceptions=True)
+            return weakref.ref(client._connection)  # noqa: SLF001
+
+    gc.collect()
+    gc.disable()
+    try:
+        connection = asyncio.run(run())
+        assert connection() is None
+    finally:
+        gc.enable()
 
 
 def test_shared_answers_are_the_same_bits_as_those_of_a_list(imdb_server: LocalServer) -> None:
