@@ -185,12 +185,18 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 @pytest.fixture
-def scripted(new_client: Callable[..., Client]) -> Iterator[tuple[ScriptedTriton, Client]]:
-    """A server that fails as it is told, and a client of either kind for it."""
-    triton = ScriptedTriton()
+def triton() -> Iterator[ScriptedTriton]:
+    """A server that fails as it is told."""
+    scripted = ScriptedTriton()
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
-    triton.url = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(scripted, server)
+    scripted.url = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    yield triton, new_client(triton.url, retry=RetryPolicy(initial_backoff_s=0.001))
+    yield scripted
     server.stop(None).wait()
+
+
+@pytest.fixture
+def scripted(triton: ScriptedTriton, new_client: Callable[..., Client]) -> tuple[ScriptedTriton, Client]:
+    """The same, and a client of either kind for it."""
+    return triton, new_client(triton.url, retry=RetryPolicy(initial_backoff_s=0.001))

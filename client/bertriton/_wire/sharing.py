@@ -32,12 +32,11 @@ if TYPE_CHECKING:
 
     from bertriton._wire.steps import Call
 
+    _Outcomes = list[Any] | BertritonError
+    _Send = Callable[[Call], Awaitable[Any]]
+
 # Errors that no text is to blame for.
 _OF_THE_MESSAGE: Final = (UnavailableError, DeadlineError, AccessDeniedError, ClientClosedError)
-
-_Outcomes = list[Any] | BertritonError
-if TYPE_CHECKING:
-    _Send = Callable[[Call], Awaitable[Any]]
 
 
 @dataclass(eq=False)
@@ -50,19 +49,19 @@ class _Message:
     waiting: int = 0  # calls that nobody has given up
     sending: asyncio.Task[None] | None = None
 
-    def has_room(self, step: Call) -> bool:
+    def has_room(self, step: Call, size_bytes: int) -> bool:
         """Whether one more fits, by number, size and deadline."""
         first = self.steps[0]
         return (
             len(self.steps) < min(SHARED_TEXTS, first.max_rows, step.max_rows)
-            and self.size_bytes + step.request.ByteSize() <= SHARED_BYTES
+            and self.size_bytes + size_bytes <= SHARED_BYTES
             and abs(first.timeout_s - step.timeout_s) <= SHARED_TIMEOUT_SPREAD_S
         )
 
-    def add(self, step: Call) -> int:
+    def add(self, step: Call, size_bytes: int) -> int:
         """Take a call; gives its place."""
         self.steps.append(step)
-        self.size_bytes += step.request.ByteSize()
+        self.size_bytes += size_bytes
         self.waiting += 1
         return len(self.steps) - 1
 
@@ -98,8 +97,9 @@ class Sharing:
     async def response(self, step: Call, send: _Send) -> Any:  # noqa: ANN401  # tritonclient is untyped
         """The response to a call, as if it had been sent by itself, which is what `send` does."""
         began_s = time.monotonic()
-        message = self._message_for(step, send)
-        place = message.add(step)
+        size_bytes = step.request.ByteSize()
+        message = self._message_for(step, size_bytes, send)
+        place = message.add(step, size_bytes)
         try:
             outcomes = await asyncio.shield(message.outcomes)
         except asyncio.CancelledError:
@@ -113,10 +113,10 @@ class Sharing:
         left_s = max(0.0, step.timeout_s - (time.monotonic() - began_s))
         return await send(replace(step, timeout_s=left_s))
 
-    def _message_for(self, step: Call, send: _Send) -> _Message:
+    def _message_for(self, step: Call, size_bytes: int, send: _Send) -> _Message:
         kind = row_kind(step.request)
         message = self._gathering.get(kind)
-        if message is None or not message.has_room(step):
+        if message is None or not message.has_room(step, size_bytes):
             loop = asyncio.get_running_loop()
             message = self._gathering[kind] = _Message(loop.create_future())
             loop.call_soon(self._close, kind, message, send)

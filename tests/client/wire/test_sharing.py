@@ -26,24 +26,12 @@ from bertriton import (
 from bertriton._config import SHARED_TEXT_BYTES, SHARED_TEXTS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from bertriton_server import LocalServer
 
 
 PATIENCE_S = 60.0
-
-
-@pytest.fixture
-def triton() -> Iterator[ScriptedTriton]:
-    """A server whose answers tell the bytes of each text as its tokens."""
-    scripted = ScriptedTriton()
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(scripted, server)
-    scripted.url = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    yield scripted
-    server.stop(None).wait()
 
 
 def asked(
