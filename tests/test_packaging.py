@@ -269,8 +269,8 @@ def test_tokenizer_model_stays_short() -> None:
     assert [file.name for file in files] == [
         "answers.py",
         "flow_control.py",
+        "metrics.py",
         "model.py",
-        "pending.py",
         "request.py",
         "rows.py",
         "sending.py",

@@ -38,8 +38,8 @@ VERSION_FOLDER: Final = "1"
 TOKENIZER_MODEL_FILES: Final = (
     "answers.py",
     "flow_control.py",
+    "metrics.py",
     "model.py",
-    "pending.py",
     "request.py",
     "rows.py",
     "sending.py",

@@ -7,10 +7,12 @@ import time
 from typing import Any, NamedTuple
 
 import triton_python_backend_utils as pb_utils
+from flow_control import REQUEST_TOKENS  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
 
 # Triton is not asked sooner whether a client is gone, which takes a while.
 CANCELLATION_AFTER_S = 0.1
+BYTES_PER_TOKEN = 4  # about
 MAX_WAIT_S = 30.0  # of a request that does not say how long it may take, or says longer
 MICROSECONDS_PER_S = 1e6
 
@@ -35,6 +37,11 @@ class Waiting(NamedTuple):
         size_bytes = sum(map(len, rows.flat))
         sender = request.get_response_sender()
         return cls(rows, request.parameters(), sender, window, size_bytes, taken_s, limit_s)
+
+    @property
+    def about_tokens(self) -> int:
+        """How many it may have, before it is tokenized; what truncation leaves out is counted too."""
+        return self.size_bytes // BYTES_PER_TOKEN + REQUEST_TOKENS
 
     @property
     def is_late(self) -> bool:

@@ -1,11 +1,12 @@
 """What the tokenizer hands on, with a network in memory: never much more than it gets done within a moment.
 
-`flow_control.py` and `pending.py` are copied into repositories, where Triton loads them by path.
+`flow_control.py` and `metrics.py` are copied into repositories, where Triton loads them by path.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,35 +25,40 @@ METRICS = """# TYPE nv_inference_pending_request_count gauge
 nv_inference_pending_request_count{model="imdb_bert",version="1"} 7
 nv_inference_pending_request_count{model="imdb_bert2",version="1"} 100
 nv_inference_pending_request_count{model="imdb_bert",version="2"} 4
+nv_inference_request_success{model="imdb_bert",version="1"} 20
+nv_inference_request_success{model="imdb_bert2",version="1"} 1
+nv_inference_request_failure{model="imdb_bert",reason="OTHER",version="1"} 3
+nv_inference_request_failure{model="imdb_bert",reason="CANCELED",version="1"} 5
+nv_inference_request_duration_us{model="imdb_bert",version="1"} 9999
 """
 
 
-def loaded(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.syspath_prepend(FOLDER)
+    yield importlib.import_module("metrics")
+    for name in ("flow_control", "metrics"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
-def flow_control() -> Any:
-    return loaded("flow_control")
+def flow_control(metrics: Any) -> Any:
+    assert metrics  # which it imports
+    return importlib.import_module("flow_control")
 
 
 @pytest.fixture
-def pending() -> Any:
-    return loaded("pending")
-
-
-@pytest.fixture
-def controlled(flow_control: Any) -> Iterator[Callable[[Callable[[], int | None]], Any]]:
-    """Makes a flow to a network that says how many requests wait."""
+def controlled(flow_control: Any) -> Iterator[Callable[..., Any]]:
+    """Makes a flow to a network that says how many requests wait, or that and how many are done."""
     flows = []
 
-    def make(count_pending: Callable[[], int | None]) -> Any:
-        flows.append(flow_control.FlowControl(count_pending))
+    def make(count: Callable[[], int | tuple[int, int] | None], **options: Any) -> Any:
+        def look() -> Any:
+            counts = count()
+            counts = (counts, 0) if isinstance(counts, int) else counts
+            return counts and flow_control.Seen(*counts)
+
+        flows.append(flow_control.FlowControl(look, **options))
         return flows[-1]
 
     yield make
@@ -72,11 +78,12 @@ def test_nothing_is_asked_while_little_was_handed_on(controlled: Any) -> None:
     asked: list[int] = []
     flow = controlled(lambda: asked.append(1) or 0)
 
+    until(lambda: flow.finished.is_known)
     for _ in range(20):
         flow.hand_on(50)
-    time.sleep(0.1)
+    time.sleep(0.2)
 
-    assert not asked
+    assert len(asked) == 1  # at the start, by which later counts are read
     assert flow.room() > 0
 
 
@@ -101,7 +108,11 @@ def test_requests_handed_on_while_it_looks_are_not_taken_for_done(controlled: An
         goes_on.wait(20)
         return 0
 
+    goes_on.set()
     flow = controlled(count_pending)
+    until(lambda: flow.finished.is_known)
+    goes_on.clear()
+    looks.clear()
     flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
     assert looks.wait(20)
     flow.hand_on(100)
@@ -153,7 +164,7 @@ def test_a_batch_that_leaves_the_queue_whole_is_no_speed(controlled: Any, flow_c
             if look == 10:
                 flow.hand_on(8000)
             flow.looked_s = time.monotonic() - flow_control.LOOK_INTERVAL_S
-            flow.note(0, flow.handed_on)
+            flow.note(flow_control.Seen(0, 0), flow.handed_on)
 
     assert flow.window == flow_control.MIN_WINDOW_TOKENS
 
@@ -172,9 +183,9 @@ def test_a_batch_that_leaves_the_queue_whole_is_no_speed(controlled: Any, flow_c
     ],
 )
 def test_metrics_are_where_the_command_line_says(
-    pending: Any, words: str, expected: tuple[str, int] | None
+    metrics: Any, words: str, expected: tuple[str, int] | None
 ) -> None:
-    assert pending.metrics_address(words.split()) == expected
+    assert metrics.metrics_address(words.split()) == expected
 
 
 class Metrics(BaseHTTPRequestHandler):
@@ -199,16 +210,92 @@ def metrics_port() -> Iterator[int]:
         thread.join()
 
 
-def test_what_waits_is_counted_over_versions_of_the_very_model(pending: Any, metrics_port: int) -> None:
-    for model, expected in (("imdb_bert", 11), ("imdb_bert2", 100), ("imdb", None)):
-        count = pending.PendingCount(model)
-        count.address = ("127.0.0.1", metrics_port)
-        assert count() == expected
+@pytest.mark.parametrize(
+    ("model", "expected"), [("imdb_bert", (11, 28)), ("imdb_bert2", (100, 1)), ("imdb", None)]
+)
+def test_requests_are_counted_over_versions_of_the_very_model(
+    metrics: Any, metrics_port: int, model: str, expected: tuple[int, int] | None
+) -> None:
+    look = metrics.Metrics(model)
+    look.address = ("127.0.0.1", metrics_port)
+
+    assert look() == expected
 
 
-def test_what_does_not_answer_is_not_known(pending: Any) -> None:
-    count = pending.PendingCount("imdb_bert")
+def test_what_does_not_answer_is_not_known(metrics: Any) -> None:
+    look = metrics.Metrics("imdb_bert")
 
     for address in (("127.0.0.1", 1), None):
-        count.address = address
-        assert count() is None
+        look.address = address
+        assert look() is None
+
+
+LARGE = 8000  # tokens
+
+
+def test_a_large_request_waits_until_the_one_before_is_done(controlled: Any) -> None:
+    counts = [(0, 7)]  # seven were done before
+    flow = controlled(lambda: counts[0], runs_whole=True)
+    until(lambda: flow.finished.is_known)
+
+    flow.hand_on(LARGE)
+    until(lambda: flow.tokens == 0)  # it runs
+    assert not flow.has_room_for(LARGE, flow.room())
+    assert flow.has_room_for(50, flow.room())
+    counts[0] = (0, 8)
+
+    until(lambda: flow.has_room_for(LARGE, flow.room()))
+
+
+def test_behind_a_large_request_there_is_room_for_small_ones(controlled: Any) -> None:
+    flow = controlled(lambda: (1, 0), runs_whole=True)
+    until(lambda: flow.finished.is_known)
+
+    flow.hand_on(LARGE)
+
+    assert flow.has_room_for(50, flow.room())
+    assert not flow.has_room_for(LARGE, flow.room())
+
+
+def test_a_large_request_lets_small_ones_be_done_but_does_not_wait_for_ever(
+    controlled: Any, flow_control: Any
+) -> None:
+    counts = [(0, 0)]
+    flow = controlled(lambda: counts[0], runs_whole=True)
+    until(lambda: flow.finished.is_known)
+    flow.hand_on(LARGE)
+    flow.hand_on(50)
+
+    counts[0] = (1, 1)
+    until(lambda: flow.large_done_s > 0)
+    is_kept_back = not flow.has_room_for(LARGE, flow.room())
+    was_in_time = time.monotonic() < flow.large_done_s + flow_control.PATIENCE_S
+
+    assert is_kept_back or not was_in_time
+    until(lambda: flow.has_room_for(LARGE, flow.room()))
+
+
+def test_where_requests_are_cut_a_large_one_waits_for_no_other(controlled: Any) -> None:
+    flow = controlled(lambda: 0)
+
+    flow.hand_on(LARGE)
+    until(lambda: flow.tokens == 0)
+
+    assert flow.has_room_for(LARGE, flow.room())
+
+
+def test_a_request_that_the_network_lost_is_not_waited_for(controlled: Any) -> None:
+    flow = controlled(lambda: (0, 0), runs_whole=True)
+    until(lambda: flow.finished.is_known)
+
+    flow.hand_on(LARGE)
+    assert not flow.has_room_for(LARGE, flow.room())
+
+    until(lambda: flow.has_room_for(LARGE, flow.room()))  # after IDLE_S
+
+
+def test_a_network_that_counts_anew_does_not_confuse_it(metrics: Any) -> None:
+    finished = metrics.Finished()
+    for total, handed_on, expected in ((100, 0, 0), (103, 3, 3), (0, 5, 3), (2, 5, 5)):
+        finished.note(metrics.Seen(1, total), handed_on, 0.0)
+        assert finished.ours == expected

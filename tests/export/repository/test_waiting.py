@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDER = Path(bertriton_export.__file__).parent / "repository" / "triton"
-COPIED = ("waiting", "answers", "flow_control", "request", "sending")
+COPIED = ("waiting", "answers", "flow_control", "metrics", "request", "sending")
 SPEED = 10_000.0  # tokens per second
 SHORT_BYTES, LIST_BYTES = 40, 32_000  # of which the second is 0.8 s of work
 
@@ -32,7 +32,9 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(FOLDER)
     for name in COPIED:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    flow = SimpleNamespace(changed=threading.Condition(), speed=SPEED, room=lambda: 0)
+    flow = SimpleNamespace(
+        changed=threading.Condition(), speed=SPEED, room=lambda: 0, has_room_for=lambda _, room: room > 0
+    )
     made = importlib.import_module("waiting").WaitingRoom(answer=list, flow=flow, window=None)
     yield made
     made.waiting.clear()
@@ -43,7 +45,7 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def waiting(room: Any, size_bytes: int, taken_s: float) -> Any:
-    one = SimpleNamespace(size_bytes=size_bytes, taken_s=taken_s, is_late=False)
+    one = SimpleNamespace(size_bytes=size_bytes, about_tokens=size_bytes // 4, taken_s=taken_s, is_late=False)
     with room.changed:
         room.waiting.append(one)
         room.bytes += size_bytes

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from answers import Answer, answer_of, result_or_refusal  # type: ignore[import-not-found]
-from flow_control import FlowControl  # type: ignore[import-not-found]
-from pending import PendingCount  # type: ignore[import-not-found]
+from flow_control import MIN_WINDOW_TOKENS, FlowControl  # type: ignore[import-not-found]
+from metrics import Metrics  # type: ignore[import-not-found]
 from request import Waiting  # type: ignore[import-not-found]
 from rows import AGGREGATION_TO_POSITION, TRUNCATIONS, Frame, Options  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
@@ -63,14 +63,16 @@ class TritonPythonModel:
         halves = np.frombuffer(bytes.fromhex(parameters["fingerprint"]["string_value"]), ">i4")
         self.fingerprint = halves.astype(np.int32)[None]  # [1, 2]
         limit = int(parameters["max_request_tokens"]["string_value"])
-        self.max_request_tokens = MAX_CUT_TOKENS if os.environ.get(CUTS_REQUESTS_VARIABLE) else limit
+        is_cut = bool(os.environ.get(CUTS_REQUESTS_VARIABLE))
+        self.max_request_tokens = MAX_CUT_TOKENS if is_cut else limit
         file = Path(__file__).with_name("tokenizer.json")
         self.tokenizer = read_tokenizer(file, parameters["tokenizer_sha256"]["string_value"])
-        limit = self.max_request_tokens
-        self.frames = {texts: Frame(self.tokenizer, texts, limit) for texts in (1, 2)}
+        self.frames = {texts: Frame(self.tokenizer, texts, self.max_request_tokens) for texts in (1, 2)}
         self.own_options = cache(partial(self.options, {}))  # of most requests, which ask for nothing
         network = parameters["network"]["string_value"]
-        self.flow, self.window = FlowControl(PendingCount(network)), SendingWindow()
+        least = MIN_WINDOW_TOKENS if is_cut else min(MIN_WINDOW_TOKENS, limit // 2)
+        self.flow = FlowControl(Metrics(network), least, runs_whole=not is_cut)
+        self.window = SendingWindow()
         self.room, self.large_room = (WaitingRoom(self.answer_all, self.flow, self.window) for _ in (1, 2))
 
     def execute(self, requests: list[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from threading import Thread
 
 from answers import Answer  # type: ignore[import-not-found]
-from flow_control import REQUEST_TOKENS, FlowControl  # type: ignore[import-not-found]
+from flow_control import FlowControl  # type: ignore[import-not-found]
 from request import Waiting  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
 
@@ -24,7 +24,6 @@ MAX_WAITING_REQUESTS = 256
 MAX_WAITING_BYTES = 16 * 2**20  # they are in shared memory, of which a container may have 64 MB
 MAX_BATCH_REQUESTS = 64
 MAX_BATCH_BYTES = 2**20  # what came behind so much text is not made to wait for all of it
-BYTES_PER_TOKEN = 4  # about, before texts are tokenized
 LOOK_INTERVAL_S = 0.05  # for deadlines that are over, while nothing can be handed on
 # Who comes later, by up to so many times a request's work, is served before it: a short text does not wait
 # for all lists that came before, and a list waits a few seconds longer at most.
@@ -73,7 +72,7 @@ class WaitingRoom:
     def answer_now(self, one: Waiting) -> None:
         """Answer a request before anything else is done, or have it wait where others do or the network."""
         with self.changed:
-            must_wait = bool(self.waiting) or self.flow.room() <= 0
+            must_wait = bool(self.waiting) or not self.fits(one)
         if one.is_late:
             one.refuse_late()
         elif must_wait:
@@ -95,8 +94,15 @@ class WaitingRoom:
         """Wait for requests, and a moment for the network; False once there is nothing to wait for."""
         with self.changed:
             self.changed.wait_for(lambda: self.waiting or self.is_stopping)
-            self.changed.wait_for(lambda: not self.waiting or self.flow.room() > 0, LOOK_INTERVAL_S)
+            self.changed.wait_for(
+                lambda: not self.waiting or self.fits(min(self.waiting, key=self.due_s)), LOOK_INTERVAL_S
+            )
             return bool(self.waiting)
+
+    def fits(self, one: Waiting, room: int | None = None) -> bool:
+        """Whether a request may be handed on to so much room, default: the network's."""
+        room = self.flow.room() if room is None else room
+        return bool(self.flow.has_room_for(one.about_tokens, room))
 
     def take_late(self) -> list[Waiting]:
         """Those that have waited longer than they may; they wait no longer."""
@@ -111,18 +117,18 @@ class WaitingRoom:
         """Whose turn it is, as far as a batch and the network's queue have room; none if that is full."""
         batch, size_bytes, room = list[Waiting](), 0, self.flow.room()
         self.waiting = deque(sorted(self.waiting, key=self.due_s))
-        while self.waiting and room > 0 and len(batch) < MAX_BATCH_REQUESTS:
+        while self.waiting and len(batch) < MAX_BATCH_REQUESTS and self.fits(self.waiting[0], room):
             size_bytes += self.waiting[0].size_bytes
             if batch and size_bytes > MAX_BATCH_BYTES:
                 break
             batch.append(self.waiting.popleft())
             self.bytes -= batch[-1].size_bytes
-            room -= batch[-1].size_bytes // BYTES_PER_TOKEN + REQUEST_TOKENS
+            room -= batch[-1].about_tokens
         return batch
 
     def due_s(self, one: Waiting) -> float:
         """When it is a request's turn: the later, the more work it is."""
-        work_s = one.size_bytes / BYTES_PER_TOKEN / max(self.flow.speed, 1.0)
+        work_s = one.about_tokens / max(self.flow.speed, 1.0)
         due_s: float = one.taken_s + min(LATER_PER_WORK * work_s, MAX_LATER_S)
         return due_s
 
