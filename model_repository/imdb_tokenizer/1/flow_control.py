@@ -89,7 +89,7 @@ class FlowControl:
 
     def large_runs(self) -> bool:
         """Whether the last large request waits or runs."""
-        return self.large > self.finished.ours
+        return bool(self.large > self.finished.ours)
 
     def hand_on(self, tokens: int) -> None:
         """Count a request of so many tokens, padding included, that goes to the network."""

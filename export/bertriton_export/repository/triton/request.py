@@ -41,7 +41,7 @@ class Waiting(NamedTuple):
     @property
     def about_tokens(self) -> int:
         """How many it may have, before it is tokenized; what truncation leaves out is counted too."""
-        return self.size_bytes // BYTES_PER_TOKEN + REQUEST_TOKENS
+        return int(self.size_bytes // BYTES_PER_TOKEN + REQUEST_TOKENS)
 
     @property
     def is_late(self) -> bool:
