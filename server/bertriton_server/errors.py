@@ -16,6 +16,7 @@ ServerError                   (.summary: the message on one line)
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class ServerExitedError(StartError):
 
     def __init__(self, exit_code: int, log_tail: Sequence[str]) -> None:
         if exit_code < 0:
-            message = f"tritonserver was ended by signal {-exit_code}"
+            message = f"tritonserver was ended by signal {-exit_code}{_of_memory()}"
         else:
             message = f"tritonserver exited with code {exit_code}{_told(log_tail)}"
         super().__init__(_with_log(message, log_tail))
@@ -147,6 +148,14 @@ class NotHealedError(StartError):
         super().__init__(illness + tried)
         self.illness = illness
         self.restarts = restarts
+
+
+def _of_memory() -> str:
+    """The limit of address space, for a server that gets no more of it ends by one signal or another."""
+    limit_bytes, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit_bytes == resource.RLIM_INFINITY:
+        return ""
+    return f"; {limit_bytes / 2**30:.1f} GiB of address space are all it may use here, see `ulimit -v`"
 
 
 def _first_line(reason: str) -> str:

@@ -244,6 +244,24 @@ def test_too_few_open_files_are_told_and_a_soft_limit_is_lifted(
         assert "tritonserver needs 256" in error
 
 
+def test_too_little_address_space_is_told_where_it_ends_the_server(repository: Repository) -> None:
+    repository.add("double")
+    command = [sys.executable, "-m", "bertriton_server", *FREE_PORTS, "--model-repository", repository.path]
+
+    ended = subprocess.run(
+        ["bash", "-c", 'ulimit -v 700000 && exec "$0" "$@"', *command],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert (
+        "0.7 GiB of address space are all it may use here, see `ulimit -v`" in ended.stderr.splitlines()[-1]
+    )
+
+
 def test_a_key_of_another_certificate_is_one_line_that_names_both(
     repository: Repository, tmp_path: Path
 ) -> None:
