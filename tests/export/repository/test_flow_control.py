@@ -284,7 +284,10 @@ def test_where_requests_are_cut_a_large_one_waits_for_no_other(controlled: Any) 
     assert flow.has_room_for(LARGE, flow.room())
 
 
-def test_a_request_that_the_network_lost_is_not_waited_for(controlled: Any) -> None:
+def test_a_request_that_the_network_lost_is_not_waited_for(
+    controlled: Any, metrics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "IDLE_S", 0.5)
     flow = controlled(lambda: (0, 0), runs_whole=True)
     until(lambda: flow.finished.is_known)
 

@@ -32,7 +32,7 @@ MAX_LOOK_INTERVAL_S = 0.5
 SMOOTHING_S = 0.5  # over which speed is averaged, since batches leave the queue whole
 RETRY_INTERVAL_S = 5.0  # where there are no metrics any more
 # The next large request waits so long for small ones to be done, with which it would be merged.
-PATIENCE_S = 0.1
+PATIENCE_S = 0.25
 
 
 class FlowControl:

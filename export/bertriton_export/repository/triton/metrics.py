@@ -17,7 +17,7 @@ LOOPBACK = "127.0.0.1"
 ANY_ADDRESSES = ("", "0.0.0.0", "::")  # noqa: S104 - compared with
 OFF = ("0", "false", "off")
 TIMEOUT_S = 2.0
-IDLE_S = 2.0  # after which the network has done all that it will
+IDLE_S = 10.0  # after which the network has done all that it will; no request takes so long
 
 
 class Seen(NamedTuple):
