@@ -129,14 +129,14 @@ def golden_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSer
         precision="fp32",
         problem_type="multi_label_classification",
     )
-    with LocalServer(ServerConfig(repository)) as server:
+    with LocalServer(ServerConfig(repository, stop_grace_s=0)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def imdb_server(imdb_repository: Path) -> Iterator[LocalServer]:
     """A real Triton that serves the embedded checkpoint as `imdb`."""
-    with LocalServer(ServerConfig(imdb_repository)) as server:
+    with LocalServer(ServerConfig(imdb_repository, stop_grace_s=0)) as server:
         yield server
 
 

@@ -72,7 +72,7 @@ def guarded(imdb_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         issued.private_key_pem.write_to_path(folder / f"{name}.key")
     ca, cert, key = folder / "ca.pem", folder / "127.0.0.1.pem", folder / "127.0.0.1.key"
     security = Security(tls_cert=cert, tls_key=key, tls_client_ca=ca, api_key="correcthorse7")
-    with LocalServer(ServerConfig(imdb_repository, security=security)) as server:
+    with LocalServer(ServerConfig(imdb_repository, stop_grace_s=0, security=security)) as server:
         client = {"--tls-ca": ca, "--tls-cert": folder / "somebody.pem", "--tls-key": folder / "somebody.key"}
         yield server, {name: str(file) for name, file in client.items()} | {"--api-key": "correcthorse7"}
 

@@ -48,7 +48,7 @@ def other_heads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServe
     repository = tmp_path_factory.mktemp("heads")
     for name in ("bert-multi", "bert-regression"):
         export(ARCHITECTURES / name, repository=repository, precision="fp32")
-    with LocalServer(ServerConfig(repository)) as server:
+    with LocalServer(ServerConfig(repository, stop_grace_s=0)) as server:
         yield server
 
 

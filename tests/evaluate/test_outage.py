@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ def test_a_killed_server_costs_nothing_that_was_answered(
     assert Path(kept).is_relative_to(tmp_path if is_kept else cache)
     finished = sum(part.read_bytes().count(b"\n") for part in Path(kept).glob("*.part"))
     assert 2000 <= finished < ROWS
-    config = ServerConfig(mortal_server.config.model_repository, grpc_port=mortal_server.grpc_port)
+    config = replace(mortal_server.config, grpc_port=mortal_server.grpc_port)
     with LocalServer(config):
         command += ["--timeout", str(WAIT_S)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

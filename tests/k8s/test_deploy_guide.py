@@ -122,7 +122,8 @@ def test_commands_that_replace_a_model_and_go_back_run(tmp_path: Path) -> None:
 
     run(back)
     flags = tuple(shlex.split(inline[1]))
-    with LocalServer(ServerConfig(tmp_path / "model_repository", arguments=flags)) as server:
+    config = ServerConfig(tmp_path / "model_repository", stop_grace_s=0, arguments=flags)
+    with LocalServer(config) as server:
         environment["BERTRITON_URL"] = server.grpc_url
         client = Client(server.grpc_url, "imdb")
         first = answer_of_another(client, "")
@@ -281,7 +282,7 @@ def test_refused_requests_are_counted_under_the_ensembles_name(
     path.write_text(text_format.MessageToString(config))
 
     with (
-        LocalServer(ServerConfig(repository)) as server,
+        LocalServer(ServerConfig(repository, stop_grace_s=0)) as server,
         Client(server.grpc_url, retry=RetryPolicy(max_attempts=1)) as client,
         futures.ThreadPoolExecutor(CALLS_AT_ONCE) as pool,
     ):

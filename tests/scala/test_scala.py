@@ -129,7 +129,9 @@ def run(imdb_repository: Path, reviews: list[Review], tmp_path_factory: pytest.T
     (folder / "texts.json").write_text("\n".join(rows), encoding="utf-8")
     authority = trustme.CA()
     with (
-        LocalServer(ServerConfig(imdb_repository, security=Security(api_key=API_KEY))) as server,
+        LocalServer(
+            ServerConfig(imdb_repository, stop_grace_s=0, security=Security(api_key=API_KEY))
+        ) as server,
         tls_before(server, authority) as address,
     ):
         run_shell(folder, f"{UNUSED},{address}", trust_store(folder, authority))

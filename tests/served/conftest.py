@@ -106,8 +106,9 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
     before = export(one_layer, repository=folder / "before", labels=LABELS, **settings)
     after = export(swapped, repository=folder / "after", labels=LABELS[::-1], **settings)
     export(CHECKPOINTS / "cased", repository=folder / "cased", **settings)
+    asked = shutil.copytree(folder / "before", folder / "asked")
     with (
-        LocalServer(shutil.copytree(folder / "before", folder / "asked")) as server,
+        LocalServer(ServerConfig(asked, stop_grace_s=0)) as server,
         Client(server.grpc_url) as client,
     ):
         answers = client.classify(TEXTS)
@@ -211,7 +212,8 @@ class ControlledServer(LocalServer):
     """A server whose models are loaded anew while it runs, by its own look at the folder or by request."""
 
     def __init__(self, repository: Path, *flags: str) -> None:
-        super().__init__(ServerConfig(repository, arguments=flags, security=Security(model_control=True)))
+        security = Security(model_control=True)
+        super().__init__(ServerConfig(repository, stop_grace_s=0, arguments=flags, security=security))
 
     def start(self) -> None:
         """Start, and wait for the model: who controls models decides when they are loaded."""

@@ -17,7 +17,7 @@ from bertriton import Client, ModelNotReadyError, RetryPolicy, UnexpectedAnswerE
 from bertriton._files import FileJob, Progress, parts_folder, run
 from bertriton._files.errors import JobError
 from bertriton._files.job import CHUNK_ROWS
-from bertriton_server import LocalServer, ModelsNotReadyError
+from bertriton_server import LocalServer, ModelsNotReadyError, ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,7 +186,7 @@ def test_a_repository_of_another_contract_says_to_export_again(
     config_file.write_text(text_format.MessageToString(config))
 
     with (
-        LocalServer(repository) as server,
+        LocalServer(ServerConfig(repository, stop_grace_s=0)) as server,
         Client(server.grpc_url, exports.name) as client,
         pytest.raises(UnexpectedAnswerError, match=message) as caught,
     ):

@@ -55,7 +55,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
                     problem_type=problem_type,
                     tokenization="sparknlp",
                 )
-    with LocalServer(ServerConfig(repository)) as server, Client(server.grpc_url) as client:
+    with LocalServer(ServerConfig(repository, stop_grace_s=0)) as server, Client(server.grpc_url) as client:
         yield client
 
 

@@ -29,7 +29,7 @@ WORKER = b"pyspark.daemon"
 @pytest.fixture(scope="module")
 def own_server(imdb_repository: Path) -> Iterator[LocalServer]:
     """A Triton that nobody else needs."""
-    with LocalServer(ServerConfig(imdb_repository)) as server:
+    with LocalServer(ServerConfig(imdb_repository, stop_grace_s=0)) as server:
         yield server
 
 

@@ -64,10 +64,12 @@ def name_server() -> Iterator[NameServer]:
 def replicas(imdb_repository: Path) -> Iterator[tuple[LocalServer, LocalServer]]:
     """Two servers on one port of two addresses, whose connections last a second."""
     age = (f"--grpc-max-connection-age={MAX_CONNECTION_AGE_MS}",)
-    with LocalServer(ServerConfig(imdb_repository, host="127.0.0.1", arguments=age)) as first:
+    config = ServerConfig(imdb_repository, host="127.0.0.1", stop_grace_s=0, arguments=age)
+    with LocalServer(config) as first:
         config = ServerConfig(imdb_repository, host="127.0.0.2", grpc_port=first.grpc_port, arguments=age)
         with LocalServer(config) as second:
             yield first, second
+            second.stop(grace_s=0)
 
 
 def answered(server: LocalServer) -> int:

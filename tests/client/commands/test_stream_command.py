@@ -36,7 +36,7 @@ def heads_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServ
     repository = tmp_path_factory.mktemp("heads")
     for name in ("bert-multi", "bert-regression"):
         export(ARCHITECTURES / name, name=name, repository=repository, precision="fp32")
-    with LocalServer(ServerConfig(repository)) as server:
+    with LocalServer(ServerConfig(repository, stop_grace_s=0)) as server:
         yield server
 
 

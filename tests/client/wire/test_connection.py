@@ -76,7 +76,7 @@ def mutual_tls_server(imdb_repository: Path, certificates: Certificates) -> Iter
         f"--grpc-server-key={certificates.server_key}",
         f"--grpc-root-cert={certificates.authority}",
     )
-    with LocalServer(ServerConfig(imdb_repository, arguments=arguments)) as server:
+    with LocalServer(ServerConfig(imdb_repository, stop_grace_s=0, arguments=arguments)) as server:
         yield server
 
 
@@ -86,7 +86,7 @@ def locked_server(imdb_repository: Path) -> Iterator[LocalServer]:
     protocols = "inference,metadata,model-config,model-repository"
     key = API_KEY_HEADER.removeprefix("triton-grpc-protocol-")
     arguments = (f"--grpc-restricted-protocol={protocols}:{key}={API_KEY}",)
-    with LocalServer(ServerConfig(imdb_repository, arguments=arguments)) as server:
+    with LocalServer(ServerConfig(imdb_repository, stop_grace_s=0, arguments=arguments)) as server:
         yield server
 
 

@@ -43,14 +43,14 @@ DEADLINE_TOLERANCE = 0.1
 @pytest.fixture
 def own_server(imdb_repository: Path) -> Iterator[LocalServer]:
     """A server that a test may break."""
-    with LocalServer(ServerConfig(imdb_repository)) as server:
+    with LocalServer(ServerConfig(imdb_repository, stop_grace_s=0)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def stoppable_server(imdb_repository: Path) -> Iterator[LocalServer]:
     """A server of this module alone, which may be stopped for a while."""
-    with LocalServer(ServerConfig(imdb_repository)) as server:
+    with LocalServer(ServerConfig(imdb_repository, stop_grace_s=0)) as server:
         yield server
 
 
@@ -75,7 +75,7 @@ def small_queue_server(
         config.dynamic_batching.default_queue_policy.max_queue_size = QUEUE_SIZE
         config.dynamic_batching.default_queue_policy.allow_timeout_override = True
         path.write_text(text_format.MessageToString(config))
-    with LocalServer(ServerConfig(repository)) as server:
+    with LocalServer(ServerConfig(repository, stop_grace_s=0)) as server:
         yield server
 
 
@@ -104,7 +104,7 @@ class Crash:
         if self._thread.ident is not None:
             self._thread.join()
         if self.successor is not None:
-            self.successor.stop()
+            self.successor.stop(grace_s=0)
 
 
 @pytest.fixture
