@@ -129,10 +129,12 @@ $(VENV)/.serve-ready: pyproject.toml checkpoints/pyproject.toml constraints.txt
 	$(PIP_INSTALL) --editable ./checkpoints --editable '.[demo]'
 	@touch $@
 
-$(VENV)/.dev-ready: $(VENV)/.serve-ready
-	@echo "installing the development tools into $(VENV)"
+# Whole at once: what `serve` needs first would be resolved and built twice.
+$(VENV)/.dev-ready: pyproject.toml checkpoints/pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing bertriton with the development tools into $(VENV)"
 	$(PIP_INSTALL) --editable ./checkpoints --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.serve-ready $@
 
 $(TORCH_VENV)/.ready: Makefile
 	$(PYTHON) -m venv $(TORCH_VENV)
