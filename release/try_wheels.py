@@ -11,7 +11,6 @@ say so in one line, and run once another Python is on PATH. Then the README's fi
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -112,7 +111,7 @@ def _serving(environment: Environment) -> Iterator[str]:
         try:
             yield next(line.split()[1] for line in process.stdout if line.split()[:1] == ["gRPC"])
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # not Ctrl-C, which what a shell runs in the background ignores
 
 
 def _first_program(wheel: Path) -> str:
