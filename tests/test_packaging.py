@@ -10,11 +10,14 @@ import sys
 import venv
 import zipfile
 from email import message_from_string
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from bertriton import __version__
 
@@ -288,8 +291,29 @@ def test_readme_stays_short_and_shows_code_early() -> None:
 
 
 def test_constraints_pin_versions_and_name_no_address() -> None:
+    marker = r"python_(?:full_)?version .*"
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
-        assert line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.]+(; python_version .*)?", line), line
+        assert line.startswith("#") or re.fullmatch(rf"[\w.-]+==[\w.]+(; {marker})?", line), line
+
+
+@pytest.mark.parametrize("python", ["3.10.0", "3.11.0", "3.12.0", "3.13.0"])
+def test_what_is_pinned_for_a_python_can_be_installed_there(python: str) -> None:
+    """As far as the pins in this environment say; a patch version counts, since Debian's 3.11 is 3.11.2."""
+    there = {"python_version": python.rpartition(".")[0], "python_full_version": python}
+    found = {str(each.metadata["Name"]): each for each in distributions()}
+    refused = []
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        pin = Requirement(line)
+        here = found.get(pin.name)
+        is_for_it = pin.marker is None or pin.marker.evaluate(there)
+        if here and is_for_it and pin.specifier.contains(here.version):
+            wanted = here.metadata.get("Requires-Python", "")
+            if not SpecifierSet(wanted).contains(python):
+                refused.append(f"{line} wants Python {wanted}")
+
+    assert refused == []
 
 
 def test_the_jar_and_the_changelog_are_of_this_version() -> None:
