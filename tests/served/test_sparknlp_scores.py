@@ -26,6 +26,7 @@ ANSWERS = TESTS / "data" / "sparknlp"
 VERSIONS = ("3.4.4", "5.5.3")
 PROBLEM_TYPES = {"softmax": "single_label_classification", "sigmoid": "multi_label_classification"}
 TOLERANCE = 1e-4
+MAX_LENGTH = 32  # tokens, of record_sparknlp.py
 
 
 def lowered(saved: Path, folder: Path) -> Path:
@@ -84,7 +85,8 @@ def test_scores_are_those_of_the_real_one(
     answered = [(text, found[0]) for text, found in zip(texts, expected, strict=True) if found]
     assert len(answered) > len(texts) / 2
 
-    answers = client.classify([text for text, _ in answered], model=f"{version}-{case}-{activation}")
+    model = f"{version}-{case}-{activation}"
+    answers = client.classify([text for text, _ in answered], model=model, max_length=MAX_LENGTH)
 
     for (text, annotation), answer in zip(answered, answers, strict=True):
         wanted = scores_of(annotation, list(answer.scores))
@@ -106,7 +108,8 @@ def test_scores_of_sentences_are_those_of_the_real_one(
     ]
     assert len(annotations) > len(texts) / 2
 
-    answers = client.classify([text for text, _ in annotations], model=f"{version}-cased-softmax")
+    model = f"{version}-cased-softmax"
+    answers = client.classify([text for text, _ in annotations], model=model, max_length=MAX_LENGTH)
 
     for (text, annotation), answer in zip(annotations, answers, strict=True):
         wanted = scores_of(annotation, list(answer.scores))

@@ -118,9 +118,8 @@ def test_vocabulary_and_labels_come_from_the_sequence_files(model: Path) -> None
 def test_settings_come_along(model: Path, tmp_path: Path) -> None:
     write_metadata(model, caseSensitive=False, maxSentenceLength=16, coalesceSentences=True)
 
-    report = export(model, name="tiny", repository=tmp_path / "repository", precision="fp32")
+    export(model, name="tiny", repository=tmp_path / "repository", precision="fp32")
 
-    assert 16 == report.classifier.max_length
     manifest = json.loads((tmp_path / "repository" / "tiny" / "1" / "manifest.json").read_text())
     assert manifest["source"] == {
         "format": "Spark NLP",
@@ -133,6 +132,15 @@ def test_settings_come_along(model: Path, tmp_path: Path) -> None:
     assert tokenizer.encode("TOK3").tokens == ["[CLS]", "tok3", "[SEP]"]
 
 
+def test_the_saved_length_is_a_pipelines_setting_and_not_the_models_limit(model: Path) -> None:
+    # Spark NLP saves 128 with what was never told otherwise, and `setMaxSentenceLength(512)` comes later.
+    write_metadata(model, maxSentenceLength=16)
+
+    checkpoint = read_checkpoint(model)
+
+    assert checkpoint.max_length == checkpoint.config.max_position_embeddings > 16
+
+
 def test_sigmoid_models_are_multi_label(model: Path) -> None:
     write_metadata(model, activation="sigmoid", threshold=0.25)
 
@@ -143,7 +151,7 @@ def test_sigmoid_models_are_multi_label(model: Path) -> None:
 
 def test_engine_onnx_is_read(model: Path) -> None:
     expected = read_checkpoint(FORMATS / "gelu")
-    write_metadata(model, engine="onnx", maxSentenceLength=512)
+    write_metadata(model, engine="onnx")
     with zipfile.ZipFile(model / "bert_classification_onnx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(FORMATS / "gelu-traced-13.onnx", "bert_classification_onnx")
 

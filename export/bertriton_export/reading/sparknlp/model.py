@@ -46,7 +46,6 @@ _ENGINES: Final = ("tensorflow", "onnx")
 _MODEL_PREFIX: Final = "bert_classification_"  # the engine follows
 _GRAPH_MEMBER: Final = "saved_model.pb"
 _VARIABLES: Final = "variables"
-_MAX_LENGTH: Final = "maxSentenceLength"
 
 # What the annotator assumes where an older version saved no such setting.
 DEFAULT_SETTINGS: Final[dict[str, Any]] = {
@@ -96,7 +95,8 @@ def read_sparknlp(path: Path, labels: Sequence[str] | None = None) -> Checkpoint
         tokenizer_json=tokenizer.to_str(),
         labels=tuple(labels) if labels is not None else _labels(tree),
         problem_type=_ACTIVATION_TO_PROBLEM_TYPE[settings["activation"]],
-        max_length=longest_text(tree.path, config, tokenizer, settings[_MAX_LENGTH], _MAX_LENGTH),
+        # maxSentenceLength is a pipeline's setting, which `setMaxSentenceLength` may raise later: no limit.
+        max_length=longest_text(tree.path, config, tokenizer),
         sha256=sha256,
         threshold=settings["threshold"],
         source={"format": FORMAT, **settings},
