@@ -47,7 +47,8 @@ def _of_annotation(one: Any, other: Any) -> Iterator[tuple[str, object, object]]
         return
     for name in _FIELDS:
         if one[name] != other[name]:
-            yield name, one[name], other[name]
+            # Scores tell whether two labels were all but tied.
+            yield name, (one[name], one["metadata"]), (other[name], other["metadata"])
     if not _are_alike(one["metadata"], other["metadata"], scored=one["annotatorType"] == _CATEGORY):
         yield "metadata", one["metadata"], other["metadata"]
 
