@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class LightPipeline:
-    """A fitted pipeline that annotates texts in this process, all texts of a call in one stream of requests.
+    """A fitted pipeline that annotates texts in this process, without a Spark job.
 
     Args:
-        pipelineModel: stages of this package; others are refused unless `setIgnoreUnsupported(True)`.
-        parse_embeddings: False, as nothing here has embeddings.
+        pipelineModel: with stages of this package. With others `annotate` raises an error, unless
+            `setIgnoreUnsupported(True)` is called.
+        parse_embeddings: False, as no stage here makes embeddings.
 
     Raises:
         SettingError: embeddings are asked for.
@@ -44,7 +45,7 @@ class LightPipeline:
     @overload
     def annotate(self, target: list[str]) -> list[dict[str, list[str]]]: ...
     def annotate(self, target: str | list[str]) -> Any:
-        """The results by column, of a text or of each of a list."""
+        """The results by column: a dictionary for a text, a list of them for a list."""
         rows = [
             {name: [one.result for one in annotations] for name, annotations in row.items()}
             for row in self.fullAnnotate(target)
@@ -52,7 +53,7 @@ class LightPipeline:
         return rows[0] if isinstance(target, str) else rows
 
     def fullAnnotate(self, target: str | list[str]) -> list[dict[str, list[Annotation]]]:
-        """The annotations by column, of each text; a list also for one text.
+        """The annotations by column: a list of dictionaries, also for one text.
 
         Raises:
             BertritonError: a text could not be answered.
@@ -81,12 +82,12 @@ class LightPipeline:
         return self.pipeline_model.transform(dataframe)
 
     def setIgnoreUnsupported(self, value: bool) -> Self:  # noqa: FBT001  # Spark NLP's signature
-        """Set whether stages of others are passed over."""
+        """Set whether stages of other packages are passed over."""
         self._ignores_unsupported = value
         return self
 
     def getIgnoreUnsupported(self) -> bool:
-        """Whether stages of others are passed over."""
+        """Whether stages of other packages are passed over."""
         return self._ignores_unsupported
 
 

@@ -29,9 +29,9 @@ def start(
 
     Args:
         gpu: changes nothing, as the server has the GPU.
-        apple_silicon: changes nothing, as Spark needs no jar.
-        aarch64: likewise.
-        memory: of the driver, which a running one has already.
+        apple_silicon: changes nothing, as no jar is needed.
+        aarch64: changes nothing, as no jar is needed.
+        memory: of the driver; without effect where Spark is running already.
         params: further settings of Spark.
     """
     # Without it workers take the Python that PATH has; spark.pyspark.python is for spark-submit alone.

@@ -85,7 +85,9 @@ class AnnotatorParams(StageParams):
 
     inputCols = param("inputCols", "annotation columns that are read", TypeConverters.toListString)
     outputCol = param("outputCol", "annotation column that is made", TypeConverters.toString)
-    lazyAnnotator = param("lazyAnnotator", "whether LightPipeline leaves it out", TypeConverters.toBoolean)
+    lazyAnnotator = param(
+        "lazyAnnotator", "whether LightPipeline leaves the stage out", TypeConverters.toBoolean
+    )
 
     inputAnnotatorTypes: ClassVar[tuple[str, ...]]
     outputAnnotatorType: ClassVar[str]

@@ -45,8 +45,10 @@ class SentenceDetector(AnnotatorParams, Transformer):
         "useAbbreviations", "whether common abbreviations are known", TypeConverters.toBoolean
     )
     detectLists = param("detectLists", "whether list items begin sentences", TypeConverters.toBoolean)
-    customBounds = param("customBounds", "patterns that stand between sentences", TypeConverters.toListString)
-    useCustomBoundsOnly = param("useCustomBoundsOnly", "whether nothing else does", TypeConverters.toBoolean)
+    customBounds = param("customBounds", "patterns between sentences", TypeConverters.toListString)
+    useCustomBoundsOnly = param(
+        "useCustomBoundsOnly", "whether sentences end at customBounds alone", TypeConverters.toBoolean
+    )
     explodeSentences = param(
         "explodeSentences", "whether each sentence gets a row of its own", TypeConverters.toBoolean
     )

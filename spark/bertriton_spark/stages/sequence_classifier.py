@@ -64,20 +64,7 @@ _SAVED_BY_SPARK_NLP: Final = {
 
 
 class SequenceClassifier(AnnotatorParams, Transformer):
-    """Classify documents, or sentences, with a model on Triton.
-
-    Reads a column of documents and one of tokens, in any order. The server cuts texts into tokens itself; the
-    token column need only be there. A document without a token gets no annotation.
-
-    Where texts go: `setUrl`, else the variable BERTRITON_URL, else what the table has for the pretrained
-    name, else a server of each host's own (`setLocal(True)` in any case).
-
-    Spark NLP's parameters mean what they mean there, but for two: `batchSize` counts only once it is set, as
-    texts of a request, and the server takes more by itself; without `setActivation` a model's own holds.
-
-    Raises (inside the task):
-        BertritonError: a row could not be answered, unless `errorCol` is set.
-    """
+    """What the classifiers of all families share; `BertForSequenceClassification` says what they do."""
 
     inputAnnotatorTypes = (DOCUMENT, TOKEN)
     outputAnnotatorType = CATEGORY
@@ -104,10 +91,10 @@ class SequenceClassifier(AnnotatorParams, Transformer):
     local = param("local", "whether each host serves the model itself", TypeConverters.toBoolean)
     localModel = param("localModel", "model repository or checkpoint that it serves", TypeConverters.toString)
     timeout = param("timeout", "seconds for a request, retries included", TypeConverters.toFloat)
-    inFlight = param("inFlight", "requests of a partition under way at once", TypeConverters.toInt)
-    errorCol = param("errorCol", "column for what rows failed with", TypeConverters.toString)
+    inFlight = param("inFlight", "requests of a partition in flight at once", TypeConverters.toInt)
+    errorCol = param("errorCol", "column that says why a row failed", TypeConverters.toString)
     truncation = param(
-        "truncation", f"what is read of a long text: {', '.join(TRUNCATIONS)}", TypeConverters.toString
+        "truncation", f"which part of a long text is read: {', '.join(TRUNCATIONS)}", TypeConverters.toString
     )
     someKeys = param(
         "someKeys", "whether scores stand under Some(label), as before 4.2.8", TypeConverters.toBoolean
@@ -140,8 +127,8 @@ class SequenceClassifier(AnnotatorParams, Transformer):
         """The classifier that a name of Spark NLP's model hub stands for; nothing is downloaded.
 
         Args:
-            name: as there; left out, Spark NLP's own default.
-            lang: likewise.
+            name: in the hub; default: that of Spark NLP.
+            lang: the language, as in the hub.
             remote_loc: a server's gRPC address, in place of a bucket.
         """
         stage = cls().with_values(pretrainedName=name or cls.defaultName, pretrainedLang=lang)
@@ -151,8 +138,8 @@ class SequenceClassifier(AnnotatorParams, Transformer):
     def load(cls, path: str) -> Self:
         """A stage that was saved, or one whose model is a checkpoint on this machine.
 
-        The checkpoint is what `bertriton export` reads, a stage saved by Spark NLP among it, whose parameters
-        hold on. Each host serves it itself unless a server is named.
+        The checkpoint is anything that `bertriton export` reads. If Spark NLP saved it, its parameters are
+        kept. Each host serves it itself, unless a server is named.
         """
         if not is_checkpoint(path):
             stage: Self = super().load(path)

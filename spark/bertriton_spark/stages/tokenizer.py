@@ -49,10 +49,12 @@ class _TokenizerParams(AnnotatorParams):
         "contextChars", "characters cut off at both ends of a token", TypeConverters.toListString
     )
     splitChars = param("splitChars", "characters that part a token", TypeConverters.toListString)
-    splitPattern = param("splitPattern", "pattern that parts a token, instead", TypeConverters.toString)
+    splitPattern = param(
+        "splitPattern", "pattern that parts a token, in place of splitChars", TypeConverters.toString
+    )
     exceptions = param("exceptions", "patterns of what stays whole", TypeConverters.toListString)
     caseSensitiveExceptions = param(
-        "caseSensitiveExceptions", "whether these have case", TypeConverters.toBoolean
+        "caseSensitiveExceptions", "whether exceptions are case-sensitive", TypeConverters.toBoolean
     )
     minLength = param("minLength", "UTF-16 units of a token at least", TypeConverters.toInt)
     maxLength = param("maxLength", "UTF-16 units of a token at most", TypeConverters.toInt)
@@ -94,8 +96,8 @@ class _TokenizerParams(AnnotatorParams):
 class Tokenizer(_TokenizerParams, Estimator[Any]):
     """Cut documents into tokens, by Spark NLP's rules.
 
-    What the classifier reads is cut by its own tokenizer, on the server. These tokens are for other stages,
-    and are not made where nobody reads them.
+    These tokens are for other stages, and are computed only where one uses them. The classifier does not: the
+    server has the model's own tokenizer.
 
     Example:
         >>> Tokenizer().setInputCols(["document"]).setOutputCol("token").fit(documents)
