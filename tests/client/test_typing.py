@@ -14,16 +14,18 @@ import pytest
 import bertriton
 
 FOLDER = Path(__file__).parent / "typing"
+SCRIPTS = (FOLDER / "script.py", FOLDER / "mistakes.py")
 CLIENT_ROOT = Path(bertriton.__file__).parent.parent
 
 
-def _mypy(script: Path, scratch: Path) -> list[str]:
+def _mypy(scratch: Path) -> list[str]:
     options = ["--strict", "--config-file=", "--no-error-summary", "--cache-dir", str(scratch)]
-    return ["mypy", *options, str(script)]
+    return ["mypy", *options, *map(str, SCRIPTS)]
 
 
-def _pyright(script: Path, scratch: Path) -> list[str]:
-    shutil.copy(script, scratch)  # pyright reads only what lies below its configuration
+def _pyright(scratch: Path) -> list[str]:
+    for script in SCRIPTS:
+        shutil.copy(script, scratch)  # pyright reads only what lies below its configuration
     config = {"typeCheckingMode": "strict", "extraPaths": [str(CLIENT_ROOT)]}
     (scratch / "pyrightconfig.json").write_text(json.dumps(config))
     return ["pyright", "--level", "error", "--pythonpath", sys.executable, "--project", str(scratch)]
@@ -32,30 +34,34 @@ def _pyright(script: Path, scratch: Path) -> list[str]:
 CHECKERS = {"mypy": _mypy, "pyright": _pyright}
 
 
-def _complaints(checker: str, script: Path, scratch: Path) -> list[int]:
-    """The lines of a script that a checker objects to."""
+@pytest.fixture(scope="module", params=CHECKERS)
+def complaints(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[int]]:
+    """The lines of each script that a checker objects to; both are read at once, for its start is slow."""
     done = subprocess.run(
-        [sys.executable, "-m", *CHECKERS[checker](script, scratch)],
+        [sys.executable, "-m", *CHECKERS[request.param](tmp_path_factory.mktemp(request.param))],
         capture_output=True,
         text=True,
         check=False,
         cwd=CLIENT_ROOT,
     )
-    complaints = re.findall(rf"{script.name}:(\d+):.*\berror\b", done.stdout)
-    assert bool(complaints) == bool(done.returncode), done.stdout + done.stderr
-    return sorted({int(line) for line in complaints})
+    objections = re.findall(r"([^/\s]+):(\d+):.*\berror\b", done.stdout)
+    found = {
+        script.name: sorted({int(line) for name, line in objections if name == script.name})
+        for script in SCRIPTS
+    }
+    assert {name for name, _ in objections} <= found.keys(), done.stdout
+    assert bool(objections) == bool(done.returncode), done.stdout + done.stderr
+    return found
 
 
-@pytest.mark.parametrize("checker", CHECKERS)
-def test_a_users_script_is_accepted(checker: str, tmp_path: Path) -> None:
-    assert _complaints(checker, FOLDER / "script.py", tmp_path) == []
+def test_a_users_script_is_accepted(complaints: dict[str, list[int]]) -> None:
+    assert complaints["script.py"] == []
 
 
-@pytest.mark.parametrize("checker", CHECKERS)
-def test_a_users_mistakes_are_found(checker: str, tmp_path: Path) -> None:
-    script = FOLDER / "mistakes.py"
-    marked = [
-        number for number, line in enumerate(script.read_text().splitlines(), start=1) if "# mistake" in line
-    ]
+def test_a_users_mistakes_are_found(complaints: dict[str, list[int]]) -> None:
+    lines = (FOLDER / "mistakes.py").read_text().splitlines()
+    marked = [number for number, line in enumerate(lines, start=1) if "# mistake" in line]
 
-    assert _complaints(checker, script, tmp_path) == marked
+    assert complaints["mistakes.py"] == marked
