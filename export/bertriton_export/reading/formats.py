@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from bertriton_export.checkpoint import short
 from bertriton_export.errors import CheckpointError, OptionError
-from bertriton_export.reading.adapter import ADAPTER_FILE, is_adapter, read_adapter
+from bertriton_export.reading.adapter import (
+    ADAPTER_FILE,
+    is_adapter,
+    read_adapter,
+    refuse_unconfigured,
+)
 from bertriton_export.reading.hub import download_checkpoint, hub_model_name, is_hub_id
 from bertriton_export.reading.huggingface import is_huggingface_folder, read_huggingface_folder
 from bertriton_export.reading.paths import cached_snapshot, refuse_unknown
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
 
     from bertriton_export.checkpoint import Checkpoint
     from bertriton_export.reading.adapter import Adapter
+
+
+_ADDRESSES: Final = ("http:", "https:", "hf:", "huggingface.co/")
 
 
 @dataclass(frozen=True)
@@ -75,18 +83,25 @@ def read_checkpoint(path: Path, labels: Sequence[str] | None = None, base: str |
     if not _exists(path):
         if is_hub_id(str(path)):
             return _read_from_hub(str(path), labels, base)
-        hint = "" if "/" in str(path) else "; a model of the hub is called by its organisation too, org/name"
-        raise CheckpointError(path, f"no such file or folder{hint}")
+        raise CheckpointError(path, f"no such file or folder{_hint_at_hub_ids(str(path))}")
     _require_plain(path)
     found = cached_snapshot(path)
     if is_adapter(found):
         return _read_adapted(found, labels, base)
+    refuse_unconfigured(found)
     if base is not None:
         raise OptionError(f"base is about adapters, and {path} has no {ADAPTER_FILE}")
     for reader in READERS:
         if reader.recognises(found):
             return reader.read(found, labels)
     raise refuse_unknown(path, ", ".join(reader.format for reader in READERS))
+
+
+def _hint_at_hub_ids(path: str) -> str:
+    """What to give instead of a name that is neither a path nor a model's id on the hub."""
+    if path.startswith(_ADDRESSES):
+        return "; a model of the hub is called org/name, without the address in front"
+    return "" if "/" in path else "; a model of the hub is called by its organisation too, org/name"
 
 
 def _require_plain(path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from bertriton_export.checkpoint import refuse_lfs_pointer
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.files import map_file
+from bertriton_export.reading.weight_formats import WEIGHT_SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,6 @@ _MAIN: Final = "refs/main"
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _STEPS: Final = re.compile(r"checkpoint-([0-9]{1,9})")  # what Transformers' Trainer calls its folders
 _CONFIG: Final = "config.json"
-_WEIGHTS: Final = (".bin", ".h5", ".onnx", ".pt", ".safetensors")
 
 
 def cached_snapshot(path: Path) -> Path:
@@ -54,7 +54,7 @@ def refuse_unknown(path: Path, formats: str) -> CheckpointError:
     below = [folder for folder in [*_folders(path), *_folders(path / _SNAPSHOTS)] if _has_config(folder)]
     if below:
         return CheckpointError(path, f"holds no {_CONFIG}, but folders that do: give one, as {below[0]}")
-    if weights := sorted(file.name for file in path.iterdir() if file.suffix in _WEIGHTS):
+    if weights := sorted(file.name for file in path.iterdir() if file.suffix in WEIGHT_SUFFIXES):
         return CheckpointError(path, f"holds {weights[0]} but no {_CONFIG}: put that of the model beside it")
     return CheckpointError(path, f"not a checkpoint in a known format ({formats})")
 
@@ -62,7 +62,7 @@ def refuse_unknown(path: Path, formats: str) -> CheckpointError:
 def _about_file(path: Path, formats: str) -> CheckpointError:
     content = map_file(path)
     refuse_lfs_pointer(path, content)
-    if path.suffix in _WEIGHTS or path.name == _CONFIG:
+    if path.suffix in WEIGHT_SUFFIXES or path.name == _CONFIG:
         return CheckpointError(path, f"is a file of a checkpoint: give its folder, {path.parent}")
     if tarfile.is_tarfile(path):
         return CheckpointError(path, "is a tar archive: unpack it (tar -xf), and give the folder")

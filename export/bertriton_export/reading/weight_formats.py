@@ -54,6 +54,19 @@ WEIGHT_FORMATS: Final = (
     WeightFormat("ONNX", "onnx/model.onnx", onnx_tensors, "model.onnx?data"),
 )
 
+# What else weights may be called.
+WEIGHT_SUFFIXES: Final = (
+    ".bin",
+    ".ckpt",
+    ".gguf",
+    ".h5",
+    ".msgpack",
+    ".onnx",
+    ".pt",
+    ".pth",
+    ".safetensors",
+)
+
 
 @dataclass(frozen=True)
 class FolderWeights:
@@ -78,8 +91,20 @@ def read_weights(folder: Path) -> FolderWeights:
                 sorted(files[0].parent.glob(weight_format.data_pattern)) if weight_format.data_pattern else []
             )
             return FolderWeights(weight_format.name, files[0], tensors, sha256_of_checkpoint([*files, *data]))
-    names = [name for weights in WEIGHT_FORMATS for name in (weights.file, weights.shard_index)]
-    raise CheckpointError(folder, f"holds no weights: none of {', '.join(names)}")
+    raise _without_weights(folder)
+
+
+def _without_weights(folder: Path) -> CheckpointError:
+    """What is wrong with a folder without weights, or with some of another format or name."""
+    expected = f"expected {', '.join(weights.file for weights in WEIGHT_FORMATS)}, or the index of its shards"
+    others = sorted(file.name for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
+    if not others:
+        return CheckpointError(folder, f"holds no weights: {expected}; put them beside config.json")
+    return CheckpointError(
+        folder,
+        f"holds no weights that can be read: {expected}, found {short(others[0])}; give that the name of its "
+        "format, or save the model again with `save_pretrained`",
+    )
 
 
 def _of_all(files: list[Path], weight_format: WeightFormat) -> dict[str, LazyTensor]:

@@ -344,6 +344,17 @@ def test_a_base_that_is_an_adapter_or_nothing_is_refused(plain: Path, tmp_path: 
         read_checkpoint(BASES / "bert-single", base=str(BASES / "bert-multi"))
 
 
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin"])
+def test_an_adapter_beside_its_base_without_its_configuration_is_not_ignored(
+    name: str, tmp_path: Path
+) -> None:
+    base = shutil.copytree(BASES / "bert-single", tmp_path / "base")
+    shutil.copyfile(ADAPTERS / "bert-plain" / "adapter_model.safetensors", base / name)
+
+    with pytest.raises(CheckpointError, match=f"holds the adapter {name} but no adapter_config.json"):
+        read_checkpoint(base)
+
+
 def test_weights_with_an_adapter_inside_are_refused(tmp_path: Path) -> None:
     base = shutil.copytree(BASES / "bert-single", tmp_path / "base")
     tensors = safetensors.load_file(base / "model.safetensors")

@@ -90,6 +90,21 @@ def test_weights_without_a_config_are_told(one_layer: Path) -> None:
     assert "holds model.safetensors but no config.json" in refusal(one_layer)
 
 
+@pytest.mark.parametrize("name", ["model.fp16.safetensors", "flax_model.msgpack", "model.gguf", "best.ckpt"])
+def test_weights_of_another_name_or_format_are_told(one_layer: Path, name: str) -> None:
+    (one_layer / "model.safetensors").rename(one_layer / name)
+
+    assert f"found {name!r}; give that the name of its format, or save the model again" in refusal(one_layer)
+    assert "index.index" not in refusal(one_layer)
+
+
+def test_a_folder_without_weights_says_which_ones_are_read(one_layer: Path) -> None:
+    (one_layer / "model.safetensors").unlink()
+
+    assert "holds no weights: expected model.safetensors, pytorch_model.bin, " in refusal(one_layer)
+    assert refusal(one_layer).endswith("put them beside config.json")
+
+
 def test_archives_are_to_be_unpacked(one_layer: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
         archive.add(one_layer, "model")
@@ -122,3 +137,10 @@ def test_the_hubs_first_classifiers_need_no_organisation(tmp_path: Path) -> None
     assert default_name("roberta-large-mnli@main") == "roberta-large-mnli"
     assert not is_hub_id("nowhere")
     assert "called by its organisation too, org/name" in refusal(type(tmp_path)("nowhere"))
+
+
+@pytest.mark.parametrize("hub", ["https://huggingface.co", "huggingface.co", "hf:/"])
+def test_an_address_of_the_hub_is_told_from_an_id(hub: str, tmp_path: Path) -> None:
+    address = type(tmp_path)(f"{hub}/org/name")
+
+    assert refusal(address).endswith("called org/name, without the address in front")

@@ -9,6 +9,7 @@ from bertriton_export.reading.adapter.merging import (
     Adapter,
     is_adapter,
     read_adapter,
+    refuse_unconfigured,
     require_no_adapter,
 )
 from bertriton_export.reading.adapter.settings import ADAPTER_FILE, AdapterSettings
@@ -20,5 +21,6 @@ __all__ = [
     "AdapterSettings",
     "is_adapter",
     "read_adapter",
+    "refuse_unconfigured",
     "require_no_adapter",
 ]

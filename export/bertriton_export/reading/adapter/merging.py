@@ -122,6 +122,21 @@ def is_adapter(folder: Path) -> bool:
     return (folder / ADAPTER_FILE).is_file()
 
 
+def refuse_unconfigured(folder: Path) -> None:
+    """See that no adapter lies there that nobody would apply, since nothing says how.
+
+    Raises:
+        CheckpointError: one does.
+    """
+    found = next((name for name in ADAPTER_WEIGHTS if (folder / name).is_file()), None)
+    if found is not None and not is_adapter(folder):
+        raise CheckpointError(
+            folder,
+            f"holds the adapter {found} but no {ADAPTER_FILE}, which says how it is merged: put that beside "
+            "it, or take the adapter away to serve the model without it",
+        )
+
+
 def require_no_adapter(tensors: Mapping[str, LazyTensor]) -> None:
     """See that weights hold no adapter that nobody would apply.
 
