@@ -344,6 +344,13 @@ def test_a_base_that_is_an_adapter_or_nothing_is_refused(plain: Path, tmp_path: 
         read_checkpoint(BASES / "bert-single", base=str(BASES / "bert-multi"))
 
 
+def test_layers_of_a_head_that_is_saved_whole_need_no_update_of_their_own(patterns: Path) -> None:
+    # As PEFT writes it for all-linear; RoBERTa's out_proj is in its head alone.
+    change(patterns, target_modules=["query", "out_proj"])
+
+    hold("roberta-patterns", read_checkpoint(patterns, base=str(base_of("roberta-patterns"))))
+
+
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin"])
 def test_an_adapter_beside_its_base_without_its_configuration_is_not_ignored(
     name: str, tmp_path: Path

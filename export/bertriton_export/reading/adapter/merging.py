@@ -96,7 +96,7 @@ class Adapter:
         tensors = self._with_prefix(base)
         _require_whole(self, tensors)
         for name, tensor in self.replacements.items():
-            if name not in tensors and not self._is_saved_whole(name):
+            if name not in tensors and not self.saves_whole(name):
                 raise TensorError(
                     tensor.file, name, expected="a tensor of the base", found="none of that name"
                 )
@@ -105,7 +105,8 @@ class Adapter:
             tensors |= _updated(module, update, tensors, self.settings.scaling_of(module))
         return tensors
 
-    def _is_saved_whole(self, name: str) -> bool:
+    def saves_whole(self, name: str) -> bool:
+        """Whether a tensor is of a module that is saved as it is."""
         return any(_is_within(name, module) for module in self.settings.modules_to_save)
 
     def _with_prefix(self, base: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
@@ -240,7 +241,12 @@ def _require_whole(adapter: Adapter, base: Mapping[str, LazyTensor]) -> None:
                 adapter.file, f"lacks {min(lacking)!r} of the module {saved!r}, which modules_to_save names"
             )
     for target in adapter.settings.targets:
-        meant = {module for module in modules if f".{module}".endswith(f".{target}")}
+        meant = {
+            module
+            for module in modules
+            # What is saved whole has no update, though PEFT's all-linear names its layers.
+            if f".{module}".endswith(f".{target}") and not adapter.saves_whole(f"{module}.weight")
+        }
         found = {_every_layer(module) for module in meant & adapter.updates.keys()}
         missed = {module for module in meant if _every_layer(module) in found} - adapter.updates.keys()
         if meant and (missed or not found):
