@@ -302,9 +302,8 @@ def collector() -> Iterator[Collector]:
 def traced_server(imdb_repository: Path, collector: Collector) -> Iterator[LocalServer]:
     """A real Triton that sends its spans to the collector soon."""
     soon = (f"--trace-config=opentelemetry,bsp_schedule_delay={FLUSHED_AFTER_MS}",)
-    tracing = Tracing(collector.url, rate=1000)
-    config = ServerConfig(imdb_repository, stop_grace_s=0, tracing=tracing, arguments=soon)
-    with LocalServer(config) as server:
+    sent = {"tracing": Tracing(collector.url, rate=1000), "arguments": soon}
+    with LocalServer(ServerConfig(imdb_repository, stop_grace_s=0, **sent)) as server:
         yield server
 
 

@@ -176,6 +176,7 @@ def test_models_that_triton_passes_over_are_told_too(
     assert set(reasons) == {"no_config", "no_version", "bad_config", "other_name"}
     assert "failed to open text file" in reasons["no_config"]
     assert "at least one version must be available" in reasons["no_version"]
+    assert "`bertriton export checkpoints/imdb-minilm --name imdb`" in reasons["no_version"]
     assert 'has no field named "inputs"' in reasons["bad_config"]
     assert "unexpected directory name" in reasons["other_name"]
 

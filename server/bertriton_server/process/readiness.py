@@ -19,8 +19,16 @@ _POLL_S: Final = 0.05
 _READY: Final = "READY"
 _LOADING: Final = "LOADING"
 _FAILED: Final = "UNAVAILABLE"
-_NO_GPU: Final = "has kind KIND_GPU but no GPUs are available"  # what Triton says
-_NO_GPU_ADVICE: Final = "; serve it on a machine with one, or export it again with --target cpu"
+# What Triton says -> what to do.
+_WORDS_TO_ADVICE: Final = {
+    "has kind KIND_GPU but no GPUs are available": (
+        "; serve it on a machine with one, or export it again with --target cpu"
+    ),
+    "at least one version must be available under the version policy": (
+        ": it has no folder of a version, as 1/; export it here (in a checkout of bertriton, whose weights "
+        "git does not keep: `bertriton export checkpoints/imdb-minilm --name imdb`), or serve another folder"
+    ),
+}
 _UNLOADED: Final = "unloaded"  # the reason given for a model that was taken out on purpose
 
 
@@ -97,10 +105,11 @@ def _failures(
     # Triton calls itself ready with models whose config it could not read: it only mentions them in its log.
     alive = {state.name for state in states if state.state in (_READY, _LOADING)}
     for model in set(expected_models) - alive - failed.keys():
-        failed[model] = process.log.refusal_of(model) or "Triton did not load it and does not say why"
+        told = process.log.refusal_of(model)
+        failed[model] = _advised(told) if told else "Triton did not load it and does not say why"
     return failed
 
 
 def _advised(reason: str) -> str:
     """Triton's words, with what to do where they do not say it."""
-    return reason + _NO_GPU_ADVICE if _NO_GPU in reason else reason
+    return reason + next((advice for words, advice in _WORDS_TO_ADVICE.items() if words in reason), "")
