@@ -30,6 +30,7 @@ CLOSE_TIMEOUT_S: Final = 1.0  # for calls under way to end when the client is cl
 # Triton up to 24.11 may free a call twice, and end, whose client is gone just when it is refused, soon after
 # it came: https://github.com/triton-inference-server/server/pull/7840
 CANCEL_DELAY_S: Final = 0.1
+ENDING_S: Final = 0.01  # for the ends of cancelled calls to reach their event loop
 
 # A request is dropped from Triton's queue a little before its caller stops waiting for it.
 QUEUE_SHARE_OF_DEADLINE: Final = 0.9

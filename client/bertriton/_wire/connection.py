@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tritonclient.grpc import service_pb2_grpc
 
-from bertriton._config import CANCEL_DELAY_S, CLOSE_TIMEOUT_S
+from bertriton._config import CANCEL_DELAY_S, CLOSE_TIMEOUT_S, ENDING_S
 from bertriton._errors import ClientClosedError, WrongEventLoopError, grpc_errors_translated
 from bertriton._wire.diagnosis import hint_of
 from bertriton._wire.sharing import Sharing
@@ -85,6 +85,7 @@ class AsyncConnection:
         self._stub: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._calls: set[Any] = set()  # of gRPC, under way
         self._sharing = Sharing()
 
     async def call(self, step: Call) -> Any:  # noqa: ANN401
@@ -110,7 +111,12 @@ class AsyncConnection:
         """Close the channel and cancel what is under way; a second time does nothing."""
         self._closed = True
         if self._channel is not None:
+            were_under_way = bool(self._calls)
             await self._channel.close()
+            if were_under_way:
+                # gRPC hands the end of each to its loop a moment later. Where that is closed by then, it logs
+                # an error, and what it has for other loops at the same time waits.
+                await asyncio.sleep(ENDING_S)
 
     async def _answered(self, step: Call) -> Any:  # noqa: ANN401
         return await self._response(self._sent(step))
@@ -118,7 +124,10 @@ class AsyncConnection:
     def _sent(self, step: Call | Start) -> Any:  # noqa: ANN401
         with grpc_errors_translated():
             send = self._method(step.method)
-            return send(step.request, timeout=step.timeout_s, metadata=self._metadata + step.metadata)
+            call = send(step.request, timeout=step.timeout_s, metadata=self._metadata + step.metadata)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return call
 
     async def _response(self, call: Any) -> Any:  # noqa: ANN401
         try:

@@ -56,3 +56,42 @@ def test_triton_hears_a_little_later_that_a_call_was_given_up() -> None:
     server.stop(None).wait()
 
     assert CANCEL_DELAY_S <= holder.wanted_s < PATIENCE_S
+
+
+class Slow(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """A server that takes its time, or until nobody waits any more."""
+
+    def RepositoryIndex(self, _: object, context: Any) -> service_pb2.RepositoryIndexResponse:  # noqa: N802
+        ended = threading.Event()
+        context.add_callback(ended.set)
+        ended.wait(0.05)
+        return service_pb2.RepositoryIndexResponse()
+
+
+def test_a_loop_may_be_closed_right_after_its_client(caplog: pytest.LogCaptureFixture) -> None:
+    """gRPC serves all loops of a process by one queue: what comes for a closed one is an error in another."""
+    server = grpc.server(futures.ThreadPoolExecutor(64))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Slow(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+
+    async def leave() -> None:
+        async with AsyncClient(f"127.0.0.1:{port}") as client:
+            asking = [asyncio.create_task(client.models()) for _ in range(16)]
+            await asyncio.sleep(0.01)
+            for task in asking[::2]:
+                task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    def leave_often() -> None:
+        for _ in range(20):
+            asyncio.run(leave())
+
+    threads = [threading.Thread(target=leave_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    server.stop(None).wait()
+
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
