@@ -47,11 +47,12 @@ demo: $(VENV)/.serve-ready  ## Export the embedded model, serve it, classify rea
 	$(BIN)/bertriton demo
 
 # In three parts side by side, about as long as each other, for most tests wait for a server more than they compute.
+EXPORTER_TESTS := tests/export tests/bench tests/docs tests/soak
 SERVED_TESTS := tests/served tests/server tests/spark tests/scala tests/nlu tests/ui
 test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
-	@$(BIN)/python -m pytest tests/export & exporter=$$!; \
+	@$(BIN)/python -m pytest $(EXPORTER_TESTS) & exporter=$$!; \
 	$(BIN)/python -m pytest $(SERVED_TESTS) & servers=$$!; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,tests/export $(SERVED_TESTS)); others=$$?; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(EXPORTER_TESTS) $(SERVED_TESTS)); others=$$?; \
 	wait $$exporter; exported=$$?; wait $$servers; served=$$?; \
 	exit $$((exported || served || others))
 
