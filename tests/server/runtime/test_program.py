@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bertriton_server.runtime import last_lines, run_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_both_streams_come_in_the_order_in_which_they_were_written() -> None:
@@ -36,9 +40,10 @@ def test_one_that_takes_too_long_is_killed() -> None:
     assert time.monotonic() - started < 30
 
 
-def test_one_that_is_not_there_cannot_be_started() -> None:
+def test_one_that_is_not_there_cannot_be_started(tmp_path: Path) -> None:
+    # By its path: of a name, a folder on PATH that this user may not read would say otherwise.
     with pytest.raises(FileNotFoundError, match="no-such-program"):
-        run_program(["no-such-program"])
+        run_program([tmp_path / "no-such-program"])
 
 
 def test_last_lines_are_those_that_say_something() -> None:
