@@ -14,6 +14,7 @@ from bertriton_export.checkpoint.deberta import DebertaConfig
 from bertriton_export.checkpoint.dimensions import HIDDEN_ACT_TO_ACTIVATION, BertConfig
 from bertriton_export.checkpoint.modernbert import ModernBertConfig
 from bertriton_export.checkpoint.relatives import (
+    USE_ANOTHER,
     AlbertConfig,
     BigBirdConfig,
     ErnieConfig,
@@ -293,7 +294,7 @@ def architecture_of(config: Settings) -> Architecture:
     known = ", ".join(f"{architecture.name} ({architecture.model_type})" for architecture in _ALL)
     raise UnsupportedModelError(
         f"{config.file}: model_type {short(model_type)} with architectures {short(names)} cannot be served, "
-        f"expected one of {known}"
+        f"expected one of {known}: {USE_ANOTHER}"
     )
 
 

@@ -29,13 +29,13 @@ MPNET_BUCKETS: Final = 32
 
 # How Transformers' classes end that have a classifier of something else.
 OTHER_TASKS: Final = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
-_USE_ANOTHER: Final = "use or train a classifier of a family in the table"
+USE_ANOTHER: Final = "use or train a classifier of a family that is served"
 # `model_type` -> why it is not served, and what to do.
 REFUSED_FAMILIES: Final = {
     "new": "GTE in the code beside its weights, which scales rotary positions in a way of its own; use a "
     "checkpoint of Transformers' own GTE (`model_type` `gte`)",
-    "deberta": f"the first DeBERTa is another network than v2 and v3; {_USE_ANOTHER}, as `deberta-v2`",
-    "longformer": f"attention within a reach and of chosen tokens; {_USE_ANOTHER} that reads long texts, as "
+    "deberta": f"the first DeBERTa is another network than v2 and v3; {USE_ANOTHER}, as `deberta-v2`",
+    "longformer": f"attention within a reach and of chosen tokens; {USE_ANOTHER} that reads long texts, as "
     "`modernbert`",
 }
 

@@ -66,6 +66,8 @@ WEIGHT_SUFFIXES: Final = (
     ".pth",
     ".safetensors",
 )
+# How the names of files begin that a Trainer leaves beside the weights.
+TRAINING_FILES: Final = ("optimizer.", "scaler.", "scheduler.", "rng_state", "training_args.")
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,11 @@ def read_weights(folder: Path) -> FolderWeights:
 def _without_weights(folder: Path) -> CheckpointError:
     """What is wrong with a folder without weights, or with some of another format or name."""
     expected = f"expected {', '.join(weights.file for weights in WEIGHT_FORMATS)}, or the index of its shards"
-    others = sorted(file.name for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES)
+    others = sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.suffix in WEIGHT_SUFFIXES and not file.name.startswith(TRAINING_FILES)
+    )
     if not others:
         return CheckpointError(folder, f"holds no weights: {expected}; put them beside config.json")
     return CheckpointError(

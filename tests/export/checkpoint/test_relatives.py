@@ -68,6 +68,7 @@ def folder_with(name: str, folder: Path, **changes: Any) -> Path:
             "'new' cannot be served",
         ),
         ("ernie-multi", {"model_type": "deberta"}, UnsupportedModelError, "the first DeBERTa"),
+        ("ernie-multi", {"model_type": "convbert"}, UnsupportedModelError, "use or train a classifier of"),
         ("gte-single", {"num_attention_heads": 16}, CheckpointError, "twice num_attention_heads"),
         ("gte-single", {"hidden_act": "tanh"}, UnsupportedModelError, "hidden_act 'tanh', expected"),
         ("gte-single", {"position_embedding_type": "absolute"}, UnsupportedModelError, "expected 'rope'"),

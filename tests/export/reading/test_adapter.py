@@ -220,7 +220,7 @@ def test_weights_of_an_adapter_count_for_the_models_hash(plain: Path) -> None:
         ),
         ({"peft_type": "ADALORA"}, "an adapter of peft_type 'ADALORA'"),
         ({"peft_type": "PROMPT_TUNING"}, "an adapter of peft_type 'PROMPT_TUNING'"),
-        ({"peft_type": None}, "an adapter of peft_type None"),
+        ({"peft_type": None}, "no peft_type, so no adapter of PEFT's; one of another"),
         ({"task_type": "CAUSAL_LM"}, "an adapter of task_type 'CAUSAL_LM', expected SEQ_CLS"),
         ({"use_dora": True}, "use_dora True: DoRA is not merged here"),
         ({"use_qalora": True}, "use_qalora True: QALoRA is not merged here"),

@@ -105,6 +105,13 @@ def test_a_folder_without_weights_says_which_ones_are_read(one_layer: Path) -> N
     assert refusal(one_layer).endswith("put them beside config.json")
 
 
+@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state_0.pth", "training_args.bin"])
+def test_what_a_trainer_leaves_beside_weights_is_none(one_layer: Path, name: str) -> None:
+    (one_layer / "model.safetensors").rename(one_layer / name)
+
+    assert refusal(one_layer).endswith("put them beside config.json")
+
+
 def test_archives_are_to_be_unpacked(one_layer: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
         archive.add(one_layer, "model")

@@ -130,6 +130,12 @@ def _rank(settings: Settings, pattern: str) -> int:
 
 def _refuse_unsupported(settings: Settings, document: Mapping[str, Any]) -> None:
     kind, task = settings.text("peft_type"), settings.text("task_type")
+    if kind is None:
+        raise UnsupportedModelError(
+            f"{settings.file}: no peft_type, so no adapter of PEFT's; one of another library, as "
+            "AdapterHub's, is not merged here: merge it with that one, save the model with its tokenizer, and "
+            "export that"
+        )
     if kind != LORA:
         raise UnsupportedModelError(
             f"{settings.file}: an adapter of peft_type {short(kind)}, and only {LORA} can be merged here: "
