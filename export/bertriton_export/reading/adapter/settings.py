@@ -133,8 +133,8 @@ def _refuse_unsupported(settings: Settings, document: Mapping[str, Any]) -> None
     if kind is None:
         raise UnsupportedModelError(
             f"{settings.file}: no peft_type, so no adapter of PEFT's; one of another library, as "
-            "AdapterHub's, is not merged here: merge it with that one, save the model with its tokenizer, and "
-            "export that"
+            "AdapterHub's, is not merged here: merge it with that one, save the model with its tokenizer, "
+            "and export that"
         )
     if kind != LORA:
         raise UnsupportedModelError(
