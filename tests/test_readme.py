@@ -76,6 +76,16 @@ def test_figures_are_those_of_the_benchmarks() -> None:
         assert re.findall(r"\*\*(.*?)\*\*", line) == measured, f"docs/benchmarks.md, {name}: {measured}"
 
 
+def test_figures_of_the_other_machine_are_those_of_its_page() -> None:
+    there = page("benchmarks/xeon-with-amx.md")
+    names = [name for _, name in re.findall(r"^(\| \*\*.*) \| ([^|]*) \|$", README, re.MULTILINE)]
+    measured = [re.findall(rf"^\| {re.escape(name)} \| (\S+ x) \|", there, re.MULTILINE) for name in names[:2]]
+
+    assert re.findall(r"are ([\d.]+ x) and ([\d.]+ x); OpenVINO", README) == [
+        tuple(figure for found in measured for figure in found)
+    ]
+
+
 def test_table_of_errors_is_true() -> None:
     rows = re.findall(r"^\| `(\w+Error)` \|.*\| (yes|no) \|$", page("reference/errors.md"), re.MULTILINE)
     public = [getattr(bertriton, name) for name in bertriton.__all__ if name.endswith("Error")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from comparisons.results import (
 from comparisons.run import PARTS
 
 ROOT = Path(__file__).parents[3]
+# Whose results lie beside the last ones, NAME.json, and have a page, docs/benchmarks/NAME.md.
+OTHER_MACHINES = ("xeon-with-amx",)
 FORMATS = FormatCosts(
     BERT_BASE, 437.9, (FormatCost("safetensors", 5.94, 735.4), FormatCost("model.onnx", 7.26, 1108.6))
 )
@@ -43,6 +46,17 @@ def recorded() -> dict[str, Any]:
 def results() -> Results:
     """The same as objects."""
     return read_results(ROOT)
+
+
+@pytest.mark.parametrize("machine", OTHER_MACHINES)
+def test_the_page_of_another_machine_says_what_was_recorded_there(machine: str, tmp_path: Path) -> None:
+    (tmp_path / RESULTS).parent.mkdir(parents=True)
+    shutil.copyfile((ROOT / RESULTS).with_name(f"{machine}.json"), tmp_path / RESULTS)
+
+    write_results(read_results(tmp_path), tmp_path)
+
+    page = ROOT / PLOTS / f"{machine}.md"
+    assert (tmp_path / DOCUMENT).read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
 
 
 def test_the_page_says_what_was_recorded(results: Results, recorded: dict[str, Any], tmp_path: Path) -> None:
