@@ -109,7 +109,8 @@ class StartTimeoutError(StartError):
     """
 
     def __init__(self, timeout_s: float, log_tail: Sequence[str]) -> None:
-        message = f"tritonserver was not ready after {timeout_s:g} s: allow it more, or see its log"
+        waited = f"tritonserver was not ready after {timeout_s:g} s"
+        message = f"{waited}: allow it more, or see its log{_of_memory()}"
         super().__init__(_with_log(message, log_tail))
         self.timeout_s = timeout_s
         self.log_tail = tuple(log_tail)
@@ -151,7 +152,7 @@ class NotHealedError(StartError):
 
 
 def _of_memory() -> str:
-    """The limit of address space, for a server that gets no more of it ends by one signal or another."""
+    """The limit of address space: a server that gets no more ends by some signal, or stands still."""
     limit_bytes, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit_bytes == resource.RLIM_INFINITY:
         return ""

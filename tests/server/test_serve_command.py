@@ -247,6 +247,7 @@ def test_too_few_open_files_are_told_and_a_soft_limit_is_lifted(
 def test_too_little_address_space_is_told_where_it_ends_the_server(repository: Repository) -> None:
     repository.add("double")
     command = [sys.executable, "-m", "bertriton_server", *FREE_PORTS, "--model-repository", repository.path]
+    command += ["--start-timeout", "5"]  # by where memory ends, tritonserver may stand still instead
 
     ended = subprocess.run(
         ["bash", "-c", 'ulimit -v 700000 && exec "$0" "$@"', *command],
