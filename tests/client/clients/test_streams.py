@@ -130,13 +130,18 @@ def test_bursts_become_full_requests_and_their_rest_a_partial_one(scripted: Scri
     triton, client = scripted
     client.classify("It answers first.")
     triton.inferences = 0
+    answers: list[Any] = []
 
     def bursts() -> Iterator[str]:
-        for _ in range(3):
+        for burst in range(1, 4):
             yield from ["text"] * 20  # 8, 8 and 4 by the server's limit
-            time.sleep(0.5)
+            # Only a rest that is sent while the source pauses is answered here.
+            assert _eventually(lambda: len(answers) == 20 * burst)  # noqa: B023
 
-    assert len(list(client.classify_iter(bursts()))) == 60
+    for answer in client.classify_iter(bursts()):
+        answers.append(answer)  # noqa: PERF402
+
+    assert len(answers) == 60
     # A burst that is interrupted by another process may be cut once more.
     assert 9 <= triton.inferences <= 14
 
