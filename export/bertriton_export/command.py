@@ -111,12 +111,6 @@ _DEFAULT_PRECISIONS: Final = ", ".join(
     help="Layer to keep out of int8: encoder.layer.3, or encoder.layer.3.output.dense; may be repeated.",
 )
 @option(
-    "--vnni/--no-vnni",
-    default=None,
-    help="Whether the CPUs to serve on have VNNI; int8 for CPUs without it is right on all, but slower on "
-    "those with it [default: whether this one has].",
-)
-@option(
     "--validation-text",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Texts to calibrate int8 by and to compare it with fp32 on: .txt with a text a line, .csv, .tsv, "

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from bertriton import contract
 from bertriton.contract import ClassifierInfo
 from bertriton_export.checkpoint import with_head, with_tokenization, with_truncation
-from bertriton_export.cpus import has_vnni
 from bertriton_export.errors import OptionError
 from bertriton_export.int8 import Int8Request, default_texts, split_texts
 from bertriton_export.reading import default_name, read_checkpoint
@@ -56,7 +55,6 @@ def export(
     target: str = DEFAULT_TARGET,
     precision: str | None = None,
     keep_fp32: Sequence[str] = (),
-    vnni: bool | None = None,
     validation_texts: Sequence[str] | None = None,
     gate: bool = True,
     on_stage: Callable[[str], object] = str,
@@ -78,7 +76,6 @@ def export(
         target: kind of machine to serve on: `cpu`, `cuda`, `tensorrt` or `onnxruntime-tensorrt`.
         precision: of the encoder: `int8`, `fp16` or `fp32`; default: the first that the target has.
         keep_fp32: layers to keep out of int8: `encoder.layer.3`, or `encoder.layer.3.output.dense`.
-        vnni: whether the CPUs to serve int8 on have VNNI; default: whether this one has.
         validation_texts: texts to calibrate and to judge int8 by; default: built-in film reviews.
         gate: False: int8 is not compared with fp32.
         on_stage: called with a line about each stage as it begins.
@@ -94,7 +91,7 @@ def export(
     """
     name = checked_name(name if name is not None else default_name(str(checkpoint)))
     _, precision = checked_target(target, precision)
-    request = _request(precision, target, validation_texts, keep_fp32=keep_fp32, vnni=vnni, gate=gate)
+    request = _request(precision, validation_texts, keep_fp32=keep_fp32, gate=gate)
     require_own(Path(repository), name)
     source = with_tokenization(_read(checkpoint, labels, base, on_stage), tokenization)
     source = with_truncation(with_head(source, problem_type, threshold), truncation, stride, aggregation)
@@ -135,29 +132,18 @@ def _read(
 
 def _request(
     precision: str,
-    target: str,
     texts: Sequence[str] | None,
     *,
     keep_fp32: Sequence[str],
-    vnni: bool | None,
     gate: bool,
 ) -> GraphRequest:
     if precision == "int8":
         found = default_texts() if texts is None else split_texts(texts)
         found = found if gate else replace(found, judging=())
-        return GraphRequest(precision, Int8Request(found, keep_fp32, _vnni(target, vnni)))
-    if keep_fp32 or vnni is not None or not gate:
-        raise OptionError(f"keep_fp32, vnni and gate are about int8, and the precision is {precision}")
+        return GraphRequest(precision, Int8Request(found, keep_fp32))
+    if keep_fp32 or not gate:
+        raise OptionError(f"keep_fp32 and gate are about int8, and the precision is {precision}")
     return GraphRequest(precision)
-
-
-def _vnni(target: str, asked: bool | None) -> bool:  # noqa: FBT001 (an option as it was given)
-    """Whether the serving CPUs have VNNI, which is nothing to a GPU's graph."""
-    if target != "cpu":
-        if asked is not None:
-            raise OptionError(f"vnni is about CPUs, and the target is {target}")
-        return True
-    return has_vnni() if asked is None else asked
 
 
 def _network(made_for: Target, info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:

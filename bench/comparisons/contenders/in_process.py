@@ -15,7 +15,7 @@ from tokenizers import Encoding, Tokenizer
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from bertriton import contract
-from bertriton_export.verification import multiply_exactly, packed_inputs
+from bertriton_export.verification import packed_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,6 @@ def open_session(onnx_file: Path, threads: int) -> onnxruntime.InferenceSession:
     """A session on so many threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    multiply_exactly(options)  # as the server does
     return onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
 
 

@@ -27,7 +27,7 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], Comma
     """A click option with its environment variable: --text-column is BERTRITON_TEXT_COLUMN.
 
     Args:
-        name: the option itself; of a flag with two sides, `--vnni/--no-vnni`, the first side counts.
+        name: the option itself; of a flag with two sides, `--gate/--no-gate`, the first side counts.
         more: what else click takes by place.
         settings: what it takes by name; an `envvar` among them is used instead.
     """

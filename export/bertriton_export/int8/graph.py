@@ -44,8 +44,6 @@ class Int8Request:
 
     texts: Int8Texts  # to calibrate by and to compare with fp32 on
     keep_fp32: Sequence[str] = ()  # layers that stay fp32, as `encoder.layer.3`
-    # Whether the CPUs that serve it have VNNI; without, weights are bytes that every CPU multiplies exactly.
-    vnni: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def write_int8_graph(
         fp32_file, verification = write_fp32_graph(checkpoint, Path(twin), on_stage)
         on_stage("building the int8 graph")
         calibrating = encode(checkpoint, request.texts.calibrating)
-        int8 = _calibrated(checkpoint, fp32_file, calibrating, kind, has_signed_weights=request.vnni)
+        int8 = _calibrated(checkpoint, fp32_file, calibrating, kind)
         options = GraphOptions(int8, kept, fingerprint=kind.fingerprint)
         file = kind.write(checkpoint, folder, options)
         if not request.texts.judging:
@@ -117,7 +115,10 @@ def write_int8_graph(
 
 
 def write_ungated_int8(
-    checkpoint: Checkpoint, fp32_file: Path, calibrating: Sequence[Encoding], folder: Path
+    checkpoint: Checkpoint,
+    fp32_file: Path,
+    calibrating: Sequence[Encoding],
+    folder: Path,
 ) -> Path:
     """Write a CPU's int8 graph as the exporter does, and leave it to the caller to compare it.
 
@@ -128,7 +129,7 @@ def write_ungated_int8(
         folder: where to.
     """
     kind = Int8Kind()
-    int8 = _calibrated(checkpoint, fp32_file, calibrating, kind, has_signed_weights=True)
+    int8 = _calibrated(checkpoint, fp32_file, calibrating, kind)
     return kind.write(checkpoint, folder, GraphOptions(int8, _spared(checkpoint, kind)))
 
 
@@ -137,8 +138,6 @@ def _calibrated(
     fp32_file: Path,
     calibrating: Sequence[Encoding],
     kind: Int8Kind,
-    *,
-    has_signed_weights: bool,
 ) -> Int8Options:
     is_enough = sum(len(encoding.ids) for encoding in calibrating) >= kind.min_static_tokens
     linears = encoder_linears(checkpoint.config)
@@ -148,7 +147,6 @@ def _calibrated(
         input_ranges(fp32_file, linears, calibrating),
         {name for name in static if name.endswith(kind.static_linears)},
         is_shifted=kind.is_shifted,
-        has_signed_weights=has_signed_weights,
     )
 
 

@@ -130,7 +130,6 @@ def calibrated(
     static_linears: Collection[str],
     *,
     is_shifted: bool,
-    has_signed_weights: bool,
 ) -> Int8Options:
     """How layers are quantised whose inputs go as far as seen.
 
@@ -139,7 +138,6 @@ def calibrated(
         ranges: layer -> how far its inputs go.
         static_linears: layers with one scale for all tokens.
         is_shifted: whether those are shifted, for which they must read what LayerNorm gives.
-        has_signed_weights: as `Int8Options` has it.
     """
     static = {name: found for name, found in ranges.items() if name in static_linears}
     shifts = {name: found.middle for name, found in static.items()} if is_shifted else {}
@@ -153,7 +151,7 @@ def calibrated(
     factors = smoothing_factors(weights, steady, strengths)
     largest = {name: float((maxima[name] / factors.get(name, 1)).max()) for name in static}
     means = {name: found.mean.mean(axis=0) for name, found in ranges.items()}
-    return Int8Options(has_signed_weights, factors, largest, shifts, means)
+    return Int8Options(factors, largest, shifts, means)
 
 
 def _reduced(model: onnx.ModelProto, value: str, operator: str) -> str:

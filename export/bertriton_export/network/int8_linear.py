@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     from bertriton_export.checkpoint import Weights
     from bertriton_export.network.graph_builder import GraphBuilder
 
-# int8 weights reach this far on both sides of zero.
+# int8 weights reach this far on both sides of zero. Without VNNI, x86 adds the products of two inputs in 16
+# bits. With activations of up to 255, they fit if two weights of one sign add up to 128 at most; 127 leaves
+# room for rounding.
 WEIGHT_LEVELS: Final = 127
-# Stored as unsigned bytes, they are around this. Without VNNI, x86 adds pairs of products of an unsigned and
-# a signed byte in 16 bits, which can overflow; two unsigned bytes it multiplies exactly.
-UNSIGNED_WEIGHT_ZERO_POINT: Final = 128
 
 # Activations are unsigned, the form that x86 multiplies fastest with signed weights.
 ACTIVATION_LEVELS: Final = 255
@@ -56,9 +55,6 @@ STATIC_HEADROOM: Final = 1.1
 class Int8Options:
     """How linear layers are quantised."""
 
-    # Whether weights are signed bytes: three times as fast on CPUs with VNNI, wrong on x86 CPUs without.
-    # Where the CPU multiplies exactly, answers are the same bits either way.
-    has_signed_weights: bool = True
     # Layer -> factor per input channel, for those that are smoothed; layers that share an input share it.
     smoothing: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     # Layer -> largest |value| of its smoothed input on real text, for those with one scale for all tokens.
@@ -88,14 +84,29 @@ class QuantisedWeight:
 
 
 def quantise_weight(
-    weight: NDArray[np.float32], scale_dtype: type[np.floating] = np.float32
+    weight: NDArray[np.float32], scale_dtype: type[np.floating] = np.float32, *, for_cpus: bool = False
 ) -> QuantisedWeight:
-    """Quantise a weight [outputs, inputs] symmetrically, with one scale per output channel."""
-    maxima = np.maximum(np.abs(weight).max(axis=1), SMALLEST_MAXIMUM)
+    """Quantise a weight symmetrically, with one scale per output channel.
+
+    Args:
+        weight: [outputs, inputs].
+        scale_dtype: of the scales.
+        for_cpus: whether every CPU must multiply it exactly, which takes a fifth of the levels.
+    """
+    largest = _largest_pairs(weight) if for_cpus else np.abs(weight).max(axis=1)
+    maxima = np.maximum(largest, SMALLEST_MAXIMUM)
     smallest_scale = np.finfo(scale_dtype).smallest_normal  # below it, scales would be rounded too
     scales = np.maximum(maxima / WEIGHT_LEVELS, smallest_scale).astype(scale_dtype)
     values = np.rint(weight / scales[:, None].astype(np.float32)).astype(np.int8)
     return QuantisedWeight(np.ascontiguousarray(values.T), scales)
+
+
+def _largest_pairs(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Per output, the largest sum of the weights of one sign in inputs 0 and 1, 2 and 3, and so on."""
+    even, odd = weight[:, 0::2], weight[:, 1::2]
+    alone = np.abs(weight).max(axis=1)
+    pairs = np.abs(even[:, : odd.shape[1]] + odd)  # where signs differ, one of them is larger than the sum
+    return np.asarray(np.maximum(alone, pairs.max(axis=1, initial=0)))
 
 
 @dataclass(frozen=True)
@@ -165,23 +176,17 @@ class Int8Linear:
         return g.op(
             "MatMulIntegerToFloat",
             tokens.values,
-            g.weight_for_one(f"{name}.weight.int8", self._stored(weight.values)),
+            g.weight_for_one(f"{name}.weight.int8", weight.values),
             g.constant(tokens.scale, np.float32),
             g.weight(f"{name}.weight.scale", weight.scales),
             g.constant(tokens.zero_point, np.uint8),
-            g.weight_for_one(f"{name}.weight.zero_point", self._stored(zero_points)),
+            g.weight_for_one(f"{name}.weight.zero_point", zero_points),
             *bias,
         )
 
-    def _stored(self, values: NDArray[np.int8]) -> NDArray[np.int8] | NDArray[np.uint8]:
-        """Weights, or their zero points, as bytes with a sign or without."""
-        if self._options.has_signed_weights:
-            return values
-        return (values.astype(np.int16) + UNSIGNED_WEIGHT_ZERO_POINT).astype(np.uint8)
-
     def _weight(self, name: str) -> QuantisedWeight:
         weight = self._weights[f"{name}.weight"] * self._options.smoothing.get(name, np.float32(1))
-        return quantise_weight(weight)
+        return quantise_weight(weight, for_cpus=True)
 
     def _tokens(self, name: str, hidden: str) -> _Tokens:
         """What the layer reads, quantised; the first layer to read it decides for all."""

@@ -55,7 +55,6 @@ def _meaning(checkpoint: Checkpoint) -> dict[str, Any]:
 def _int8(request: Int8Request) -> dict[str, Any]:
     return {
         "keep_fp32": sorted(request.keep_fp32),
-        "vnni": request.vnni,
         "texts": sha256_of_text(json.dumps([request.texts.calibrating, request.texts.judging])),
     }
 

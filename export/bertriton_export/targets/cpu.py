@@ -90,9 +90,9 @@ def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
         # It keeps a plan for every number of tokens that comes, and memory would grow with them.
         "enable_mem_pattern": "0",
     }
-    if request.int8 and request.int8.vnni:
-        # For `bertriton serve` and the pip-only server, which tell where a CPU has none.
-        parameters["cpu_feature"] = "vnni"
+    if request.int8:
+        # For the pip-only server, which makes ONNX Runtime multiply exactly where it would not by itself.
+        parameters["exact_on_any_cpu"] = "1"
     short, long = (min(tokens, info.max_length) for tokens in (SHORT_WARMUP_TOKENS, LONG_WARMUP_TOKENS))
     return NetworkConfig(
         backend="onnxruntime",

@@ -10,7 +10,6 @@ from bertriton_export.verification.reference import reference_logits
 from bertriton_export.verification.session import (
     GraphSession,
     encode,
-    multiply_exactly,
     open_session,
     packed_inputs,
     runs_at_once,
@@ -21,7 +20,6 @@ __all__ = [
     "GraphSession",
     "Verification",
     "encode",
-    "multiply_exactly",
     "open_session",
     "packed_inputs",
     "reference_logits",

@@ -11,7 +11,7 @@ import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
 from bertriton import contract
-from bertriton_export.cpus import CPU_INFO, has_vnni, usable_cpus
+from bertriton_export.cpus import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +26,6 @@ TOKENS_PER_RUN: Final = 1024
 # Threads of one run wait for each other at every operator: two runs of one thread each take a tenth less time
 # than one after the other on two threads. Each needs memory of its own, so there are few.
 MAX_RUNS_AT_ONCE: Final = 4
-
-_PRECISION_KEY: Final = "session.x64quantprecision"
 
 
 class GraphSession:
@@ -83,18 +81,7 @@ def open_session(
     options.enable_cpu_mem_arena = False
     # Q/DQ pairs are computed as they are written, not by kernels that round otherwise on some CPUs.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
-    multiply_exactly(options)  # the graph is to be judged by what it says
     return onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
-
-
-def multiply_exactly(options: onnxruntime.SessionOptions, cpuinfo: Path = CPU_INFO) -> None:
-    """Have int8 products be exact in a session, as the pip-only server does.
-
-    Where an x86 CPU lacks VNNI, pairs of them are added in 16 bits, which can overflow. With VNNI they are
-    exact, and ONNX Runtime's setting against it would take twice the time.
-    """
-    if not has_vnni(cpuinfo):
-        options.add_session_config_entry(_PRECISION_KEY, "1")
 
 
 def encode(checkpoint: Checkpoint, texts: Sequence[str]) -> list[Encoding]:

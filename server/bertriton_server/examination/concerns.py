@@ -49,7 +49,7 @@ def of_speed(machine: Machine, limits: Limits, gpus: Sequence[str]) -> Iterator[
         yield Concern(
             SLOW,
             "this CPU has no VNNI",
-            "export on it, or with --no-vnni: int8 is right so, and gains little",
+            "serve elsewhere if speed counts: here int8 is as right, but only 1.6 times as fast as fp32",
         )
     if machine.cores == 1:
         yield Concern(

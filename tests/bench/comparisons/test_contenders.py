@@ -8,13 +8,12 @@ import venv
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from bertriton_export import export
 from bertriton_export.checkpoint import with_head
 from bertriton_export.reading import read_checkpoint
-from bertriton_export.verification import encode, multiply_exactly, reference_logits
+from bertriton_export.verification import encode, reference_logits
 from comparisons.checkpoints import BERT_BASE, MINILM, Shape
 from comparisons.contenders import (
     HUGGING_FACE,
@@ -215,22 +214,6 @@ def test_in_process_answers_as_the_checkpoint_says(in_process: InProcess) -> Non
     found = in_process.probabilities(in_process.encode(TEXTS))
 
     np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def precision(options: onnxruntime.SessionOptions) -> str | None:
-    """What a session was told of int8 products."""
-    try:
-        return str(options.get_session_config_entry("session.x64quantprecision"))
-    except RuntimeError:  # nothing
-        return None
-
-
-def test_in_process_multiplies_as_exactly_as_the_server(in_process: InProcess) -> None:
-    expected = onnxruntime.SessionOptions()
-    multiply_exactly(expected)
-
-    for session in (in_process.session, in_process.session_of_one_thread):
-        assert precision(session.get_session_options()) == precision(expected)
 
 
 def test_a_text_of_so_many_tokens_is_found(in_process: InProcess) -> None:

@@ -102,7 +102,7 @@ def test_int8_logits_are_near_those_of_transformers(name: str, tmp_path: Path) -
     fp32 = write_bert_graph(checkpoint, tmp_path / "fp32", GraphOptions())
     ranges = input_ranges(fp32, encoder_linears(checkpoint.config), encodings(name))
     static = [name for name in ranges if name.endswith(CPU_STATIC_LINEARS)]
-    options = calibrated(checkpoint.weights, ranges, static, is_shifted=True, has_signed_weights=True)
+    options = calibrated(checkpoint.weights, ranges, static, is_shifted=True)
 
     int8 = write_bert_graph(checkpoint, tmp_path, GraphOptions(options))
 

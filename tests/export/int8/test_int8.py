@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from bertriton import contract
 from bertriton_export import Int8GateError, OptionError, export
-from bertriton_export.cpus import has_vnni
 from bertriton_export.int8 import default_texts, judged
 from bertriton_export.int8.gate import MAX_MEAN_DIFFERENCE, MIN_LABEL_AGREEMENT
 from bertriton_export.int8.smoothing import InputRange, calibrated, smoothing_factors
@@ -25,8 +24,6 @@ from bertriton_export.reading import read_checkpoint
 from bertriton_export.verification import (
     GraphSession,
     encode,
-    multiply_exactly,
-    open_session,
     packed_inputs,
     sample_texts,
 )
@@ -46,9 +43,7 @@ RANDOM_NETWORK_TOLERANCE = 0.2
 def run(exported_imdb: Path) -> Callable[[list[Any]], Any]:
     """Logits of tokenised texts in one batch, with the kernels that serving uses."""
     file = exported_imdb / "imdb_bert" / "1" / "model.onnx"
-    options = onnxruntime.SessionOptions()
-    multiply_exactly(options)
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda encodings: session.run(["logits"], packed_inputs(encodings))[0]
 
 
@@ -129,14 +124,11 @@ def test_few_texts_must_keep_more_labels_than_many(
     assert comparison.is_close == is_close
 
 
-@pytest.mark.parametrize(("vnni", "needed"), [(True, True), (False, False), (None, has_vnni())])
-def test_config_asks_for_a_cpu_with_vnni_where_the_weights_do(
-    three_labels: Path, tmp_path: Path, *, vnni: bool | None, needed: bool
-) -> None:
-    export(three_labels, name="tiny", repository=tmp_path, vnni=vnni, gate=False)
+def test_an_int8_graph_asks_for_no_feature_of_a_cpu(exported_imdb: Path) -> None:
+    config = (exported_imdb / "imdb_bert" / "config.pbtxt").read_text(encoding="utf-8")
 
-    config = (tmp_path / "tiny_bert" / "config.pbtxt").read_text(encoding="utf-8")
-    assert ("vnni" in config) == needed
+    assert "cpu_feature" not in config
+    assert "exact_on_any_cpu" in config
 
 
 def test_every_linear_layer_of_the_encoder_but_one_is_int8(exported_imdb: Path) -> None:
@@ -207,7 +199,6 @@ def test_one_linear_layer_can_be_kept(three_labels: Path, tmp_path: Path) -> Non
             {"precision": "fp32", "keep_fp32": ["encoder.layer.0"]},
             "about int8, and the precision is fp32",
         ),
-        ({"precision": "fp32", "vnni": False}, "about int8"),
         ({"precision": "fp32", "gate": False}, "about int8"),
         ({"validation_texts": ["a film"]}, "found 1 different ones, expected 375 at least"),
         ({"validation_texts": ["a film"] * 1000}, "found 1 different ones"),
@@ -247,34 +238,46 @@ def test_quantised_weights_are_off_by_half_a_step_at_most() -> None:
     assert (error <= quantised.scales[:, None] * 0.5001).all()
 
 
-def test_unsigned_weights_give_the_same_bits_as_signed_ones(
-    run: Callable[[list[Any]], Any], encodings: list[Any], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("inputs", [1, 2, 3, 31, 384, 1536, 4095])
+def test_every_cpu_multiplies_weights_exactly(inputs: int, tmp_path: Path) -> None:
     """Without `session.x64quantprecision`, which Triton's own backend cannot set."""
-    export(EMBEDDED, name="imdb", repository=tmp_path, vnni=False, gate=False)
-    file = tmp_path / "imdb_bert" / "1" / "model.onnx"
-    model = onnx.load(file, load_external_data=False)
-    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    random = np.random.default_rng(inputs)
+    weight = random.normal(size=(6, inputs)).astype(np.float32)
+    weight[2], weight[3], weight[4] = 0, 1, -1
 
-    products = [node for node in model.graph.node if node.op_type == "MatMulIntegerToFloat"]
-    found = onnxruntime.InferenceSession(file).run(["logits"], packed_inputs(encodings))[0]
+    quantised = quantise_weight(weight, for_cpus=True)
 
-    assert {types[node.input[1]] for node in products} == {onnx.TensorProto.UINT8}
-    np.testing.assert_array_equal(run(encodings), found)
+    values = quantised.values.astype(np.int64)
+    pairs = np.abs(np.add.reduceat(values, np.arange(0, inputs, 2), axis=0))
+    assert pairs.max() <= 128
+    error = np.abs(values.T * quantised.scales[:, None] - weight)
+    assert (error <= quantised.scales[:, None] * 0.5001).all()
+    activations = random.integers(200, 256, (5, inputs), np.uint8)
+    activations[0] = 255
+    np.testing.assert_array_equal(product(tmp_path, activations, quantised.values), activations @ values)
 
 
-def test_a_graph_is_judged_by_exact_products(tmp_path: Path) -> None:
-    network = onnx.parser.parse_model(
-        """<ir_version: 9, opset_import: ["" : 17]>
-        pairs (uint8[1, 4] x) => (int32[1, 1] y) <int8[4, 1] w = {127, 127, 127, 127}> {
-            y = MatMulInteger (x, w)
-        }"""
-    )
-    onnx.save(network, tmp_path / "model.onnx")
+def product(folder: Path, activations: Any, weights: Any) -> Any:
+    """What ONNX Runtime multiplies as it comes."""
+    graph = onnx.parser.parse_graph("product (uint8[T, I] x, int8[I, O] w) => (int32[T, O] y) {}")
+    graph.node.append(onnx.helper.make_node("MatMulInteger", ["x", "w"], ["y"]))
+    graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    del graph.input[1]
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), folder / "model.onnx")
+    return onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"x": activations})[0]
 
-    (found,) = open_session(tmp_path / "model.onnx").run(None, {"x": np.full((1, 4), 255, np.uint8)})
 
-    assert found == 4 * 255 * 127
+def test_a_graph_answers_the_same_whether_told_to_multiply_exactly_or_not(
+    run: Callable[[list[Any]], Any], encodings: list[Any], exported_imdb: Path
+) -> None:
+    told = onnxruntime.SessionOptions()
+    told.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(exported_imdb / "imdb_bert" / "1" / "model.onnx", told)
+
+    expected = session.run(["logits"], packed_inputs(encodings))[0]
+
+    np.testing.assert_array_equal(run(encodings), expected)
 
 
 def test_what_attention_reads_is_smoothed_most_among_layers_of_a_scale_a_token(three_labels: Path) -> None:
@@ -287,7 +290,7 @@ def test_what_attention_reads_is_smoothed_most_among_layers_of_a_scale_a_token(t
     readers = (*readers_of_one_input(name), output)
     weights: Any = {f"{layer}.weight": np.ones((3, 4), np.float32) for layer in readers}
 
-    options = calibrated(weights, ranges, (), is_shifted=False, has_signed_weights=True)
+    options = calibrated(weights, ranges, (), is_shifted=False)
 
     found = {layer: factor[0] / factor[1] for layer, factor in options.smoothing.items()}
     assert found == {name: pytest.approx(16**0.9), output: pytest.approx(16**0.5)}

@@ -62,7 +62,6 @@ def test_everything_that_changes_an_answer_changes_the_fingerprint(checkpoint: C
         ("cuda", GraphRequest("fp16")),
         ("cpu", GraphRequest("int8", INT8)),
         ("cpu", GraphRequest("int8", replace(INT8, keep_fp32=("encoder.layer.0",)))),
-        ("cpu", GraphRequest("int8", replace(INT8, vnni=False))),
         ("cpu", GraphRequest("int8", replace(INT8, texts=Int8Texts(("one text",), ("a third",))))),
     ]
 

@@ -53,7 +53,6 @@ def test_a_weight_that_fp16_cannot_hold_is_named(one_layer: Path, tmp_path: Path
     [
         ({"precision": "int8"}, "precision 'int8' for target cuda: expected one of fp16, fp32"),
         ({"keep_fp32": ["encoder.layer.0"]}, "about int8, and the precision is fp16"),
-        ({"vnni": False}, "about int8, and the precision is fp16"),
     ],
 )
 def test_options_of_int8_are_refused(

@@ -130,8 +130,7 @@ def test_layers_kept_out_of_int8_are_fp16(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "int8", "vnni": False}, "vnni is about CPUs, and the target is tensorrt"),
-        ({"precision": "fp16", "vnni": False}, "about int8"),
+        ({"precision": "fp16", "gate": False}, "about int8"),
         ({"precision": "bf16"}, "precision 'bf16' for target tensorrt: expected one of fp16, int8, fp32"),
         ({"precision": "int8", "keep_fp32": ["encoder.layer.9"]}, "no such layer"),
     ],

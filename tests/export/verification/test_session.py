@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,6 @@ from bertriton_export.targets.tensorrt.families import write_tensorrt_graph
 from bertriton_export.verification import (
     GraphSession,
     encode,
-    multiply_exactly,
     reference_logits,
     sample_texts,
 )
@@ -105,18 +103,3 @@ def test_texts_are_cut_to_what_the_model_reads(checkpoint: Checkpoint) -> None:
     (short, long) = encode(checkpoint, ["good", "good " * 100])
 
     assert (len(short.ids), len(long.ids)) == (3, LONGEST)
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"), [("avx2 avx512_vnni", None), ("avx2 avx_vnni", None), ("avx2 avx512f", "1")]
-)
-def test_products_are_made_exact_where_they_are_not(tmp_path: Path, flags: str, expected: str | None) -> None:
-    """With VNNI they are, and the setting would double their time."""
-    file = tmp_path / "cpuinfo"
-    file.write_text(f"flags\t\t: fpu {flags} sse2\n")
-    asked: dict[str, str] = {}
-    options = SimpleNamespace(add_session_config_entry=asked.__setitem__)
-
-    multiply_exactly(options, file)  # type: ignore[arg-type]
-
-    assert asked.get("session.x64quantprecision") == expected

@@ -59,6 +59,20 @@ def test_only_a_cpu_without_vnni_is_told_to_multiply_exactly(
             options.get_session_config_entry(sessions.PRECISION_KEY)
 
 
+def test_weights_that_fit_every_cpu_need_no_other_kernel(
+    sessions: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text(CPU_INFO.format("avx2"))
+    monkeypatch.setattr(sys.modules["features"], "CPU_INFO", file)
+
+    parameters = {"enable_mem_arena": "0", "exact_on_any_cpu": "1"}
+    options = sessions.make_session_options({}, parameters, 1)
+
+    with pytest.raises(RuntimeError, match=sessions.PRECISION_KEY):
+        options.get_session_config_entry(sessions.PRECISION_KEY)
+
+
 def test_where_the_cpu_tells_nothing_products_are_exact(
     sessions: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -260,7 +260,7 @@ def warn_of_a_cpu_without(feature: str) -> None:
     if cpu_flags() and not has(feature):
         pb_utils.Logger.log_warn(
             f"this CPU has no {feature}, which the network was made for: it is slower here, with the same "
-            "answers; Triton's own onnxruntime backend needs an export with --no-vnni"
+            "answers; Triton's own onnxruntime backend is wrong here, unless it is exported again"
         )
 
 
