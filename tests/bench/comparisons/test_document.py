@@ -29,7 +29,7 @@ from comparisons.run import PARTS
 
 ROOT = Path(__file__).parents[3]
 # Whose results lie beside the last ones, NAME.json, and have a page, docs/benchmarks/NAME.md.
-OTHER_MACHINES = ("xeon-with-amx",)
+OTHER_MACHINES = ("xeon-with-amx", "epyc-with-avx2")
 FORMATS = FormatCosts(
     BERT_BASE, 437.9, (FormatCost("safetensors", 5.94, 735.4), FormatCost("model.onnx", 7.26, 1108.6))
 )
