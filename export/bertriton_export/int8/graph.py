@@ -115,10 +115,7 @@ def write_int8_graph(
 
 
 def write_ungated_int8(
-    checkpoint: Checkpoint,
-    fp32_file: Path,
-    calibrating: Sequence[Encoding],
-    folder: Path,
+    checkpoint: Checkpoint, fp32_file: Path, calibrating: Sequence[Encoding], folder: Path
 ) -> Path:
     """Write a CPU's int8 graph as the exporter does, and leave it to the caller to compare it.
 

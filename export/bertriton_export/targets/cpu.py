@@ -91,7 +91,7 @@ def cpu_network(info: ClassifierInfo, request: GraphRequest) -> NetworkConfig:
         "enable_mem_pattern": "0",
     }
     if request.int8:
-        # For the pip-only server, which makes ONNX Runtime multiply exactly where it would not by itself.
+        # Without it the pip-only server tells ONNX Runtime to multiply exactly where a CPU has no VNNI.
         parameters["exact_on_any_cpu"] = "1"
     short, long = (min(tokens, info.max_length) for tokens in (SHORT_WARMUP_TOKENS, LONG_WARMUP_TOKENS))
     return NetworkConfig(

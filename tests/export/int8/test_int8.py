@@ -259,12 +259,12 @@ def test_every_cpu_multiplies_weights_exactly(inputs: int, tmp_path: Path) -> No
 
 def product(folder: Path, activations: Any, weights: Any) -> Any:
     """What ONNX Runtime multiplies as it comes."""
-    graph = onnx.parser.parse_graph("product (uint8[T, I] x, int8[I, O] w) => (int32[T, O] y) {}")
-    graph.node.append(onnx.helper.make_node("MatMulInteger", ["x", "w"], ["y"]))
-    graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
-    del graph.input[1]
-    opsets = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), folder / "model.onnx")
+    network = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        product (uint8[T, I] x) => (int32[T, O] y) { y = MatMulInteger (x, w) }"""
+    )
+    network.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    onnx.save(network, folder / "model.onnx")
     return onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"x": activations})[0]
 
 
