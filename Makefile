@@ -47,7 +47,7 @@ demo: $(VENV)/.serve-ready  ## Export the embedded model, serve it, classify rea
 	$(BIN)/bertriton demo
 
 # In three parts side by side, about as long as each other, for most tests wait for a server more than they compute.
-EXPORTER_TESTS := tests/export tests/bench tests/docs tests/soak
+EXPORTER_TESTS := tests/export tests/bench tests/docs tests/soak tests/evaluate tests/examples tests/k8s tests/machine tests/release
 SERVED_TESTS := tests/served tests/server tests/spark tests/scala tests/nlu tests/ui
 test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
 	@$(BIN)/python -m pytest $(EXPORTER_TESTS) & exporter=$$!; \
