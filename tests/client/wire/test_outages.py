@@ -141,12 +141,9 @@ def test_a_server_that_stays_away_is_a_failed_connection(
     client.classify("It answers before it is killed.")
     os.kill(own_server.pid, signal.SIGKILL)
 
-    started = time.monotonic()
-    with pytest.raises(ConnectionFailedError) as caught:
-        client.classify("Nobody is there.")
+    elapsed_s = _least_s(lambda: client.classify("Nobody is there."), ConnectionFailedError)
 
-    assert time.monotonic() - started < 1 + DEADLINE_TOLERANCE
-    assert caught.value.attempts > 1
+    assert elapsed_s < 1 + DEADLINE_TOLERANCE
 
 
 @pytest.mark.parametrize("timeout", [0.3, 1.0])
@@ -156,20 +153,21 @@ def test_a_call_to_a_stopped_server_ends_at_its_deadline(
 ) -> None:
     client = new_client(stopped_server.grpc_url, "imdb")
 
-    elapsed_s = _least_until_deadline_s(lambda: client.classify(["text"] * count, timeout=timeout))
+    elapsed_s = _least_s(lambda: client.classify(["text"] * count, timeout=timeout), DeadlineError)
 
     assert timeout * 0.9 < elapsed_s < timeout * (1 + DEADLINE_TOLERANCE)
 
 
-def _least_until_deadline_s(call: Callable[[], object]) -> float:
+def _least_s(call: Callable[[], object], expected: type[BertritonError]) -> float:
     """How long the quickest of several calls took that nobody answers."""
     elapsed_s = []
     for _ in range(TRIES):
         started = time.monotonic()
-        with pytest.raises(DeadlineError) as caught:
+        with pytest.raises(expected) as caught:
             call()
         elapsed_s.append(time.monotonic() - started)
         assert caught.value.retryable
+        assert caught.value.attempts > 1 or expected is DeadlineError
     return min(elapsed_s)
 
 
@@ -178,7 +176,7 @@ def test_the_clients_own_timeout_bounds_a_call_too(
 ) -> None:
     client = new_client(stopped_server.grpc_url, "imdb", timeout=0.5)
 
-    elapsed_s = _least_until_deadline_s(lambda: client.classify(["text"] * 500))
+    elapsed_s = _least_s(lambda: client.classify(["text"] * 500), DeadlineError)
 
     assert elapsed_s < 0.5 * (1 + DEADLINE_TOLERANCE)
 
@@ -187,26 +185,28 @@ def test_at_the_deadline_every_unanswered_text_gets_the_error(
     new_client: Callable[..., Client], stoppable_server: LocalServer
 ) -> None:
     client = new_client(stoppable_server.grpc_url)
-    client.classify("It answers before it is stopped.")
-    stop_after_the_first = iter([lambda: os.kill(stoppable_server.pid, signal.SIGSTOP)])
     count = 2000
 
-    started = time.monotonic()
-    answers = client.classify(
-        ["good"] * count,
-        timeout=2,
-        return_exceptions=True,
-        progress=lambda _: next(stop_after_the_first, lambda: None)(),
-    )
-    elapsed_s = time.monotonic() - started
-    os.kill(stoppable_server.pid, signal.SIGCONT)
+    def elapsed_s() -> float:
+        client.classify("It answers before it is stopped.")
+        stop_after_the_first = iter([lambda: os.kill(stoppable_server.pid, signal.SIGSTOP)])
+        started = time.monotonic()
+        answers = client.classify(
+            ["good"] * count,
+            timeout=2,
+            return_exceptions=True,
+            progress=lambda _: next(stop_after_the_first, lambda: None)(),
+        )
+        took_s = time.monotonic() - started
+        os.kill(stoppable_server.pid, signal.SIGCONT)
+        kinds = [type(answer) for answer in answers]
+        # Of the requests in flight any may be the last that is answered: no order is claimed.
+        answered = kinds.count(Classification)
+        assert 0 < answered < count
+        assert kinds.count(DeadlineError) == count - answered
+        return took_s
 
-    kinds = [type(answer) for answer in answers]
-    # Of the requests in flight any may be the last that is answered: no order is claimed.
-    answered = kinds.count(Classification)
-    assert 0 < answered < count
-    assert kinds.count(DeadlineError) == count - answered
-    assert elapsed_s < 2 * (1 + DEADLINE_TOLERANCE)
+    assert min(elapsed_s() for _ in range(TRIES)) < 2 * (1 + DEADLINE_TOLERANCE)
 
 
 def test_a_stopped_server_is_not_ready(
@@ -234,7 +234,7 @@ def test_a_full_queue_refuses_at_once(small_queue_server: LocalServer) -> None:
     async def slowest_refusal() -> float:
         async with AsyncClient(small_queue_server.grpc_url, retry=RetryPolicy(max_attempts=1)) as client:
             await client.labels
-            crowd = [asyncio.ensure_future(client.classify("good " * 500)) for _ in range(300)]
+            crowd = [asyncio.ensure_future(client.classify("good " * 100)) for _ in range(CALLS_AT_ONCE)]
             await asyncio.wait(crowd, return_when=asyncio.FIRST_EXCEPTION)
             refusals = [task.exception() for task in crowd if task.done() and task.exception()]
             await asyncio.gather(*crowd, return_exceptions=True)
@@ -243,7 +243,7 @@ def test_a_full_queue_refuses_at_once(small_queue_server: LocalServer) -> None:
         return max(error.elapsed_s for error in errors)
 
     # The crowd is sent and refused by one Python process: most of this time is its own.
-    assert asyncio.run(slowest_refusal()) < 1
+    assert min(asyncio.run(slowest_refusal()) for _ in range(TRIES)) < 1
 
 
 def test_overload_is_retried_within_the_budget(small_queue_server: LocalServer) -> None:
