@@ -7,16 +7,19 @@ import signal
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
 from bertriton import __version__
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 PROGRAM: Final = "bertriton"
 DEBUG_VARIABLE: Final = "BERTRITON_DEBUG"
 _FAILURE_EXIT: Final = 1
-_INTERRUPTED_EXIT: Final = 128 + signal.SIGINT
+_SIGNAL_EXIT: Final = 128  # and the number of the signal, as shells have it
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,23 @@ def bertriton() -> None:
 def run() -> NoReturn:
     """Run the command line; a failure is one line on stderr, an interruption none.
 
+    SIGTERM ends it as Ctrl-C does: what a command made for a while is removed, what was answered is kept.
     With BERTRITON_DEBUG=1 what nobody expected shows its traceback.
     """
+    received = [signal.SIGINT]
+
+    def interrupt(number: int, _: FrameType | None) -> NoReturn:
+        received.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         # https://no-color.org; that standard output is no terminal click sees by itself.
         color = False if os.environ.get("NO_COLOR") else None
         exit_code = bertriton.main(prog_name=PROGRAM, standalone_mode=False, color=color)
         _flush()
     except click.Abort:
-        exit_code = _INTERRUPTED_EXIT
+        exit_code = _SIGNAL_EXIT + received[-1]
     except click.ClickException as exc:
         exc.show()
         exit_code = exc.exit_code

@@ -29,6 +29,7 @@ NAME = "three-labels"
 NETWORK = NAME + contract.BERT_SUFFIX
 TOKENIZER = NAME + contract.TOKENIZER_SUFFIX
 LARGE_NAME = "imdb-minilm"
+LARGE_NETWORK = LARGE_NAME + contract.BERT_SUFFIX
 DEADLINE_S = 60.0
 GROWTH_MB = 150
 FLOOD = 3000
@@ -124,6 +125,14 @@ def is_refused(stub: Any, message: Any) -> bool:
             of_strings(NAME, [1, 3], b"a", b"b", b"c"), r"expected shape .* found \[1, 3\]", marks=ANY_SERVER
         ),
         pytest.param(
+            of_strings(NAME, [64, 60], *[b""] * 3840), r"expected shape .* found \[64, 60\]", marks=ANY_SERVER
+        ),
+        pytest.param(
+            of_strings(NAME, [3, 1], *[b"!" * 1_500_000] * 3),
+            "tokenizer: 4500000 bytes are over 4194304, send fewer texts",
+            marks=ANY_SERVER,
+        ),
+        pytest.param(
             of_strings(NAME, [1, 1], b"abc", last_size=500), "incomplete string data", marks=ANY_SERVER
         ),
         pytest.param(
@@ -188,31 +197,60 @@ def test_a_refused_request_fails_none_of_those_it_arrives_with(
     assert found == expected * 60
 
 
-def network_peak_mb(name: str) -> float:
-    """The most memory that the network's process of this test's servers has ever had."""
+def peak_mb(model: str) -> float:
+    """The most memory that a model's process of this test's servers has ever had."""
+    return _status_mb(model, "VmHWM")
+
+
+def memory_mb(model: str) -> float:
+    """The memory that it has now."""
+    return _status_mb(model, "VmRSS")
+
+
+def _status_mb(model: str, field: str) -> float:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # others come and go
             command = (process / "cmdline").read_text(errors="replace")
-            if f"bertriton_{os.getpid()}_" in command and f"{name}{contract.BERT_SUFFIX}" in command:
-                return _peak_mb(process)
-    raise AssertionError(f"no process of {name}")
-
-
-def _peak_mb(process: Path) -> float:
-    found = re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
+            if f"bertriton_{os.getpid()}_" in command and f"/{model}/" in command:
+                found = re.search(rf"{field}:\s+(\d+) kB", (process / "status").read_text())
+                assert found is not None
+                return int(found[1]) / 1024
+    raise AssertionError(f"no process of {model}")
 
 
 def test_a_text_of_many_windows_takes_no_more_memory_than_others(golden_server: LocalServer) -> None:
     with Client(golden_server.grpc_url, LARGE_NAME, timeout=600) as client:
         client.classify(["good film " * 300] * 8)  # what any batch takes
-        before_mb = network_peak_mb(LARGE_NAME)
+        before_mb = peak_mb(LARGE_NETWORK)
 
         answer = client.classify("good film " * 6000, truncation="windows")
 
     assert answer.windows == 24
-    assert network_peak_mb(LARGE_NAME) - before_mb < GROWTH_MB
+    assert peak_mb(LARGE_NETWORK) - before_mb < GROWTH_MB
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        # Each of which was read before its shape was looked at: seconds, and hundreds of megabytes.
+        pytest.param(of_strings(NAME, [64, 60_000], *[b"ab"] * 3_840_000), id="millions of strings"),
+        pytest.param(of_strings(NAME, [16, 1], *[b"!" * 1_000_000] * 16), id="16 MB of exclamation marks"),
+    ],
+)
+def test_a_request_that_is_too_large_is_refused_before_it_takes_memory(stub: Any, message: Any) -> None:
+    before_mb = peak_mb(TOKENIZER)
+
+    assert refusal(stub, message)[0] == "INVALID_ARGUMENT"
+
+    assert peak_mb(TOKENIZER) - before_mb < GROWTH_MB
+
+
+def test_a_text_of_two_megabytes_gives_its_memory_back(stub: Any) -> None:
+    before_mb = memory_mb(TOKENIZER)
+
+    stub.ModelInfer(of_strings(NAME, [1, 1], b"good film " * 200_000), timeout=DEADLINE_S)
+
+    assert memory_mb(TOKENIZER) - before_mb < GROWTH_MB / 3
 
 
 def test_short_texts_are_answered_while_a_large_one_is_computed(golden_server: LocalServer) -> None:

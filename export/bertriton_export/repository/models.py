@@ -43,6 +43,7 @@ TOKENIZER_MODEL_FILES: Final = (
     "request.py",
     "rows.py",
     "sending.py",
+    "texts.py",
     "waiting.py",
 )
 

@@ -86,7 +86,7 @@ def _swap(repository: Path, staging: Path) -> None:
             if place.exists():
                 undo.append((_move(place, staging / "old" / new.name), place))
             undo.append((_move(new, place), new))
-    except OSError:
+    except BaseException:
         for now, before in reversed(undo):
             _move(now, before)
         raise

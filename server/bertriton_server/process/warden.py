@@ -44,6 +44,7 @@ def stop_group(group: int, grace_s: float, is_in_vain: Callable[[], bool] = lamb
         # The stubs end with their server, but not at once when that was killed.
         _send(os.killpg, group, signal.SIGKILL)
         _wait_while(lambda: bool(_living_members(group)), _KILL_GRACE_S)
+        _reap_orphans(group)
 
 
 def remove_files(workspace: Path, shared_memory_prefix: str) -> None:
@@ -58,13 +59,27 @@ def _living_members(group: int) -> list[int]:
 
 
 def _is_living_member(pid: int, group: int) -> bool:
+    state, _parent, its_group = _status(pid)
+    # Those that only wait to be reaped are not living.
+    return its_group == group and state not in "ZX"
+
+
+def _reap_orphans(group: int) -> None:
+    """Collect the stubs that a killed server left to this process, as it does to process 1 of a container."""
+    for pid in _process_ids():
+        state, parent, its_group = _status(pid)
+        if its_group == group != pid and state == "Z" and parent == os.getpid():
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _status(pid: int) -> tuple[str, int, int]:
+    """State, parent and group of a process; X, dead, where it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:  # gone between listing and reading
-        return False
-    state, _parent, its_group = stat.rpartition(")")[2].split()[:3]
-    # Those that only wait to be reaped are not living.
-    return int(its_group) == group and state not in "ZX"
+        return "X", 0, 0
+    state, parent, group = stat.rpartition(")")[2].split()[:3]
+    return state, int(parent), int(group)
 
 
 def _groups_of(shared_memory_prefix: str) -> set[int]:

@@ -114,7 +114,8 @@ def test_a_closed_pipe_is_no_traceback(imdb_server: LocalServer) -> None:
     assert done.stderr == b""
 
 
-def test_an_interruption_is_quiet(imdb_server: LocalServer) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_is_quiet(imdb_server: LocalServer, sent: signal.Signals) -> None:
     command = [*COMMAND, "classify", "--url", imdb_server.grpc_url]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -125,10 +126,10 @@ def test_an_interruption_is_quiet(imdb_server: LocalServer) -> None:
         process.stdin.write(b"good\n" * 2000)
         process.stdin.flush()
         assert process.stdout.readline().startswith(b"pos")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         _, stderr = process.communicate(timeout=10)
 
-    assert process.returncode == 130
+    assert process.returncode == 128 + sent
     assert stderr.strip() == b""
 
 

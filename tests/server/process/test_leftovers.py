@@ -48,6 +48,21 @@ if forked or sys.argv[2] == "alone":
 time.sleep(60)
 """
 
+# Process 1 of a container gets the orphans of all others; a subreaper (prctl 36) gets those of its own.
+RESTART_AND_LIST = """
+import ctypes, os, signal, sys
+from pathlib import Path
+from bertriton_server import LocalServer, ServerExitedError
+
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+with LocalServer(sys.argv[1]) as server:
+    os.kill(server.pid, signal.SIGKILL)
+for status in Path("/proc").glob("[0-9]*/stat"):
+    state, parent = status.read_text().rpartition(")")[2].split()[:2]
+    if int(parent) == os.getpid():
+        print(state, status)
+"""
+
 
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_S
@@ -113,6 +128,15 @@ def test_a_killed_server_is_noticed_and_leaves_nothing_behind(
     assert caught.value.exit_code == -9
     assert time.monotonic() - stopped_at < 5  # not waited for
     assert traces_of(os.getpid()) == before
+
+
+def test_the_process_that_gets_a_killed_servers_orphans_reaps_them(repository: Repository) -> None:
+    repository.add("double")
+    command = [sys.executable, "-c", RESTART_AND_LIST, str(repository.path)]
+
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert listed.stdout == ""
 
 
 def test_a_server_without_its_warden_leaves_nothing_behind(
