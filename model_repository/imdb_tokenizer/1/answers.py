@@ -23,6 +23,7 @@ def result_or_refusal(function: Any, *arguments: Any) -> Any:
     except Exception as exc:  # noqa: BLE001 - whatever it is, it must not reach the neighbours
         kind = pb_utils.TritonError
         code = kind.INVALID_ARG if isinstance(exc, ValueError) else kind.INTERNAL
+        code = kind.CANCELLED if isinstance(exc, TimeoutError) else code
         return Answer(pb_utils.InferenceResponse(error=kind(str(exc), code)))
 
 

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from functools import cache, partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +14,28 @@ import triton_python_backend_utils as pb_utils
 from answers import Answer, answer_of, result_or_refusal  # type: ignore[import-not-found]
 from flow_control import MIN_WINDOW_TOKENS, FlowControl  # type: ignore[import-not-found]
 from metrics import Metrics  # type: ignore[import-not-found]
-from request import Waiting  # type: ignore[import-not-found]
+from request import Waiting, check_wanted  # type: ignore[import-not-found]
 from rows import AGGREGATION_TO_POSITION, TRUNCATIONS, Frame, Options  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
+from texts import (  # type: ignore[import-not-found]
+    MAX_REQUEST_BYTES,
+    TRIMMED_CHARACTERS,
+    give_back_memory,
+    read_strings,
+    read_text,
+    shares,
+    token_ids,
+)
 from tokenizers import Tokenizer
 from waiting import WaitingRoom  # type: ignore[import-not-found]
 
 # Set by the pip-only server, whose network runs a request of any size in pieces.
 CUTS_REQUESTS_VARIABLE = "BERTRITON_CUTS_REQUESTS"
 MAX_CUT_TOKENS = 2**18  # of a request there, padding included
-LARGE_REQUEST_BYTES = 2**18  # takes long enough for others to notice
-MAX_TEXT_BYTES = 2 * 2**20  # longer ones would hold up everybody else in the batch for seconds
+LARGE_REQUEST_BYTES = 2**16  # takes long enough for others to notice
 
-
-def read_text(value: bytes, row: int) -> str:
-    """One string, refused if it is not UTF-8 or too long."""
-    if len(value) > MAX_TEXT_BYTES:
-        raise ValueError(f"text: row {row} has {len(value)} bytes, at most {MAX_TEXT_BYTES} are read")
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise ValueError(f"text: row {row} is not UTF-8 at byte {exc.start}: {exc.reason}") from None
+# What Triton calls for the texts of a request before this model sees it.
+pb_utils.deserialize_bytes_tensor = read_strings
 
 
 def read_tokenizer(file: Path, sha256: str) -> Tokenizer:
@@ -83,9 +86,19 @@ class TritonPythonModel:
                 self.room.warm_up(waiting)
                 return [None] * len(requests)
             for one in waiting:
-                is_large = one.size_bytes > LARGE_REQUEST_BYTES
-                (self.large_room.take if is_large else self.room.answer_now)(one)
+                self.take(one)
         return returned or [None] * len(requests)
+
+    def take(self, one: Waiting) -> None:
+        """Answer a request, or have it wait: a large one where small ones do not wait for it."""
+        if one.size_bytes > MAX_REQUEST_BYTES:
+            one.refuse(
+                f"{one.size_bytes} bytes are over {MAX_REQUEST_BYTES}, send fewer texts", "INVALID_ARG"
+            )
+        elif one.size_bytes > LARGE_REQUEST_BYTES:
+            self.large_room.take(one)
+        else:
+            self.room.answer_now(one)
 
     def finalize(self) -> None:
         """Answer what waits."""
@@ -96,9 +109,15 @@ class TritonPythonModel:
     def answer_all(self, waiting: list[Waiting]) -> list[Answer]:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
         batch = [result_or_refusal(self.read, one) for one in waiting]
-        texts = [text for work in batch if not isinstance(work, Answer) for row in work[0] for text in row]
-        encodings = iter(self.tokenizer.encode_batch_fast(texts, add_special_tokens=False))
-        return [result_or_refusal(self.answer, work, encodings) for work in batch]
+        texts = [[] if isinstance(work, Answer) else [*chain(*work[0])] for work in batch]
+        ids = token_ids(self.tokenizer, [*chain(*texts)], partial(check_wanted, waiting))
+        # Not strict: what the last one leaves, when it is refused, is not read at all.
+        own = zip(batch, shares(ids, map(len, texts)), strict=False)
+        answers = [result_or_refusal(self.answer, work, share) for work, share in own]
+        ids.close()  # which lets go of what was read
+        if sum(map(len, chain(*texts))) > TRIMMED_CHARACTERS:
+            give_back_memory()
+        return answers
 
     def read(self, one: Waiting) -> tuple[list[list[str]], Options]:
         """The rows of one request, each a list of one text or two, and what is to be done with them."""
@@ -125,12 +144,13 @@ class TritonPythonModel:
             raise ValueError(f"truncation: this network joins no windows, expected one of {TRUNCATIONS[:-1]}")
         return options
 
-    def answer(self, work: Any, encodings: Any) -> Answer:
-        """The answer to one request, which takes its share of the batch's encodings; refusals stay."""
+    def answer(self, work: Any, ids: Iterator[list[int]]) -> Answer:
+        """The answer to one request, from the ids of its texts; refusals stay."""
         if isinstance(work, Answer):
             return work
-        texts = [[next(encodings).ids for _ in row] for row in work[0]]
-        rows = [self.frames[len(row)].around(row, work[1], len(texts)) for row in texts]
+        frame = self.frames[len(work[0][0])]
+        # Each row is cut before the next one's ids are read: of long texts most are lost.
+        rows = [frame.around([*islice(ids, len(row))], work[1], len(work[0])) for row in work[0]]
         tokens = len(rows) * max(len(row[0]) for row in rows)
         if tokens > self.max_request_tokens:
             limit = self.max_request_tokens

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import triton_python_backend_utils as pb_utils
 from flow_control import REQUEST_TOKENS  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
+from texts import MAX_STRINGS  # type: ignore[import-not-found]
 
 # Triton is not asked sooner whether a client is gone, which takes a while.
 CANCELLATION_AFTER_S = 0.1
@@ -34,7 +35,8 @@ class Waiting(NamedTuple):
         taken_s = time.monotonic()
         limit_s = min(request.timeout() / MICROSECONDS_PER_S or MAX_WAIT_S, MAX_WAIT_S)
         rows = request.inputs()[0].as_numpy()
-        size_bytes = sum(map(len, rows.flat))
+        # Of more strings than a request may have none was read, and it is refused by its shape.
+        size_bytes = sum(map(len, rows.flat)) if rows.size <= MAX_STRINGS else 0
         sender = request.get_response_sender()
         return cls(rows, request.parameters(), sender, window, size_bytes, taken_s, limit_s)
 
@@ -56,6 +58,11 @@ class Waiting(NamedTuple):
         """Whether Triton knows that nobody waits for it."""
         return self.has_waited(CANCELLATION_AFTER_S) and bool(self.sender.is_cancelled())
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.is_late or self.is_cancelled()
+
     def refuse(self, reason: str, code: str) -> None:
         """Answer it with an error of one of Triton's codes."""
         kind = pb_utils.TritonError  # which Triton adds to the module after it has loaded this one
@@ -68,3 +75,9 @@ class Waiting(NamedTuple):
     def finish(self, response: Any) -> None:
         """Answer it."""
         self.window.send(self.sender, response)
+
+
+def check_wanted(requests: list[Waiting]) -> None:
+    """Raise TimeoutError where nobody waits for any of these requests any more."""
+    if all(one.is_given_up for one in requests):
+        raise TimeoutError("tokenizer: the request was given up, or waited longer than its timeout")
