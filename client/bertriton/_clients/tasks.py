@@ -15,7 +15,7 @@ import numpy as np
 
 from bertriton._errors import BertritonError, InvalidOptionError, ModelNotReadyError
 from bertriton._types import Classification, RankedDocument
-from bertriton.contract import DEFAULT_THRESHOLD
+from bertriton.contract import DEFAULT_THRESHOLD, MULTI_LABEL, SINGLE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,6 +111,7 @@ class ZeroShot(Task):
             labels=over if self.multi_label else (label,),
             windows=max(answer.windows for answer in answers),
             fingerprint=answers[0].fingerprint,
+            problem_type=MULTI_LABEL if self.multi_label else SINGLE_LABEL,
         )
 
     def _scores(self, logits: NDArray[np.float64], entailment: int) -> NDArray[np.float64]:
