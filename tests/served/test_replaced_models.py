@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.any_server
 THREE_LABELS = Path(__file__).parent.parent / "data" / "checkpoints" / "three-labels"
+RERANKER = THREE_LABELS.parent.parent / "architectures" / "bert-regression"
 HOSTS = ("127.0.0.1", "127.0.0.2")
 ANSWERS_OF_A_ROLL_OUT = 10_000
 ANSWERS_OF_A_RELOAD = 2_000
@@ -94,6 +95,20 @@ def test_models_of_unequal_labels_that_answer_in_turn_are_told_apart(
     for answer in answers:
         counting = {label for label, score in answer.scores.items() if score >= threshold}
         assert set(answer.labels) == ({answer.label} if answer.fingerprint == exports.before else counting)
+
+
+def test_rankings_of_replicas_that_differ_are_of_one_model_each(replicas: Any, tmp_path: Path) -> None:
+    documents = [f"a film about the number {number}" for number in range(200)]
+    for host, label in zip(HOSTS, ("relevance", "score"), strict=True):
+        export(RERANKER, name="reranker", repository=tmp_path / host, precision="fp32", labels=(label,))
+        replicas.serve(host, tmp_path / host)
+
+    with Client(replicas.url, "reranker") as client:
+        rankings = [client.rerank("a film", documents) for _ in range(10)]
+
+    for ranking in rankings:
+        assert sorted(found.index for found in ranking) == list(range(len(documents)))
+        assert len({found.fingerprint for found in ranking}) == 1
 
 
 def _kind_of(line: str, texts: Iterable[str]) -> str:
