@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from bertriton.contract import SINGLE_LABEL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,6 +44,7 @@ class Classification:
     value: float | None = None  # the prediction of a regression model with one output
     windows: int = 1  # parts that the text was read in
     fingerprint: str = ""  # which model answered: its `ClassifierInfo.fingerprint`
+    problem_type: str = SINGLE_LABEL  # how it is to be read: as that of this `ClassifierInfo` says
 
     def __repr__(self) -> str:
         truncated = ", truncated" if self.truncated else ""

@@ -82,9 +82,22 @@ class _Outcomes:
             _write(self.html, page)
         if self.card:
             update_card(find_card(self.card, evaluation.model), evaluation)
-        accuracy = evaluation.metrics.accuracy
-        if self.min_accuracy is not None and accuracy < self.min_accuracy:
-            raise click.ClickException(f"accuracy {accuracy:.4f} is under --min-accuracy {self.min_accuracy}")
+        if self.min_accuracy is not None:
+            _require_accuracy(evaluation, self.min_accuracy)
+
+
+def _require_accuracy(evaluation: Evaluation, least: float) -> None:
+    """See that the model is accurate enough, whatever it might say of the texts that it did not classify."""
+    accuracy, of_all, failed = evaluation.metrics.accuracy, evaluation.accuracy_of_all, evaluation.failed
+    if of_all >= least:
+        return
+    told = f"accuracy {accuracy:.4f} is"
+    if failed:
+        told = (
+            f"{failed:,} of {evaluation.metrics.texts + failed:,} texts could not be classified: accuracy "
+            f"{accuracy:.4f} without them, and {of_all:.4f} with each counted as wrong, which is"
+        )
+    raise click.ClickException(f"{told} under --min-accuracy {least}")
 
 
 @dataclass(frozen=True)
@@ -176,7 +189,11 @@ class _Compared:
     type=click.Path(path_type=Path),
     help="Write the figures into this MODEL_CARD.md, or into the model's in this repository.",
 )
-@option("--min-accuracy", type=click.FloatRange(0, 1), help="Exit with 1 if the accuracy is below this.")
+@option(
+    "--min-accuracy",
+    type=click.FloatRange(0, 1),
+    help="Exit with 1 if the accuracy is below this, with texts that fail counted as wrong.",
+)
 @reading_options
 @option(
     "--rows", type=click.IntRange(min=1), default=DEFAULT_ROWS, show_default=True, help="Texts per request."

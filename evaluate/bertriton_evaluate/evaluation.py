@@ -88,6 +88,12 @@ class Evaluation:
     speed: Speed | None  # None if an earlier run had answered all texts
     comparison: Comparison | None = None  # with another model, if there is one
 
+    @property
+    def accuracy_of_all(self) -> float:
+        """The accuracy with each text that could not be classified counted as wrong."""
+        right = sum(row[place] for place, row in enumerate(self.metrics.confusion))
+        return right / (self.metrics.texts + self.failed)
+
     def to_dict(self) -> dict[str, Any]:
         """The evaluation in JSON's own types."""
         document = asdict(self)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from bertriton import ModelNotReadyError
 from bertriton.contract import MULTI_LABEL
 from bertriton_nlu.errors import DataError, SettingError
 from bertriton_nlu.sentences import sentences
@@ -104,11 +105,14 @@ def classified_frame(
 
     Raises:
         DataError: a row holds no text.
+        ModelNotReadyError: another model than that of `info` answered, whose labels may be others.
         BertritonError: there is no answer.
     """
     parts = _parts(frame[column].tolist(), shape.output_level)
     asked = [part.text for part in parts if part.text.strip()]
-    answers = iter(classify(asked) if asked else [])
+    found = classify(asked) if asked else []
+    _require_one_model(found, info)
+    answers = iter(found)
     rows = [_values(part, next(answers) if part.text.strip() else None, info) for part in parts]
     names = columns_of(shape, info)
     taken = frame.iloc[[part.row for part in parts]]
@@ -117,6 +121,17 @@ def classified_frame(
     }
     columns |= {name: taken[name] for name in shape.kept(list(frame.columns))}
     return pd.DataFrame({name: columns[name] for name in sorted(columns)}, index=taken.index)
+
+
+def _require_one_model(answers: Sequence[Classification], info: ClassifierInfo) -> None:
+    others = sorted({answer.fingerprint for answer in answers} - {info.fingerprint})
+    if others:
+        raise ModelNotReadyError(
+            f"model {info.name!r} is being replaced: the frame was begun with the export {info.fingerprint}, "
+            f"and texts of it were answered by {' and '.join(others)}; predict again, and if it stays so, "
+            "replicas differ: serve one export on all of them",
+            model=info.name,
+        )
 
 
 def _series(values: list[object], kind: str, index: Any) -> Any:  # noqa: ANN401

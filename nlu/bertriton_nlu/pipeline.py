@@ -105,7 +105,9 @@ class Pipeline:
             index is that of the data.
 
         Raises:
-            DataError: the data is of an unsupported type, or a row is not a text.
+            DataError: the data is of an unsupported type, or a row is not a text, or names of columns are
+                no texts or stand twice.
+            ModelNotReadyError: the model was replaced meanwhile, or replicas differ; no frame mixes models.
             SettingError: the output level is unknown, or a Spark frame is wanted for other data.
             LocalServerError: the server of this process did not start.
             BertritonError: the server did not answer.
@@ -162,10 +164,25 @@ def _text_column(frame: Any, shape: Shape) -> str:  # noqa: ANN401
     if not columns:
         raise DataError("data: expected a column of texts, found a frame without columns")
     column: str = TEXT if TEXT in columns else columns[0]
+    _require_plain_names(columns, [column, *shape.kept(columns)])
     taken = sorted(name for name in shape.kept(columns) if name in ADDED or str(name).startswith(LABEL))
     if taken:
         raise DataError(f"data: its columns {', '.join(taken)} are names of answers: rename or drop them")
     return column
+
+
+def _require_plain_names(columns: list[Any], used: list[Any]) -> None:
+    """See that each column that is read or kept can be told from the others, and sorted among them."""
+    for name in used:
+        if columns.count(name) > 1:
+            raise DataError(
+                f"data: expected columns of distinct names, found {name!r} twice: rename or drop one"
+            )
+        if len(used) > 1 and not isinstance(name, str):
+            raise DataError(
+                f"data: expected texts as names of its columns, found {type(name).__name__} {name!r}: "
+                "rename it, or pass keep_stranger_features=False"
+            )
 
 
 def _described(client: Client) -> ClassifierInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,8 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def __init__(self) -> None:
         self.classifiers = {"imdb": ("neg", "pos")}  # labels by name
+        self.replicas: list[tuple[str, ...]] = []  # labels of models of one name that are asked in turn
+        self.max_length = 512
         self.states: dict[str, str] = {}  # where it is not READY
         self.version = "1"
         self.failures: list[grpc.StatusCode] = []  # of the next inferences
@@ -122,6 +125,12 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.inferences = 0
         self.metadata: dict[str, Any] = {}  # of the last inference
         self.words = "as told"  # with a failure
+        self._turns = itertools.count()
+
+    def _labels(self, name: str) -> tuple[str, ...] | None:
+        if self.replicas:
+            return self.replicas[next(self._turns) % len(self.replicas)]
+        return self.classifiers.get(name)
 
     def RepositoryIndex(self, _: Any, context: Any) -> Any:  # noqa: ARG002, N802
         response = service_pb2.RepositoryIndexResponse()
@@ -141,11 +150,10 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.config_requests += 1
         response = service_pb2.ModelConfigResponse()
         response.config.name, response.config.max_batch_size = request.name, 8
-        labels = self.classifiers.get(request.name)
+        labels = self._labels(request.name)
         if labels is not None:
-            info = ClassifierInfo(
-                request.name, labels, contract.SINGLE_LABEL, 512, 8, "5e0c", fingerprint_of(labels)
-            )
+            kind, fingerprint = contract.SINGLE_LABEL, fingerprint_of(labels)
+            info = ClassifierInfo(request.name, labels, kind, self.max_length, 8, "5e0c", fingerprint)
             for key, value in info.to_parameters().items():
                 response.config.parameters[key].string_value = value
         return response
@@ -158,15 +166,18 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.metadata = dict(context.invocation_metadata())
         if self.failures:
             context.abort(self.failures.pop(0), self.words)
-        texts = list(deserialize_bytes_tensor(request.raw_input_contents[0]))
+        parts = iter(deserialize_bytes_tensor(request.raw_input_contents[0]))
+        rows, width = request.inputs[0].shape
+        texts = [b"".join(itertools.islice(parts, width)) for _ in range(rows)]
         if self.refused_texts & set(texts):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "one of the texts is refused")
         return self._answer(request.model_name, texts)
 
     def _answer(self, name: str, texts: list[bytes]) -> Any:
         """Every text is as long as it has bytes, and its first label is the best."""
-        columns = self.answered_columns or len(self.classifiers[name])
-        fingerprint = self.answered_fingerprint or fingerprint_of(self.classifiers[name])
+        labels = self._labels(name) or ()
+        columns = self.answered_columns or len(labels)
+        fingerprint = self.answered_fingerprint or fingerprint_of(labels)
         words = np.array(contract.fingerprint_words(fingerprint), np.int32)
         scores = np.tile(np.linspace(1, 0, columns, dtype=np.float32), (len(texts), 1))
         response = service_pb2.ModelInferResponse(model_name=name, model_version=self.version)

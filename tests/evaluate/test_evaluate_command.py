@@ -214,6 +214,26 @@ def test_an_accuracy_that_is_too_low_fails_with_one_line(evaluate: Callable[...,
     assert json.loads(failed.stdout)["metrics"] == json.loads(passed.stdout)["metrics"]
 
 
+def test_a_gate_does_not_pass_by_what_could_not_be_classified(
+    evaluate: Callable[..., Result], tmp_path: Path
+) -> None:
+    rows: list[dict[str, str | None]] = [{"text": "A warm, wonderful film.", "label": "pos"}] * 3
+    rows += [{"text": None, "label": "neg"}]
+    file = tmp_path / "in.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    passed, failed = (
+        evaluate("--data", file, "--json", "--min-accuracy", least) for least in ("0.75", "0.8")
+    )
+
+    assert passed.exit_code == 0, passed.output
+    assert json.loads(failed.stdout)["metrics"]["accuracy"] == 1
+    assert _failure(failed) == (
+        "Error: 1 of 4 texts could not be classified: accuracy 1.0000 without them, and 0.7500 with each "
+        "counted as wrong, which is under --min-accuracy 0.8"
+    )
+
+
 def test_a_text_that_cannot_be_classified_is_told_and_in_no_figure(
     evaluate: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertriton import Client, nlu
+from bertriton import Classification, ClassifierInfo, Client, ModelNotReadyError, nlu
+from bertriton_nlu.frames import Shape, classified_frame
 from bertriton_server import LocalServer
 
 if TYPE_CHECKING:
@@ -169,6 +170,10 @@ def test_a_spark_frame_is_classified_by_its_workers(configured: LocalServer, rev
         (pd.DataFrame(), {}, "without columns"),
         (["fine", 7], {}, "row 1: expected a text or nothing, found int 7"),
         (pd.DataFrame({"text": TEXTS, "document": TEXTS}), {}, "columns document are names of answers"),
+        (pd.DataFrame([TEXTS], columns=["text", "by", "by"]), {}, "distinct names, found 'by' twice"),
+        (pd.DataFrame([TEXTS], columns=["text", "text", "by"]), {}, "distinct names, found 'text' twice"),
+        (pd.DataFrame([TEXTS], columns=["text", 7, "by"]), {}, "as names of its columns, found int 7"),
+        (pd.DataFrame([TEXTS]), {}, "as names of its columns, found int 0"),
         (TEXTS, {"output_level": "token"}, "expected 'document' or 'sentence', found 'token'"),
         (TEXTS, {"return_spark_df": True}, "expected a Spark data frame"),
     ],
@@ -177,6 +182,19 @@ def test_a_spark_frame_is_classified_by_its_workers(configured: LocalServer, rev
 def test_what_cannot_be_classified_is_refused(data: object, options: dict[str, Any], message: str) -> None:
     with pytest.raises(nlu.NluError, match=message):
         nlu.load(REFERENCE).predict(data, **options)
+
+
+@pytest.mark.parametrize("made_by", [("old", "new"), ("new", "new")], ids=["both", "the new one"])
+def test_no_frame_mixes_models(made_by: tuple[str, ...]) -> None:
+    info = ClassifierInfo("imdb", ("neg", "pos"), "single_label_classification", 512, 8, "5e0c", "old")
+    answers = [
+        Classification("bad", 0.9, {"bad": 0.9, "good": 0.1}, (1.0, 0.0), 3, truncated=False, fingerprint=one)
+        for one in made_by
+    ]
+    frame = pd.DataFrame({"text": TEXTS[:2]})
+
+    with pytest.raises(ModelNotReadyError, match=r"begun with the export old, and texts .* answered by new;"):
+        classified_frame(frame, "text", Shape(metadata=True), info, lambda _: answers)
 
 
 def test_a_regression_is_refused(golden_server: LocalServer) -> None:

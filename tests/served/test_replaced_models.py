@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from bertriton import Client, contract
+from bertriton.cli import bertriton
 from bertriton_export import export
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 pytestmark = pytest.mark.any_server
 THREE_LABELS = Path(__file__).parent.parent / "data" / "checkpoints" / "three-labels"
+RERANKER = THREE_LABELS.parent.parent / "architectures" / "bert-regression"
 HOSTS = ("127.0.0.1", "127.0.0.2")
 ANSWERS_OF_A_ROLL_OUT = 10_000
 ANSWERS_OF_A_RELOAD = 2_000
 LONGER_THAN_A_POLL_S = 1.2
+ONE_LABEL = r"(neg|pos)  0\.\d{4}"
+SEVERAL_LABELS = r"(, |(bad|so so|très bien) 0\.\d{4})+|\(none\)"
 
 
 def test_a_roll_out_over_two_replicas_has_no_wrong_label(
@@ -77,12 +83,38 @@ def test_models_of_unequal_labels_that_answer_in_turn_are_told_apart(
 
     with Client(replicas.url, exports.name) as client:
         answers = [client.classify(text) for text in (*exports.truth, *exports.truth)]
+    words = ("classify", "--url", replicas.url, "--model", exports.name, "--rows", "1", *exports.truth)
+    lines = CliRunner().invoke(bertriton, words).stdout.splitlines()
 
+    assert {_kind_of(line, exports.truth) for line in lines} == {ONE_LABEL, SEVERAL_LABELS}
+    for answer in answers:
+        is_before = answer.fingerprint == exports.before
+        assert answer.problem_type == (contract.SINGLE_LABEL if is_before else contract.MULTI_LABEL)
     by_model = {answer.fingerprint: tuple(answer.scores) for answer in answers}
     assert by_model == {exports.before: ("neg", "pos"), other.fingerprint: other.labels}
     for answer in answers:
         counting = {label for label, score in answer.scores.items() if score >= threshold}
         assert set(answer.labels) == ({answer.label} if answer.fingerprint == exports.before else counting)
+
+
+def test_rankings_of_replicas_that_differ_are_of_one_model_each(replicas: Any, tmp_path: Path) -> None:
+    documents = [f"a film about the number {number}" for number in range(200)]
+    for host, label in zip(HOSTS, ("relevance", "score"), strict=True):
+        export(RERANKER, name="reranker", repository=tmp_path / host, precision="fp32", labels=(label,))
+        replicas.serve(host, tmp_path / host)
+
+    with Client(replicas.url, "reranker") as client:
+        rankings = [client.rerank("a film", documents) for _ in range(10)]
+
+    for ranking in rankings:
+        assert sorted(found.index for found in ranking) == list(range(len(documents)))
+        assert len({found.fingerprint for found in ranking}) == 1
+
+
+def _kind_of(line: str, texts: Iterable[str]) -> str:
+    """How the answer in front of a text looks."""
+    said = next(line.removesuffix(f"  {text}") for text in texts if line.endswith(f"  {text}"))
+    return next(kind for kind in (ONE_LABEL, SEVERAL_LABELS) if re.fullmatch(kind, said))
 
 
 def test_an_explicit_reload_has_no_wrong_label(

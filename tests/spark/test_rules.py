@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from pyspark.sql import SparkSession  # a fixture's type
 from pyspark.sql import functions as F  # noqa: N812
 
-from bertriton import Classification
+from bertriton import Classification, ModelNotReadyError
+from bertriton.contract import MULTI_LABEL
 from bertriton.spark import Annotation, DocumentAssembler, PipelineModel, SettingError, Tokenizer
 from bertriton_spark.annotations import java_float
 from bertriton_spark.execution.scoring import Scoring, annotated
@@ -155,10 +157,23 @@ def test_the_best_score_is_found_in_32_bits_as_in_java(coalesce: bool) -> None: 
     logits = (0.0, 4e-9)
     answers = [Classification("pos", 0.5, {"neg": 0.5, "pos": 0.5}, logits, 3, truncated=False)] * 3
 
-    found = annotated(answers, Scoring("softmax", coalesce=coalesce), "single_label_classification")
+    found = annotated(answers, Scoring("softmax", coalesce=coalesce))
 
     assert {one.result for one in found} == {"neg"}
-    assert annotated(answers[:1], Scoring("sigmoid", threshold=0.5), "single_label_classification") == []
+    assert annotated(answers[:1], Scoring("sigmoid", threshold=0.5)) == []
+
+
+def test_each_sentence_is_read_by_its_own_model_and_two_models_have_no_average() -> None:
+    one = Classification(
+        "pos", 0.7, {"neg": 0.6, "pos": 0.7}, (0.4, 0.8), 3, truncated=False, fingerprint="a"
+    )
+    several = replace(one, problem_type=MULTI_LABEL, fingerprint="b")
+
+    found = annotated([one, several], Scoring())
+
+    assert [(said.sentence, said.result) for said in found] == [(0, "pos"), (1, "neg"), (1, "pos")]
+    with pytest.raises(ModelNotReadyError, match="sentences of a row were answered by the exports a and b"):
+        annotated([one, several], Scoring(coalesce=True))
 
 
 def test_a_context_char_is_one_character() -> None:

@@ -94,7 +94,6 @@ async def answer(client: AsyncClient, question: Question) -> dict[str, Any]:
     return {
         **found.to_dict(),
         "model": info.name,
-        "problem_type": info.problem_type,
         "threshold": info.threshold,
         "max_length": info.max_length,
         "truncation": question.truncation or info.truncation,

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from bertriton._clients.base import BaseClient
-from bertriton._clients.options import valid_top_k
 from bertriton._clients.sources import (
     DirectSource,
     LoopSignal,
@@ -15,7 +14,6 @@ from bertriton._clients.sources import (
     ThreadReader,
     read_directly,
 )
-from bertriton._clients.tasks import ranked
 from bertriton._errors import BertritonError
 from bertriton._wire import AskPort, AsyncConnection, Await, Call, Emit, Failed, Run, Sleep, Start, Wait
 
@@ -161,9 +159,7 @@ class AsyncClient(BaseClient):
             >>> await client.rerank("capital of France", ["Berlin is in Germany.", "Paris it is."], top_k=1)
             [RankedDocument(1, 0.9731, 'Paris it is.')]
         """
-        best = valid_top_k(top_k)
-        answers = [one async for one in self._results(self._rerank_flow(query, documents, options))]
-        return ranked(documents, answers)[:best]
+        return await self._outcome(self._rerank_flow(query, documents, top_k, options))
 
     @property
     def info(self) -> Awaitable[ClassifierInfo]:
@@ -204,9 +200,12 @@ class AsyncClient(BaseClient):
 
     async def _outcome(self, flow: Flow[T]) -> T:
         run = Run(flow)
-        step = run.next()
-        while step is not None:
-            step = run.next(await self._perform(step))
+        try:
+            step = run.next()
+            while step is not None:
+                step = run.next(await self._perform(step))
+        finally:
+            run.close()
         return run.result
 
     async def _results(self, flow: Flow[None], source: Source | None = None) -> AsyncGenerator[Any, None]:

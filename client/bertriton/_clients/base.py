@@ -16,10 +16,11 @@ from bertriton._clients.options import (
     CheckedOptions,
     ClientChanges,
     RequestOptions,
+    valid_top_k,
     valid_version,
 )
 from bertriton._clients.sources import DirectSource
-from bertriton._clients.tasks import Rerank
+from bertriton._clients.tasks import Rerank, ranked
 from bertriton._config import (
     API_KEY_HEADER,
     CACHE_MAX_AGE_S,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from bertriton._clients.tasks import Task
     from bertriton._config import Tls
     from bertriton._telemetry import Telemetry
-    from bertriton._types import ServedClassifier
+    from bertriton._types import RankedDocument, ServedClassifier
     from bertriton._wire import Flow
     from bertriton.contract import ClassifierInfo
 
@@ -220,7 +221,10 @@ class BaseClient:
         call = self._call(self._checked(options, CallOptions), keep_errors=keep_errors, whole=True)
         return call.results(DirectSource(texts))
 
-    def _rerank_flow(self, query: str, documents: Sequence[str], options: RequestOptions) -> Flow[None]:
+    def _rerank_flow(
+        self, query: str, documents: Sequence[str], top_k: int | None, options: RequestOptions
+    ) -> Flow[list[RankedDocument]]:
+        best = valid_top_k(top_k)
         if not isinstance(query, str):
             raise InvalidTextError(f"query: expected a string, found {type(query).__name__}")
         if isinstance(documents, (str, bytes)):
@@ -228,8 +232,9 @@ class BaseClient:
         pairs = [(query, document) for document in documents]
         checked = self._checked(options, RequestOptions)
         if not self._list_of(pairs, keep_errors=False):
-            return _empty_flow()
-        return self._call(checked, Rerank(), keep_errors=False, whole=True).results(DirectSource(pairs))
+            return []
+        answers = yield from self._call(checked, Rerank(), keep_errors=False, whole=True).whole(pairs)
+        return ranked(documents, answers)[:best]
 
     def _stream_flow(self, source: Source, options: CallOptions, *, keep_errors: bool) -> Flow[None]:
         call = self._call(self._checked(options, CallOptions), keep_errors=keep_errors, whole=False)

@@ -6,11 +6,12 @@ import secrets
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bertriton._clients.batches import Batch, BatchBuilder, Row, halves
 from bertriton._clients.expanded import ExpandedSource
 from bertriton._clients.intake import Intake
+from bertriton._clients.sources import DirectSource
 from bertriton._errors import (
     InvalidOptionError,
     InvalidTextError,
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
     from bertriton._telemetry import Telemetry
     from bertriton._wire import EncodedText, Sender
     from bertriton.contract import ClassifierInfo
+
+T = TypeVar("T")
+
+ONE_MODEL_ATTEMPTS: Final = 16  # further requests for an answer of the one model, where replicas differ
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ class ClassifyCall:
         self._options = options
         self._task = task
         self._unjoined: list[Outcome] = []  # of the rows of a text that has not all of them yet
+        self._answered_by = ""  # fingerprint of the last answer that came from the server
+        self._gathered: list[Any] = []  # results that are not emitted, since all make one answer
         self._keep_errors = keep_errors
         self._deadline_s = time.monotonic() + call_timeout_s
         self._request_id = options.request_id or secrets.token_hex(8)
@@ -95,24 +102,45 @@ class ClassifyCall:
 
     def results(self, source: Source) -> Flow[None]:
         """Emit the results of one batch after the other; requests ahead of it are under way meanwhile."""
-        return self._results(source) if self._client.telemetry is NO_TELEMETRY else self._traced(source)
+        return self._told(self._results(source))
 
-    def _traced(self, source: Source) -> Flow[None]:
+    def whole(self, texts: Sequence[object]) -> Flow[list[Any]]:
+        """The answers to texts that make one answer together, of one model if one goes on answering."""
+        return self._told(self._whole(texts))
+
+    def _told(self, flow: Flow[T]) -> Flow[T]:
+        return flow if self._client.telemetry is NO_TELEMETRY else self._traced(flow)
+
+    def _traced(self, flow: Flow[T]) -> Flow[T]:
         self._trace = self._client.telemetry.call(self._task.name)
         try:
-            yield from self._results(source)
+            result = yield from flow
         except BaseException as error:  # a caller who leaves included
             self._trace.ended(self._done_count, error)
             raise
         self._trace.ended(self._done_count)
+        return result
+
+    def _whole(self, texts: Sequence[object]) -> Flow[list[Any]]:
+        answers = yield from self._all_gathered(texts)
+        if len({answer.fingerprint for answer in answers}) > 1:
+            # The model was replaced meanwhile, or what the cache knew is of one that is gone.
+            old = [place for place, one in enumerate(answers) if one.fingerprint != self._answered_by]
+            self._done_count = len(answers) - len(old)
+            anew = yield from self._all_gathered([texts[place] for place in old])
+            for place, answer in zip(old, anew, strict=True):
+                answers[place] = answer
+        return answers
+
+    def _all_gathered(self, texts: Sequence[object]) -> Flow[list[Any]]:
+        yield from self._results(DirectSource(texts))
+        gathered, self._gathered = self._gathered, []
+        return gathered
 
     def _results(self, source: Source) -> Flow[None]:
         client = self._client
-        self._info = yield from client.directory.find(
-            client.sender, self._options.model, self._version, self._timeout_s()
-        )
+        self._info = yield from self._able_model()
         self._trace.found(self._info.name, self._version)
-        self._task.require(self._info)
         if self._task.expands:
             source = ExpandedSource(source, self._task)
         intake = Intake(source, self._batch_builder())
@@ -139,6 +167,29 @@ class ClassifyCall:
         if intake.error is not None:
             raise intake.error
 
+    def _able_model(self) -> Flow[ClassifierInfo]:
+        """The model; before one is refused the server is asked anew, which may have another by now."""
+        info = yield from self._found()
+        try:
+            self._require_able(info)
+        except InvalidOptionError:
+            self._client.directory.forget(info.name)
+            info = yield from self._found()
+            self._require_able(info)
+        return info
+
+    def _found(self) -> Flow[ClassifierInfo]:
+        client = self._client
+        return client.directory.find(client.sender, self._options.model, self._version, self._timeout_s())
+
+    def _require_able(self, info: ClassifierInfo) -> None:
+        self._task.require(info)
+        max_length = self._options.max_length
+        if max_length is not None and max_length > info.max_length:
+            raise InvalidOptionError(
+                f"max_length: model {info.name!r} reads at most {info.max_length} tokens, found {max_length}"
+            )
+
     def _is_next(self, window: deque[_Sent]) -> bool:
         """Whether nothing can be done before the oldest answer is received."""
         handle = window[0].handle
@@ -146,18 +197,17 @@ class ClassifyCall:
 
     def _emitted(self, batch: Batch, source: Source) -> Flow[None]:
         results = self._joined(batch)
-        yield Emit(self._presented(results))
+        if self._task.is_one_answer:
+            self._gathered += results
+        else:
+            yield Emit(self._presented(results))
         source.release(len(batch.results))
         self._done_count += len(results)
         if results and self._options.progress is not None:
             self._options.progress(self._done_count)
 
     def _batch_builder(self) -> BatchBuilder:
-        limits, info, max_length = self._client.limits, self._info, self._options.max_length
-        if max_length is not None and max_length > info.max_length:
-            raise InvalidOptionError(
-                f"max_length: model {info.name!r} reads at most {info.max_length} tokens, found {max_length}"
-            )
+        limits = self._client.limits
         return BatchBuilder(
             max_rows=self._max_rows(),
             max_request_bytes=limits.request_bytes,
@@ -210,7 +260,7 @@ class ClassifyCall:
     def _settle(self, sent: _Sent, rows: Sequence[Row]) -> Flow[None]:
         """Put an outcome into the place of every row."""
         try:
-            answers = yield from self._answers(sent, len(rows))
+            answers = yield from self._answers(sent, rows)
         except InvalidTextError as error:
             yield from self._settle_refused(sent.batch, rows, error)
         except ServiceError as error:
@@ -225,15 +275,37 @@ class ClassifyCall:
                 for row, answer in zip(rows, answers, strict=True):
                     self._client.cache.put(self._cache_key(row.text, answer.fingerprint), answer)
 
-    def _answers(self, sent: _Sent, row_count: int) -> Flow[list[Classification]]:
+    def _answers(self, sent: _Sent, rows: Sequence[Row]) -> Flow[list[Classification]]:
+        """Of the model that began what the rows go on with, if it still answers: replicas may differ."""
+        begun_by = self._answered_by if self._goes_on(sent.batch, rows) else ""
+        info, answers = yield from self._read(sent, len(rows))
+        for _ in range(ONE_MODEL_ATTEMPTS if begun_by else 0):
+            if info.fingerprint == begun_by:
+                break
+            info, answers = yield from self._read(self._anew(sent.batch, rows), len(rows))
+        self._answered_by = info.fingerprint
+        self._task.require(info)
+        return answers
+
+    def _goes_on(self, batch: Batch, rows: Sequence[Row]) -> bool:
+        """Whether the first of the rows belongs to the answer that the row before it belongs to."""
+        is_inside_text = (batch.first_index + rows[0].place) % self._task.rows_per_text > 0
+        return self._task.is_one_answer or is_inside_text
+
+    def _anew(self, batch: Batch, rows: Sequence[Row]) -> _Sent:
+        """Some rows of a batch in a request of their own."""
+        attempts = self._new_attempts(len(rows))
+        return _Sent(batch, attempts, self._request(rows, attempts))
+
+    def _read(self, sent: _Sent, row_count: int) -> Flow[tuple[ClassifierInfo, list[Classification]]]:
         client = self._client
 
-        def read(response: Any) -> Flow[list[Classification]]:  # noqa: ANN401
+        def read(response: Any) -> Flow[tuple[ClassifierInfo, list[Classification]]]:  # noqa: ANN401
             fingerprint = answered_fingerprint(response, row_count)
             info = yield from client.directory.find_answered(
                 client.sender, self._info.name, self._version, fingerprint, sent.attempts.remaining_s()
             )
-            return classifications(response, info, row_count)
+            return info, classifications(response, info, row_count)
 
         return (yield from client.sender.infer(sent.attempts, sent.request, sent.handle, read))
 
@@ -241,8 +313,7 @@ class ClassifyCall:
         """The server refuses a request for one of its texts: find it, so that the others are answered."""
         if len(rows) > 1:
             for half in halves(rows):
-                attempts = self._new_attempts(len(half))
-                yield from self._settle(_Sent(batch, attempts, self._request(half, attempts)), half)
+                yield from self._settle(self._anew(batch, half), half)
             return
         error.index = (batch.first_index + rows[0].place) // self._task.rows_per_text
         if not self._keep_errors:

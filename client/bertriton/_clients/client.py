@@ -7,9 +7,7 @@ from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from bertriton._clients.base import BaseClient
-from bertriton._clients.options import valid_top_k
 from bertriton._clients.sources import DirectSource, ThreadReader, ThreadSignal, read_directly
-from bertriton._clients.tasks import ranked
 from bertriton._errors import BertritonError, InvalidTextError
 from bertriton._wire import AskPort, Await, Call, Emit, Failed, Run, Sleep, Start, SyncConnection, Wait
 
@@ -148,9 +146,7 @@ class Client(BaseClient):
             >>> client.rerank("capital of France", ["Berlin is in Germany.", "Paris it is."], top_k=1)
             [RankedDocument(1, 0.9731, 'Paris it is.')]
         """
-        best = valid_top_k(top_k)
-        answers = list(self._results(self._rerank_flow(query, documents, options)))
-        return ranked(documents, answers)[:best]
+        return self._outcome(self._rerank_flow(query, documents, top_k, options))
 
     @property
     def info(self) -> ClassifierInfo:
@@ -191,9 +187,12 @@ class Client(BaseClient):
 
     def _outcome(self, flow: Flow[T]) -> T:
         run = Run(flow)
-        step = run.next()
-        while step is not None:
-            step = run.next(self._perform(step))
+        try:
+            step = run.next()
+            while step is not None:
+                step = run.next(self._perform(step))
+        finally:
+            run.close()
         return run.result
 
     def _results(self, flow: Flow[None], source: Source | None = None) -> Generator[Any, None, None]:

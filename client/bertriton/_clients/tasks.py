@@ -15,7 +15,7 @@ import numpy as np
 
 from bertriton._errors import BertritonError, InvalidOptionError, ModelNotReadyError
 from bertriton._types import Classification, RankedDocument
-from bertriton.contract import DEFAULT_THRESHOLD
+from bertriton.contract import DEFAULT_THRESHOLD, MULTI_LABEL, SINGLE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,7 @@ class Task:
 
     name: ClassVar[str] = "classify"  # of a call that does it, in traces
     expands: ClassVar[bool] = False  # whether `rows` gives others than the text itself
+    is_one_answer: ClassVar[bool] = False  # whether all texts of a call make one answer together
     rows_per_text = 1
 
     def require(self, info: ClassifierInfo) -> None:
@@ -93,7 +94,7 @@ class ZeroShot(Task):
         return next(failed, None) or self._joined(answers)
 
     def _joined(self, answers: Sequence[Classification]) -> Classification:
-        _require_one_model(answers)
+        _require_one_model(answers, "candidates")
         logits = np.array([answer.logits for answer in answers])  # [candidates, labels of the model]
         entailment = entailment_index(tuple(answers[0].scores), "")
         scores = dict(zip(self.candidate_labels, self._scores(logits, entailment).tolist(), strict=True))
@@ -110,6 +111,7 @@ class ZeroShot(Task):
             labels=over if self.multi_label else (label,),
             windows=max(answer.windows for answer in answers),
             fingerprint=answers[0].fingerprint,
+            problem_type=MULTI_LABEL if self.multi_label else SINGLE_LABEL,
         )
 
     def _scores(self, logits: NDArray[np.float64], entailment: int) -> NDArray[np.float64]:
@@ -125,6 +127,7 @@ class Rerank(Task):
     """How well a document answers a query: the pair, and the only logit of the model."""
 
     name: ClassVar[str] = "rerank"
+    is_one_answer: ClassVar[bool] = True
 
     def require(self, info: ClassifierInfo) -> None:
         if len(info.labels) != 1:
@@ -135,7 +138,12 @@ class Rerank(Task):
 
 
 def ranked(documents: Sequence[str], answers: Sequence[Classification]) -> list[RankedDocument]:
-    """The documents by their answers, best first; of equal ones the first comes first."""
+    """The documents by their answers, best first; of equal ones the first comes first.
+
+    Raises:
+        ModelNotReadyError: several models answered, whose logits cannot be compared.
+    """
+    _require_one_model(answers, "documents")
     found = [
         RankedDocument(
             index=index,
@@ -171,11 +179,12 @@ def entailment_index(labels: Sequence[str], model: str) -> int:
     )
 
 
-def _require_one_model(answers: Sequence[Classification]) -> None:
+def _require_one_model(answers: Sequence[Classification], what: str) -> None:
     found = sorted({answer.fingerprint for answer in answers})
     if len(found) > 1:
         raise ModelNotReadyError(
-            f"the model is being replaced: the candidates were answered by the exports {' and '.join(found)}"
+            f"the model is being replaced: the {what} were answered by the exports {' and '.join(found)}; "
+            "if it stays so, replicas differ: serve one export on all of them"
         )
 
 

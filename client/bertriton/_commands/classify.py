@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bertriton import RequestLimits
-from bertriton._clients import DEFAULT_HYPOTHESIS_TEMPLATE, answered_info
+from bertriton._clients import DEFAULT_HYPOTHESIS_TEMPLATE
 from bertriton._commands.answers import answer_format
 from bertriton._commands.options import (
     TextList,
@@ -133,7 +133,7 @@ def _print_answers(source: Iterable[str], client: Client, options: CallOptions, 
     if sys.stdout is None:  # as Python says of one that is closed
         raise click.UsageError("standard output is closed: give --input and --output")
     with patience("waiting for the first answer") as wait:
-        shown = answer_format(answered_info(client.info, options), as_json=as_json)
+        shown = answer_format(as_json=as_json)
         # Not itertools.tee: the client reads its texts in another thread.
         unanswered: deque[str] = deque()
         answers = client.classify_iter(_remembered(source, unanswered), **options)

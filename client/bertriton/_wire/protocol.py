@@ -217,6 +217,7 @@ def _classification(
         labels=_counting_labels(info, label, scores),
         value=score if info.problem_type == contract.REGRESSION and len(scores) == 1 else None,
         fingerprint=info.fingerprint,
+        problem_type=info.problem_type,
         **report,
     )
 

@@ -20,7 +20,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from bertriton import BertritonError
+from bertriton import BertritonError, ModelNotReadyError
 from bertriton._clients import Unpaused
 from bertriton_spark.execution.clients import client_of, connection_of
 from bertriton_spark.execution.scoring import ScoredSentence, annotated
@@ -88,15 +88,24 @@ def scored_rows(
         LocalServerError: the host's own server did not start.
     """
     client = client_of(connection_of(plan))
-    problem_type = client.info.problem_type
     answered = partial(_answers, client, plan.reading, keep_errors=plan.keep_errors)
     for outcomes in by_row(rows, answered):
-        error = next((one for one in outcomes if isinstance(one, BertritonError)), None)
-        if error is not None:
-            yield [], f"{type(error).__name__}: {error}"
-            continue
-        answers = [one for one in outcomes if not isinstance(one, BertritonError)]
-        yield list(map(_as_dict, annotated(answers, plan.scoring, problem_type))), None
+        yield _said(outcomes, plan)
+
+
+def _said(
+    outcomes: Sequence[Classification | BertritonError | None], plan: Plan
+) -> tuple[list[dict[str, Any]], str | None]:
+    error = next((one for one in outcomes if isinstance(one, BertritonError)), None)
+    answers = [one for one in outcomes if not isinstance(one, BertritonError)]
+    try:
+        if error is None:
+            return list(map(_as_dict, annotated(answers, plan.scoring))), None
+    except ModelNotReadyError as mixed:
+        if not plan.keep_errors:
+            raise
+        error = mixed
+    return [], f"{type(error).__name__}: {error}"
 
 
 def by_row(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from bertriton import ModelNotReadyError
 from bertriton.contract import MULTI_LABEL
 
 if TYPE_CHECKING:
@@ -40,30 +41,46 @@ class ScoredSentence:
     scores: dict[str, float]  # key -> score, in the order of the logits
 
 
-def annotated(
-    answers: Sequence[Classification | None], scoring: Scoring, problem_type: str
-) -> list[ScoredSentence]:
+def annotated(answers: Sequence[Classification | None], scoring: Scoring) -> list[ScoredSentence]:
     """What is said of one row.
 
     Args:
         answers: of its sentences, in their order; None of a sentence without a token.
         scoring: how.
-        problem_type: what the model was made for, one of `checkpoint.HEADS` of the exporter.
+
+    Raises:
+        ModelNotReadyError: sentences that are to be averaged were answered by several models.
     """
     scored = [
-        (place, tuple(answer.scores), _scores(answer, scoring.activation))
+        (place, answer, _scores(answer, scoring.activation))
         for place, answer in enumerate(answers)
         if answer is not None
     ]
     if scoring.coalesce and scored:
-        place, labels, _ = scored[0]
-        scored = [(place, labels, _mean([scores for _, _, scores in scored]))]
-    is_sigmoid = problem_type == MULTI_LABEL if scoring.activation is None else scoring.activation == SIGMOID
+        _require_one_model([answer for _, answer, _ in scored])
+        place, first, _ = scored[0]
+        scored = [(place, first, _mean([scores for _, _, scores in scored]))]
     return [
         ScoredSentence(place, labels[index], _by_key(labels, scores, some_keys=scoring.some_keys))
-        for place, labels, scores in scored
-        for index in _counting(scores, scoring.threshold, is_sigmoid=is_sigmoid)
+        for place, answer, scores in scored
+        for labels in [tuple(answer.scores)]
+        for index in _counting(scores, scoring.threshold, is_sigmoid=_is_sigmoid(answer, scoring))
     ]
+
+
+def _require_one_model(answers: Sequence[Classification]) -> None:
+    found = sorted({answer.fingerprint for answer in answers})
+    if len(found) > 1:
+        raise ModelNotReadyError(
+            f"the model is being replaced: the sentences of a row were answered by the exports "
+            f"{' and '.join(found)}; if it stays so, replicas differ: serve one export on all of them"
+        )
+
+
+def _is_sigmoid(answer: Classification, scoring: Scoring) -> bool:
+    if scoring.activation is None:
+        return answer.problem_type == MULTI_LABEL
+    return scoring.activation == SIGMOID
 
 
 def _scores(answer: Classification, activation: str | None) -> NDArray[np.float32]:

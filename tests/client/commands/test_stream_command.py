@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from bertriton import Classification, ClassifierInfo, contract
-from bertriton._commands.answers import AnswerLine
+from bertriton import Classification, contract
+from bertriton._commands.answers import answer_line
 from bertriton_export import export
 from bertriton_server import LocalServer, ServerConfig
 
@@ -270,8 +270,6 @@ def _answer(**changes: object) -> Classification:
     ],
 )
 def test_a_line_says_what_the_model_says(problem_type: str, answer: Classification, line: str) -> None:
-    info = ClassifierInfo("m", ("a", "b", "c"), problem_type, 512, 8, "5e0c", fingerprint="0" * 16)
-
-    shown = AnswerLine(info)("text", answer)
+    shown = answer_line("text", replace(answer, problem_type=problem_type))
 
     assert click.unstyle(shown) == line

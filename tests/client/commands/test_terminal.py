@@ -17,7 +17,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from bertriton import Classification, ClassifierInfo, Client, contract
+from bertriton import Classification, Client, contract
 from bertriton._commands import waiting
 from bertriton._commands.answers import AnswerTable
 from bertriton._commands.waiting import Patience
@@ -99,21 +99,43 @@ def test_colours_are_off_where_nobody_wants_them(imdb_server: LocalServer) -> No
     [
         (contract.MULTI_LABEL, {"labels": ("spam", "new")}, "spam 0.9000, new 0.6000       7      映画"),
         (contract.MULTI_LABEL, {"labels": ()}, "(none)       7      映画"),
+        (contract.REGRESSION, {}, "spam 0.9000, new 0.6000       7      映画"),
         (contract.REGRESSION, {"value": -1.5}, "-1.5000       7      映画"),
         (contract.SINGLE_LABEL, {"labels": ("spam",)}, "spam   0.9000       7      映画"),
     ],
 )
 def test_every_kind_of_answer_has_its_row(problem_type: str, answer: dict[str, object], row: str) -> None:
-    info = ClassifierInfo("one", ("spam", "new"), problem_type, 512, 64, "5e0c", "00f1a2b3c4d5e6f7")
-    scores = {"spam": 0.9, "new": 0.6}
-    found = Classification("spam", 0.9, scores, (2.0, 1.0), 7, truncated=False, **answer)  # type: ignore[arg-type]
-    table = AnswerTable(info, COLUMNS)
+    found = _found(problem_type=problem_type, **answer)
+    table = AnswerTable(COLUMNS)
 
     _, first = STEERING.sub("", table("映画", found)).splitlines()
     second = STEERING.sub("", table("映画" * 40, found))
 
     assert row == first
     assert cell_len(second) <= COLUMNS
+
+
+def test_an_answer_of_another_model_is_a_row_of_its_own_kind() -> None:
+    table = AnswerTable(COLUMNS)
+    single = _found(labels=("spam",))
+    several = _found(labels=("spam", "new"), problem_type=contract.MULTI_LABEL)
+
+    written = [STEERING.sub("", table("text", one)) for one in (single, single, several, single)]
+
+    assert [line.split() for rows in written for line in rows.splitlines()] == [
+        ["label", "score", "tokens", "text"],
+        ["spam", "0.9000", "7", "text"],
+        ["spam", "0.9000", "7", "text"],
+        ["answer", "tokens", "text"],
+        ["spam", "0.9000,", "new", "0.6000", "7", "text"],
+        ["label", "score", "tokens", "text"],
+        ["spam", "0.9000", "7", "text"],
+    ]
+
+
+def _found(**changes: object) -> Classification:
+    scores = {"spam": 0.9, "new": 0.6}
+    return Classification("spam", 0.9, scores, (2.0, 1.0), 7, truncated=False, **changes)  # type: ignore[arg-type]
 
 
 def test_patience_is_asked_for_after_a_moment_and_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
