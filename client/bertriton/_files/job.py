@@ -39,7 +39,7 @@ CHUNK_ROWS: Final = 2000  # finished rows at risk when the process is killed
 CHECK_SHOWN_AFTER_S: Final = 2.0  # of reading the input for the first time
 _COLUMNS_TOLD: Final = 20
 _NAME_CHARACTERS_TOLD: Final = 60
-_LAYOUT: Final = 2  # of parts; those of another cannot be taken up
+_LAYOUT: Final = 3  # of parts; those of another cannot be taken up
 _ANSWER_OPTIONS: Final = (
     *SERVER_PARAMETERS,
     *ZERO_SHOT_OPTIONS,
@@ -285,7 +285,8 @@ def description(job: FileJob, info: ClassifierInfo, options: CallOptions) -> dic
         "input": _state(job.input),
         "columns": [job.text_column, job.pair_column, job.prefix, job.all_scores],
         "model": [info.name, info.fingerprint, job.server],
-        "added": [_LAYOUT, *AddedColumns(job.prefix, info, all_scores=job.all_scores).names],
+        "layout": _LAYOUT,
+        "added": list(AddedColumns(job.prefix, info, all_scores=job.all_scores).names),
         "options": {
             # As JSON has them, in which a later run finds them.
             key: list(value) if isinstance(value, tuple) else value
