@@ -13,6 +13,7 @@ from bertriton._files.formats import (
     column,
     encoding_of,
     opened,
+    without_end,
 )
 from bertriton._files.job import FileJob, Progress, description, run
 from bertriton._files.parts import parts_folder
@@ -34,4 +35,5 @@ __all__ = [
     "opened",
     "parts_folder",
     "run",
+    "without_end",
 ]

@@ -37,13 +37,15 @@ class ParquetReader:
 
         self._path = path
         self._errors = (ArrowException, OSError)
+        self._source = path.open("rb")  # Arrow takes some names for addresses: here and below it gets none
         try:
-            self._file = parquet.ParquetFile(path)
+            self._file = parquet.ParquetFile(self._source)
         except ArrowException as exc:
+            self._source.close()
             raise FileFormatError(f"{path} is not a Parquet file: {exc}") from exc
         self.schema = self._file.schema_arrow
         self.columns = tuple(self.schema.names)
-        require_distinct(path, self.columns)
+        self._require_distinct()
         self.size = self._file.metadata.num_rows
         self._position = 0
 
@@ -72,6 +74,14 @@ class ParquetReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._source.close()
+
+    def _require_distinct(self) -> None:
+        try:
+            require_distinct(self._path, self.columns)
+        except FileFormatError:
+            self.close()
+            raise
 
 
 class ParquetWriter:
@@ -123,15 +133,17 @@ class ParquetWriter:
             )
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as exc:
             raise FileFormatError(f"rows do not fit the columns' types: {exc}") from exc
-        parquet.write_table(table, path)
+        with path.open("wb") as file:
+            parquet.write_table(table, file)
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
         """Make one file of the parts, in their order."""
         from pyarrow import parquet  # noqa: PLC0415
 
-        with parquet.ParquetWriter(path, self._schema) as writer:
+        with path.open("wb") as whole, parquet.ParquetWriter(whole, self._schema) as writer:
             for part in parts:
-                writer.write_table(parquet.read_table(part, schema=self._schema))
+                with part.open("rb") as file:
+                    writer.write_table(parquet.read_table(file, schema=self._schema))
 
 
 def _values(rows: Rows, name: str) -> Any:  # noqa: ANN401  # a list or an Arrow array
