@@ -17,6 +17,7 @@ from bertriton._files.formats import (
 )
 from bertriton._files.job import FileJob, Progress, description, run
 from bertriton._files.parts import parts_folder
+from bertriton._files.places import require_no_loss
 from bertriton._files.progress import file_progress
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "file_progress",
     "opened",
     "parts_folder",
+    "require_no_loss",
     "run",
     "without_end",
 ]
