@@ -40,12 +40,14 @@ class ParquetReader:
         self._source = path.open("rb")  # Arrow takes some names for addresses: here and below it gets none
         try:
             self._file = parquet.ParquetFile(self._source)
-        except ArrowException as exc:
+            self.schema = self._file.schema_arrow
+            self.columns = tuple(self.schema.names)
+            require_distinct(path, self.columns)
+        except (*self._errors, FileFormatError) as exc:
             self._source.close()
-            raise FileFormatError(f"{path} is not a Parquet file: {exc}") from exc
-        self.schema = self._file.schema_arrow
-        self.columns = tuple(self.schema.names)
-        self._require_distinct()
+            if isinstance(exc, ArrowException):
+                raise FileFormatError(f"{path} is not a Parquet file: {exc}") from exc
+            raise
         self.size = self._file.metadata.num_rows
         self._position = 0
 
@@ -75,13 +77,6 @@ class ParquetReader:
         """Close the file."""
         self._file.close()
         self._source.close()
-
-    def _require_distinct(self) -> None:
-        try:
-            require_distinct(self._path, self.columns)
-        except FileFormatError:
-            self.close()
-            raise
 
 
 class ParquetWriter:
