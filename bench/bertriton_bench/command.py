@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bertriton._commands import access_options, access_settings, errors_in_one_line, option
+from bertriton._files import require_no_loss
 from bertriton_bench.access import Access
 from bertriton_bench.errors import BenchError
 from bertriton_bench.report import (
     RATE_HEADER,
     STEP_HEADER,
+    plot_files,
     rate_row,
     require_folder_of,
     step_row,
@@ -105,6 +107,8 @@ def bench_command(  # one parameter per option
         settings = access_settings(**access)
         way_in = Access(**settings | {"headers": tuple(settings["headers"].items())})
         plan = Plan(url, model, concurrencies, sets, seconds, way_in)
+        plots = plot_files(markdown_file) if markdown_file else []
+        require_no_loss([json_file, markdown_file, *plots], [texts_file])
     try:
         for file in filter(None, (json_file, markdown_file)):
             require_folder_of(file)

@@ -141,6 +141,11 @@ def require_folder_of(file: Path) -> None:
         raise ReportError(f"cannot write {file}: there is no folder {file.parent}")
 
 
+def plot_files(file: Path) -> list[Path]:
+    """The plots beside a report in Markdown: rates, and times."""
+    return [file.with_name(f"{file.stem}-{kind}.png") for kind in ("throughput", "latency")]
+
+
 def write_json(report: Report, file: Path) -> None:
     """Write the report for programs.
 
@@ -156,7 +161,7 @@ def write_markdown(report: Report, file: Path) -> None:
     Raises:
         ReportError: a file cannot be written.
     """
-    images = [file.with_name(f"{file.stem}-{kind}.png") for kind in ("throughput", "latency")]
+    images = plot_files(file)
     try:
         plot_throughput(report.measurements, images[0])
         plot_latency(report.measurements, images[1])

@@ -21,7 +21,7 @@ from bertriton._commands import (
     patience,
     reading_options,
 )
-from bertriton._files import SUFFIX_TO_READER, file_progress
+from bertriton._files import SUFFIX_TO_READER, file_progress, require_no_loss
 from bertriton_evaluate.errors import ReportError
 from bertriton_evaluate.evaluation import Plan, evaluate, predict, require_single_label
 from bertriton_evaluate.figures import compare, require_comparable, require_same_labels
@@ -36,7 +36,7 @@ from bertriton_evaluate.texts import (
 from bertriton_export.targets import DEFAULT_TARGET, TARGETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from bertriton import Client
     from bertriton._files import Progress
@@ -63,12 +63,12 @@ class _Outcomes:
     card: Path | None  # or the repository that it lies in
     min_accuracy: float | None
 
-    def require_places(self, model: str) -> None:
-        """See before anything is sent that every report has a place."""
+    def require_places(self, model: str, output: Path | None, inputs: Sequence[Path | None]) -> None:
+        """See before anything is sent that every report has a place of its own, as have the predictions."""
         if self.html and not self.html.parent.is_dir():
             raise ReportError(f"cannot write {self.html}: there is no folder {self.html.parent}")
-        if self.card:
-            find_card(self.card, model)
+        card = find_card(self.card, model) if self.card else None
+        require_no_loss([output, self.html, card], inputs)
 
     def tell(self, evaluation: Evaluation) -> None:
         """Print and write what was asked for, and fail where the model is not accurate enough."""
@@ -110,20 +110,21 @@ class _Compared:
     @property
     def name(self) -> str:
         """What a report calls it: folders are this machine's own."""
-        return Path(self.place).name if self.is_file else self.place
+        return self.file.name if self.file else self.place
 
     @property
-    def is_file(self) -> bool:
-        """Whether it names a file of predictions rather than a server."""
-        return Path(self.place).suffix.lower() in SUFFIX_TO_READER
+    def file(self) -> Path | None:
+        """The file of predictions; None where it is a server."""
+        file = Path(self.place)
+        return file if file.suffix.lower() in SUFFIX_TO_READER else None
 
     @contextmanager
     def predictions(
         self, plan: Plan, labels: tuple[str, ...], connection: dict[str, Any]
     ) -> Iterator[Callable[[], Predictions]]:
         """See at once whether it can be compared; what is yielded gives the predictions when called."""
-        if self.is_file:
-            predictions = read_predictions(Path(self.place))
+        if self.file:
+            predictions = read_predictions(self.file)
             require_comparable(predictions, plan.texts, labels)
             yield lambda: predictions
             return
@@ -237,7 +238,7 @@ def evaluate_command(  # one parameter per option
         url = stack.enter_context(_served(checkpoint, precision)) if checkpoint else connection["url"]
         client = stack.enter_context(connected(**connection | {"url": url}))
         server = f"{checkpoint} in {precision or 'default precision'}" if checkpoint else url
-        outcomes.require_places(client.info.name)
+        outcomes.require_places(client.info.name, output, [file, other.file if other else None])
         outcomes.tell(_evaluated(client, replace(plan, server=server), other, connection))
 
 

@@ -109,6 +109,10 @@ def test_a_guarded_server_says_what_is_missing(guarded: Guarded, missing: str) -
         (("--texts", "nowhere.txt"), "cannot read nowhere.txt"),
         (("--json", "no/such/folder.json"), "cannot write no/such/folder.json: there is no folder"),
         (("--markdown", "no/such/folder.md"), "cannot write no/such/folder.md: there is no folder"),
+        (("--texts", "in.txt", "--json", "in.txt"), "in.txt is the input itself, which would be lost"),
+        (("--texts", "in.txt", "--markdown", "./in.txt"), "in.txt is the input itself, which would be lost"),
+        (("--json", "x.md", "--markdown", "x.md"), "two outputs are to be x.md, and one would be lost"),
+        (("--json", "x-latency.png", "--markdown", "x.md"), "two outputs are to be x-latency.png"),
     ],
 )
 def test_failure_is_one_line_and_exit_code_1(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from bertriton._files import HEAD_BYTES, FileFormatError, encoding_of
+from bertriton._files import HEAD_BYTES, FileFormatError, encoding_of, without_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +25,13 @@ def standard_input_lines(instead: str) -> Iterator[str]:
         instead: what can be given where standard input is closed.
 
     Raises:
-        FileFormatError: it is compressed, or UTF-16 or UTF-32 without a mark, as of a file.
+        FileFormatError: as of a file, it is compressed, or UTF-16 or UTF-32 without a mark, or has a carriage
+            return without a line feed.
     """
     if sys.stdin is None:  # as Python says of one that is closed
         raise click.UsageError(f"{_SOURCE} is closed: give {instead}")
-    return _lines(_blocks(sys.stdin.fileno()))
+    lines = enumerate(_lines(_blocks(sys.stdin.fileno())), start=1)
+    return (without_end(line, number, _SOURCE) for number, line in lines)
 
 
 def _blocks(descriptor: int) -> Iterator[bytes]:
@@ -45,15 +47,15 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     *lines, rest = decoder.decode(head[start:]).split("\n")
     try:
-        yield from map(_without_end, lines)
+        yield from lines
         for block in blocks:
             *lines, rest = (rest + decoder.decode(block)).split("\n")
-            yield from map(_without_end, lines)
+            yield from lines
         rest += decoder.decode(b"", final=True)
     except UnicodeDecodeError as exc:
         raise FileFormatError(f"{_SOURCE} is cut off or no {encoding}: {exc.reason}") from exc
     if rest:
-        yield _without_end(rest)
+        yield rest
 
 
 def _head(blocks: Iterator[bytes]) -> bytes:
@@ -64,7 +66,3 @@ def _head(blocks: Iterator[bytes]) -> bytes:
         if b"\n" in head or len(head) >= HEAD_BYTES:
             break
     return head
-
-
-def _without_end(line: str) -> str:
-    return line.rstrip("\r\n")

@@ -13,9 +13,11 @@ from bertriton._files.formats import (
     column,
     encoding_of,
     opened,
+    without_end,
 )
 from bertriton._files.job import FileJob, Progress, description, run
 from bertriton._files.parts import parts_folder
+from bertriton._files.places import require_no_loss
 from bertriton._files.progress import file_progress
 
 __all__ = [
@@ -33,5 +35,7 @@ __all__ = [
     "file_progress",
     "opened",
     "parts_folder",
+    "require_no_loss",
     "run",
+    "without_end",
 ]

@@ -25,6 +25,7 @@ from bertriton._files.formats import (
     writer_for,
 )
 from bertriton._files.parts import AddedColumns, Answer, Parts
+from bertriton._files.places import require_no_loss
 from bertriton.contract import MULTI_LABEL
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ CHUNK_ROWS: Final = 2000  # finished rows at risk when the process is killed
 CHECK_SHOWN_AFTER_S: Final = 2.0  # of reading the input for the first time
 _COLUMNS_TOLD: Final = 20
 _NAME_CHARACTERS_TOLD: Final = 60
-_LAYOUT: Final = 2  # of parts; those of another cannot be taken up
+_LAYOUT: Final = 3  # of parts; those of another cannot be taken up
 _ANSWER_OPTIONS: Final = (
     *SERVER_PARAMETERS,
     *ZERO_SHOT_OPTIONS,
@@ -97,7 +98,7 @@ def run(
         FileFormatError: the input cannot be read, lacks a column, or has one that would be added.
         ServiceError: the server does not answer; what was finished is kept for the next run.
     """
-    _require_another_file(job)
+    require_no_loss([job.output], [job.input])
     reader = opened(job.input)
     with closing(reader):
         info = answered_info(client.info, options)
@@ -119,16 +120,6 @@ def run(
                     report(run.progress)
             parts.join()
     return run.progress
-
-
-def _require_another_file(job: FileJob) -> None:
-    """See that the input would not be replaced by the output, under whatever name."""
-    try:
-        is_same = job.output.samefile(job.input)
-    except OSError:
-        return  # one of them is not there, or cannot be, which is told later
-    if is_same:
-        raise JobError(f"{job.output} is the input itself, which would be lost: choose another output")
 
 
 def _state(path: Path) -> list[Any]:
@@ -285,7 +276,8 @@ def description(job: FileJob, info: ClassifierInfo, options: CallOptions) -> dic
         "input": _state(job.input),
         "columns": [job.text_column, job.pair_column, job.prefix, job.all_scores],
         "model": [info.name, info.fingerprint, job.server],
-        "added": [_LAYOUT, *AddedColumns(job.prefix, info, all_scores=job.all_scores).names],
+        "layout": _LAYOUT,
+        "added": list(AddedColumns(job.prefix, info, all_scores=job.all_scores).names),
         "options": {
             # As JSON has them, in which a later run finds them.
             key: list(value) if isinstance(value, tuple) else value

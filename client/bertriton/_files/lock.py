@@ -36,7 +36,7 @@ class FolderLock:
         while True:
             self._folder.mkdir(exist_ok=True)
             try:
-                file = (self._folder / LOCK_NAME).open("wb")
+                file = (self._folder / LOCK_NAME).open("ab")
             except FileNotFoundError:
                 continue  # a command that just finished removed the folder
             if self._is_taken(file):

@@ -1,14 +1,14 @@
 """The finished rows of a file job, in parts on disk.
 
 The parts lie in the folder `OUTPUT.partial`. A part appears whole or not at all, and its name says which rows
-it holds, so that a later run knows where to go on.
+it holds, so that a later run knows where to go on. Its record beside it tells a part that was damaged since.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -16,8 +16,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from bertriton._errors import BertritonError
 from bertriton._files.errors import JobError
 from bertriton._files.failures import Failures, reason_of
+from bertriton._files.folder import (
+    DESCRIPTION_NAME,
+    PART_SUFFIX,
+    RECORD_SUFFIX,
+    UNFINISHED_SUFFIX,
+    WHOLE_NAME,
+    flush,
+    remove,
+    remove_own,
+    require_own,
+)
 from bertriton._files.formats import Kind
-from bertriton._files.lock import LOCK_NAME, FolderLock
+from bertriton._files.lock import FolderLock
 from bertriton.contract import MULTI_LABEL, REGRESSION
 
 if TYPE_CHECKING:
@@ -27,9 +38,7 @@ if TYPE_CHECKING:
     from bertriton._types import Classification
     from bertriton.contract import ClassifierInfo
 
-_DESCRIPTION: Final = "job.json"
-_PART_SUFFIX: Final = ".part"
-_FAILURES_SUFFIX: Final = ".failures"
+_BLOCK_BYTES: Final = 1 << 20
 
 Answer: TypeAlias = "Classification | BertritonError"
 
@@ -95,21 +104,34 @@ def _followed(output: Path) -> Path:
     return Path(os.path.realpath(output)) if os.path.islink(output) else output  # noqa: PTH114 (raises nothing)
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    """A JSON object beside the parts.
-
-    Raises:
-        JobError: it is missing or damaged, as by a machine that lost its power.
-    """
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object beside the parts; None if it is missing or damaged."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise JobError(
-            f"{path} is missing or damaged: remove {path.parent} or pass --overwrite to begin anew"
-        )
-    return found
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _record(path: Path, failures: Failures) -> dict[str, Any]:
+    """What is noted of a part: its content in figures, and which of its rows failed."""
+    checksum = size = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            checksum, size = zlib.crc32(block, checksum), size + len(block)
+    return {"bytes": size, "crc32": checksum, "failures": failures.to_json()}
+
+
+def _failures_of(path: Path) -> Failures | None:
+    """Which rows of a part failed; None if part or record is not as it was written."""
+    earlier = _read_object(path.with_suffix(RECORD_SUFFIX))
+    if earlier is None:
+        return None
+    try:
+        failures = Failures.from_json(earlier["failures"])
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return failures if _record(path, failures) == earlier else None
 
 
 class Parts:
@@ -131,27 +153,41 @@ class Parts:
                 another command writes them now.
         """
         with self._written():
-            if not overwrite and self._output.exists():
-                raise JobError(f"{self._output} exists already: remove it or pass --overwrite")
-            if not self._output.parent.is_dir():
-                raise JobError(f"cannot write {self._output}: there is no folder {self._output.parent}")
-            if self._output.is_dir():
-                raise JobError(f"cannot write {self._output}: it is a folder")
-            if self._output.exists() and not self._output.is_file():
-                raise JobError(f"cannot write {self._output}: it is not a regular file")
+            self._require_place(overwrite=overwrite)
+            require_own(self._folder)
             self._lock.acquire()
             if overwrite:
-                self._empty()
-        path = self._folder / _DESCRIPTION
+                remove_own(self._folder)
+        path = self._folder / DESCRIPTION_NAME
         if path.exists():
             self._require_same(_read_object(path), description)
         with self._written():
-            unfinished = path.with_suffix(".unfinished")
+            unfinished = path.with_suffix(UNFINISHED_SUFFIX)
             unfinished.write_text(json.dumps(description))
-            unfinished.replace(path)
-        self.row_count = self._counted_rows()
+            self._name_finished(unfinished, path)
+            self._take_up()
 
-    def _require_same(self, earlier: dict[str, Any], description: dict[str, Any]) -> None:
+    def _require_place(self, *, overwrite: bool) -> None:
+        if not overwrite and self._output.exists():
+            raise JobError(f"{self._output} exists already: remove it or pass --overwrite")
+        if not self._output.parent.is_dir():
+            raise JobError(f"cannot write {self._output}: there is no folder {self._output.parent}")
+        if self._output.is_dir():
+            raise JobError(f"cannot write {self._output}: it is a folder")
+        if self._output.exists() and not self._output.is_file():
+            raise JobError(f"cannot write {self._output}: it is not a regular file")
+
+    def _require_same(self, earlier: dict[str, Any] | None, description: dict[str, Any]) -> None:
+        if earlier is None:
+            raise JobError(
+                f"{self._folder / DESCRIPTION_NAME} is missing or damaged: remove {self._folder} or pass "
+                "--overwrite to begin anew"
+            )
+        if earlier.get("layout") != description["layout"]:
+            raise JobError(
+                f"{self._folder} was begun by another version of bertriton: finish it with that one, or "
+                "remove it or pass --overwrite to begin anew"
+            )
         if earlier.get("model") != description["model"]:
             raise JobError(
                 f"{self._folder} has rows that another model answered: {_words(earlier.get('model'))}. The "
@@ -167,32 +203,39 @@ class Parts:
 
     def write(self, rows: Rows, added: Columns, failures: Failures) -> None:
         """Add rows; the part appears under its name only when it is whole."""
-        path = self._folder / f"{self.row_count:012d}-{len(rows)}{_PART_SUFFIX}"
-        unfinished = path.with_suffix(".unfinished")
+        path = self._folder / f"{self.row_count:012d}-{len(rows)}{PART_SUFFIX}"
+        unfinished = path.with_suffix(UNFINISHED_SUFFIX)
         with self._written():
             self._writer.write_part(unfinished, rows, added)
             # Before the part: what is counted must not be missing when the part is there.
-            path.with_suffix(_FAILURES_SUFFIX).write_text(json.dumps(failures.to_json()))
-            unfinished.replace(path)
+            record = path.with_suffix(RECORD_SUFFIX)
+            record.write_text(json.dumps(_record(unfinished, failures)))
+            flush(record)
+            self._name_finished(unfinished, path)
         self.row_count += len(rows)
         self.failures.merge(failures)
 
     def join(self) -> None:
         """Make the output of all parts and remove them."""
-        whole = self._folder / "whole"
+        whole = self._folder / WHOLE_NAME
         with self._written():
             self._writer.join(self._paths(), whole)
-            whole.replace(self._output)
-        # Another command may take the folder as soon as its lock is gone.
-        shutil.rmtree(self._folder, ignore_errors=True)
+            self._name_finished(whole, self._output)
+        remove(self._folder)
         self._lock.release()
 
     def close(self) -> None:
         """Let another command write there; without any rows nothing is left behind."""
         if self._lock.is_held:
             if not self._paths():
-                shutil.rmtree(self._folder, ignore_errors=True)
+                remove(self._folder)
             self._lock.release()
+
+    def _name_finished(self, unfinished: Path, path: Path) -> None:
+        """Give a file its name when its content is on the disk, so that no name stands for less."""
+        flush(unfinished)
+        unfinished.replace(path)
+        flush(path.parent)
 
     @contextmanager
     def _written(self) -> Iterator[None]:
@@ -203,20 +246,22 @@ class Parts:
             kept = f"; {self.row_count:,} finished rows are kept in {self._folder}" if self.row_count else ""
             raise JobError(f"cannot write {self._output}: {exc.strerror or exc}{kept}") from exc
 
-    def _empty(self) -> None:
-        for path in self._folder.iterdir():
-            if path.name != LOCK_NAME:
-                path.unlink()
-
     def _paths(self) -> list[Path]:
-        return sorted(self._folder.glob(f"*{_PART_SUFFIX}"))
+        return sorted(self._folder.glob(f"*{PART_SUFFIX}"))
 
-    def _counted_rows(self) -> int:
-        rows = 0
-        for path in self._paths():
+    def _take_up(self) -> None:
+        """Count the rows that are there; from a damaged part on they are classified again."""
+        paths = self._paths()
+        for place, path in enumerate(paths):
             first, _, count = path.stem.partition("-")
-            if not (first.isdecimal() and count.isdecimal()) or int(first) != rows:
-                raise JobError(f"{path}: expected a part from row {rows} on: pass --overwrite to start anew")
-            rows += int(count)
-            self.failures.merge(Failures.from_json(_read_object(path.with_suffix(_FAILURES_SUFFIX))))
-        return rows
+            if not (first.isdecimal() and count.isdecimal()) or int(first) != self.row_count:
+                raise JobError(
+                    f"{path}: expected a part from row {self.row_count} on: pass --overwrite to start anew"
+                )
+            failures = _failures_of(path)
+            if failures is None:
+                for damaged in paths[place:]:
+                    damaged.unlink()
+                return
+            self.row_count += int(count)
+            self.failures.merge(failures)

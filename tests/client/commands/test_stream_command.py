@@ -141,6 +141,11 @@ def test_lines_of_other_unicode_are_read_by_their_mark(imdb_server: LocalServer,
     ("change", "expected"),
     [
         ("iconv --to UTF-16LE", b"standard input looks like UTF-16 without a byte-order mark"),
+        (r"tr '\n' '\r'", b"standard input: line 1: a carriage return without a line feed"),
+        (
+            r"(printf 'fine\r\n'; tr '\n' '\r')",
+            b"standard input: line 2: a carriage return without a line feed",
+        ),
         ("gzip", b"standard input is compressed (gzip): unpack it first"),
         (r"(printf '\xff\xfe'; iconv --to UTF-16LE | head -c 9)", b"standard input is cut off or no utf-16"),
     ],

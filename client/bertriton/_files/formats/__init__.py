@@ -7,6 +7,7 @@ hold is refused by name and line.
 from bertriton._files.formats.delimited import LABEL_SEPARATOR
 from bertriton._files.formats.encodings import HEAD_BYTES, encoding_of
 from bertriton._files.formats.faces import Reader, Writer
+from bertriton._files.formats.lines import without_end
 from bertriton._files.formats.readers import LINE_COLUMN, SUFFIX_TO_READER, opened
 from bertriton._files.formats.rows import Columns, Kind, Rows, column
 from bertriton._files.formats.writers import DELIMITED_SUFFIXES, writer_for
@@ -25,5 +26,6 @@ __all__ = [
     "column",
     "encoding_of",
     "opened",
+    "without_end",
     "writer_for",
 ]

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from bertriton._files.errors import FileFormatError
+from bertriton._files.formats.arrow_values import BYTES_WITHOUT_MEANING
 from bertriton._files.formats.faces import LineReader, append_all, require_distinct
-from bertriton._files.formats.rows import BYTES_WITHOUT_MEANING, Kind, as_dictionaries, as_text, joined
+from bertriton._files.formats.json_lines import as_json
+from bertriton._files.formats.lines import without_end
+from bertriton._files.formats.rows import Kind, as_dictionaries, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 LABEL_SEPARATOR: Final = "|"  # between the labels of a multi-label answer
 _MAX_FIELD_CHARACTERS: Final = 1 << 28  # csv's own limit is below a long review
 _LINE_END: Final = "\r\n"
+_BREAK_TO_SPACE: Final = str.maketrans("\t\r\n", "   ")
 
 # What csv says of a row, and what that means for whoever wrote it.
 _CSV_PROBLEMS: Final = {
@@ -88,24 +91,23 @@ class TsvReader(CsvReader):
 
     def _records(self) -> Iterator[Record]:
         for line, text in enumerate(self._file.lines(), start=1):
-            yield line, text.removesuffix("\n").removesuffix("\r").split("\t")
+            yield line, without_end(text, line, str(self._path)).split("\t")
 
 
 class CsvWriter:
     """Comma-separated values; the header is written once, when the parts are joined."""
 
-    checks_typed = False
+    checks_typed = True
 
     def __init__(self) -> None:
         self._columns: Sequence[str] = ()
         self._lists: set[str] = set()  # added columns of several words
 
     def check(self, rows: Rows, first_row: int) -> None:
-        """Refuse a value that no UTF-8 can hold."""
-        for number, row in enumerate(as_dictionaries(rows), start=first_row):
+        """Refuse a value that no UTF-8 can hold, or that has no JSON where it would stand in it."""
+        for number, row in enumerate(as_dictionaries(rows, first_row), start=first_row):
             for name, value in row.items():
-                problem = self._problem(value if type(value) is str else str(_as_field(value)))
-                if problem:
+                if problem := self._problem_of_value(value):
                     raise FileFormatError(f"row {number}: column {name!r} holds {problem}")
 
     def begin(self, columns: Sequence[str], schema: object, added: Mapping[str, Kind]) -> None:  # noqa: ARG002
@@ -129,6 +131,14 @@ class CsvWriter:
             file.write(header.getvalue().encode("utf-8", BYTES_WITHOUT_MEANING))
             append_all(parts, file)
 
+    def _problem_of_value(self, value: object) -> str | None:
+        try:
+            return self._problem(value if type(value) is str else str(_as_field(value)))
+        except ValueError:
+            return (
+                "NaN or an infinity in a list or an object, for which JSON has no number: use .parquet output"
+            )
+
     def _problem(self, text: str) -> str | None:
         """What of a text this format cannot hold, and what can."""
         return _lone_surrogate(text)
@@ -145,8 +155,6 @@ class CsvWriter:
 
 class TsvWriter(CsvWriter):
     """Tab-separated values; what holds a tab or a line break is refused."""
-
-    checks_typed = True
 
     def _problem(self, text: str) -> str | None:
         for character, name in (("\t", "a tab"), ("\n", "a line break"), ("\r", "a line break")):
@@ -177,7 +185,7 @@ def _lone_surrogate(text: str) -> str | None:
 
 def _as_field(value: object) -> object:
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False, default=as_text)
+        return as_json(value)
     return value
 
 
@@ -186,4 +194,4 @@ def _as_words(labels: Sequence[str] | None) -> str | None:
 
 
 def _without_breaks(value: object) -> object:
-    return " ".join(value.split()) if isinstance(value, str) else value
+    return value.translate(_BREAK_TO_SPACE) if isinstance(value, str) else value

@@ -6,14 +6,28 @@ import codecs
 from typing import IO, TYPE_CHECKING, Final
 
 from bertriton._files.errors import FileFormatError
+from bertriton._files.formats.arrow_values import BYTES_WITHOUT_MEANING
 from bertriton._files.formats.encodings import HEAD_BYTES, encoding_of
-from bertriton._files.formats.rows import BYTES_WITHOUT_MEANING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _BLOCK_BYTES: Final = 1 << 16
+
+
+def without_end(line: str, number: int, source: str) -> str:
+    """A line without the line feed, or carriage return and line feed, that ends it.
+
+    Raises:
+        FileFormatError: it holds another carriage return, which may have been meant to end a line or not.
+    """
+    text = line.removesuffix("\n").removesuffix("\r")
+    if "\r" in text:
+        raise FileFormatError(
+            f"{source}: line {number}: a carriage return without a line feed: end lines with a line feed"
+        )
+    return text
 
 
 class LineFile:

@@ -37,13 +37,17 @@ class ParquetReader:
 
         self._path = path
         self._errors = (ArrowException, OSError)
+        self._source = path.open("rb")  # Arrow takes some names for addresses: here and below it gets none
         try:
-            self._file = parquet.ParquetFile(path)
-        except ArrowException as exc:
-            raise FileFormatError(f"{path} is not a Parquet file: {exc}") from exc
-        self.schema = self._file.schema_arrow
-        self.columns = tuple(self.schema.names)
-        require_distinct(path, self.columns)
+            self._file = parquet.ParquetFile(self._source)
+            self.schema = self._file.schema_arrow
+            self.columns = tuple(self.schema.names)
+            require_distinct(path, self.columns)
+        except (*self._errors, FileFormatError) as exc:
+            self._source.close()
+            if isinstance(exc, ArrowException):
+                raise FileFormatError(f"{path} is not a Parquet file: {exc}") from exc
+            raise
         self.size = self._file.metadata.num_rows
         self._position = 0
 
@@ -72,6 +76,7 @@ class ParquetReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._source.close()
 
 
 class ParquetWriter:
@@ -123,15 +128,17 @@ class ParquetWriter:
             )
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as exc:
             raise FileFormatError(f"rows do not fit the columns' types: {exc}") from exc
-        parquet.write_table(table, path)
+        with path.open("wb") as file:
+            parquet.write_table(table, file)
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
         """Make one file of the parts, in their order."""
         from pyarrow import parquet  # noqa: PLC0415
 
-        with parquet.ParquetWriter(path, self._schema) as writer:
+        with path.open("wb") as whole, parquet.ParquetWriter(whole, self._schema) as writer:
             for part in parts:
-                writer.write_table(parquet.read_table(part, schema=self._schema))
+                with part.open("rb") as file:
+                    writer.write_table(parquet.read_table(file, schema=self._schema))
 
 
 def _values(rows: Rows, name: str) -> Any:  # noqa: ANN401  # a list or an Arrow array

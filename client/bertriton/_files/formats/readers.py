@@ -8,6 +8,7 @@ from bertriton._files.errors import FileFormatError
 from bertriton._files.formats.delimited import CsvReader, TsvReader
 from bertriton._files.formats.faces import LineReader, Reader
 from bertriton._files.formats.json_lines import JsonLinesReader
+from bertriton._files.formats.lines import without_end
 from bertriton._files.formats.parquet import ParquetReader
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class TextReader(LineReader):
     columns: tuple[str, ...] = (LINE_COLUMN,)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        return ({LINE_COLUMN: line.rstrip("\r\n")} for line in self._file.lines())
+        for number, line in enumerate(self._file.lines(), start=1):
+            yield {LINE_COLUMN: without_end(line, number, str(self._path))}
 
 
 SUFFIX_TO_READER: Final[dict[str, type[Reader]]] = {
