@@ -7,6 +7,7 @@ weight into an unnamed constant: the weight is what the MatMul before the Add of
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -92,7 +93,22 @@ class OnnxClassifier:
         self._nodes = list(graph.node)
         with _whole(file):
             self._refuse_changed_weights()
+            self._refuse_doubles(graph)
             self._index(graph)
+
+    def _refuse_doubles(self, graph: onnx.GraphProto) -> None:
+        """See that each name is of one value, as the format demands: a dictionary would take the last."""
+        stored = [tensor.name for tensor in graph.initializer]
+        stored += [tensor.values.name for tensor in graph.sparse_initializer]
+        # What is stored may be an input as well, whose default it is: before IR version 4 it must be.
+        given = {value.name for value in graph.input} - set(stored)
+        computed = [output for node in self._nodes for output in node.output if output]
+        if twice := _first_double([*stored, *given, *computed]):
+            raise CheckpointError(
+                self._file,
+                f"the name {short(twice)} stands for two values of the graph, expected one: export the model "
+                "to ONNX again",
+            )
 
     def _index(self, graph: onnx.GraphProto) -> None:
         self._name_to_node = {output: node for node in self._nodes for output in node.output}
@@ -124,17 +140,30 @@ class OnnxClassifier:
                 name: self._lazy(name, name) for name in self._name_to_tensor if _PARAMETER.fullmatch(name)
             }
             additions = [node for node in self._nodes if node.op_type == "Add"]
-            return named | dict(pair for node in additions for pair in self._weight_before(node))
+            products = [pair for node in additions for pair in self._weight_before(node)]
+            parameter_to_constant: dict[str, str] = {}
+            for parameter, constant in products:
+                self._require_same(parameter, parameter_to_constant.setdefault(parameter, constant), constant)
+            return named | {
+                parameter: transposed(self._lazy(parameter, constant))
+                for parameter, constant in parameter_to_constant.items()
+            }
 
-    def _weight_before(self, add: Any) -> Iterator[tuple[str, LazyTensor]]:  # noqa: ANN401 (a NodeProto)
+    def _require_same(self, parameter: str, first: str, other: str) -> None:
+        """See that what shares a bias, as the layers of ALBERT do, shares the weight as well."""
+        if first != other and _content(self._name_to_tensor[first]) != _content(self._name_to_tensor[other]):
+            found = f"{short(first)} and {short(other)}"
+            raise TensorError(self._file, parameter, expected="one matrix before its bias", found=found)
+
+    def _weight_before(self, add: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 (a NodeProto)
+        """The parameter of the product that a bias is added to, and the constant that holds it."""
         bias = next((name for name in add.input if _PARAMETER.fullmatch(name) and name.endswith(".bias")), "")
         for name in add.input:
             product = self._name_to_node.get(name)
             if bias and product is not None and product.op_type == "MatMul":
                 weight = product.input[1]
                 if weight in self._name_to_tensor:
-                    parameter = f"{bias.removesuffix('.bias')}.weight"
-                    yield parameter, transposed(self._lazy(parameter, weight))
+                    yield f"{bias.removesuffix('.bias')}.weight", weight
 
     def _lazy(self, name: str, constant: str) -> LazyTensor:
         tensor = self._name_to_tensor[constant]
@@ -148,6 +177,8 @@ class OnnxClassifier:
 
     def _outside(self, name: str, tensor: Any, dtype: str, shape: tuple[int, ...]) -> LazyTensor:  # noqa: ANN401
         entries = {entry.key: entry.value for entry in tensor.external_data}
+        if twice := _first_double([entry.key for entry in tensor.external_data]):
+            raise TensorError(self._file, name, expected=f"one {short(twice)} of its place", found="two")
         location, offset = entries.get("location", ""), entries.get("offset", "0")
         # The location is part of the download: it must not lead anywhere else.
         if self._beside is None or "/" in location or location not in self._beside.names():
@@ -215,6 +246,19 @@ class OnnxClassifier:
 
     def _constant(self, name: str) -> NDArray[Any]:
         return _load(self._file, name, self._name_to_tensor[name])
+
+
+def _content(tensor: Any) -> bytes:  # noqa: ANN401 (a TensorProto)
+    """Everything of a tensor but its name."""
+    nameless = onnx.TensorProto()
+    nameless.CopyFrom(tensor)
+    nameless.ClearField("name")
+    nameless.ClearField("doc_string")
+    return nameless.SerializeToString(deterministic=True)
+
+
+def _first_double(names: list[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _is_count(text: str) -> bool:
