@@ -27,7 +27,7 @@ from bertriton_export.checkpoint.relatives import (
 from bertriton_export.checkpoint.rotary import GteConfig, NomicBertConfig
 from bertriton_export.checkpoint.settings import Settings, is_text, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
-from bertriton_export.checkpoint.small_file import refuse_lfs_pointer
+from bertriton_export.checkpoint.small_file import is_there, refuse_lfs_pointer
 from bertriton_export.checkpoint.tokenizer import (
     FOLLOWED,
     MODEL_TYPE_TO_CLASS,
@@ -83,6 +83,7 @@ __all__ = [
     "config_from_shapes",
     "default_problem_type",
     "is_text",
+    "is_there",
     "longest_text",
     "of_family",
     "parse_json",

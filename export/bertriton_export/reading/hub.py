@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from bertriton_export.checkpoint import TOKENIZER_FILES
+from bertriton_export.checkpoint import TOKENIZER_FILES, is_there
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.adapter import ADAPTER_FILE, ADAPTER_WEIGHTS
 from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
@@ -133,7 +133,7 @@ def _cached(repository: str, revision: str, unreachable: Exception) -> Path:
                     repository, revision=revision, allow_patterns=allowed, local_files_only=True
                 )
             )
-            if any((folder / name).exists() for name in names):
+            if any(is_there(folder / name) for name in names):
                 return folder
     reason = str(unreachable).partition("\n")[0]
     raise CheckpointError(

@@ -14,6 +14,7 @@ from bertriton_export.checkpoint import (
     architecture_of,
     default_problem_type,
     is_text,
+    is_there,
     read_bert_config,
     read_json,
     read_truncation,
@@ -39,7 +40,7 @@ _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNor
 
 def is_huggingface_folder(path: Path) -> bool:
     """Whether a path looks like something `read_huggingface_folder` reads."""
-    return (path / CONFIG_FILE).is_file()
+    return is_there(path / CONFIG_FILE)
 
 
 def read_huggingface_folder(

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from bertriton_export.checkpoint.dimensions import longest_text
 from bertriton_export.checkpoint.settings import Settings, short
+from bertriton_export.checkpoint.small_file import is_there
 from bertriton_export.checkpoint.tokenizer.bpe import PREFIX_SPACE
 from bertriton_export.checkpoint.tokenizer.charsmap import is_whole_charsmap
 from bertriton_export.checkpoint.tokenizer.checks import checked, refuse_growth, refuse_undescribed
@@ -170,7 +171,7 @@ class TokenizerReader:
 
     def _first_file(self) -> Path:
         folder, kind = self.sources.folder, self.kind
-        missing = [name for name in kind.files if not (folder / name).exists()]
+        missing = [name for name in kind.files if not is_there(folder / name)]
         if missing or kind.build is None:
             others = f" nor {' with '.join(kind.files)}" if kind.files else ""
             raise CheckpointError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from bertriton_export.checkpoint import FLOAT_DTYPES, TOKENIZERS, LazyTensor
+from bertriton_export.checkpoint import FLOAT_DTYPES, TOKENIZERS, LazyTensor, is_there
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.hashing import sha256_of
 from bertriton_export.reading.adapter.settings import ADAPTER_FILE, AdapterSettings, read_adapter_settings
@@ -66,7 +66,7 @@ class Adapter:
     @property
     def has_tokenizer(self) -> bool:
         """Whether the folder has the tokenizer, too, that it was trained with."""
-        return any((self.folder / name).is_file() for name in _TOKENIZER_FILES)
+        return any(is_there(self.folder / name) for name in _TOKENIZER_FILES)
 
     def merged_sha256(self, base: str) -> str:
         """Of what the network is made from: the base's weights and this."""
@@ -120,7 +120,7 @@ class Adapter:
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter, alone or beside its base."""
-    return (folder / ADAPTER_FILE).is_file()
+    return is_there(folder / ADAPTER_FILE)
 
 
 def refuse_unconfigured(folder: Path) -> None:
@@ -129,7 +129,7 @@ def refuse_unconfigured(folder: Path) -> None:
     Raises:
         CheckpointError: one does.
     """
-    found = next((name for name in ADAPTER_WEIGHTS if (folder / name).is_file()), None)
+    found = next((name for name in ADAPTER_WEIGHTS if is_there(folder / name)), None)
     if found is not None and not is_adapter(folder):
         raise CheckpointError(
             folder,
@@ -163,7 +163,7 @@ def read_adapter(folder: Path) -> Adapter:
     """
     settings = read_adapter_settings(folder / ADAPTER_FILE)
     for name, read in zip(ADAPTER_WEIGHTS, _READERS, strict=True):
-        if (file := folder / name).is_file():
+        if is_there(file := folder / name):
             updates, replacements = _sorted_out(file, dict(read(file)))
             _require_ranks(file, settings, updates)
             sha256 = sha256_of([settings.file, file])

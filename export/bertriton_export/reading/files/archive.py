@@ -82,6 +82,8 @@ class Folder:
             leaves = file.is_symlink() and not _resolved(file).is_relative_to(root)
             if leaves and not self._links_may_leave:
                 raise CheckpointError(file, "is a symbolic link out of the checkpoint's folder")
+            if file.is_symlink() and not file.exists() and not self._links_may_leave:
+                raise CheckpointError(file, "is a symbolic link to nothing")
             if file.is_file():
                 yield file
 
