@@ -72,6 +72,8 @@ def folder_with(name: str, folder: Path, **changes: Any) -> Path:
         ("gte-single", {"num_attention_heads": 16}, CheckpointError, "twice num_attention_heads"),
         ("gte-single", {"hidden_act": "tanh"}, UnsupportedModelError, "hidden_act 'tanh', expected"),
         ("gte-single", {"position_embedding_type": "absolute"}, UnsupportedModelError, "expected 'rope'"),
+        ("gte-single", {"rope_parameters": {"rope_theta": 10**400}}, CheckpointError, "rope_theta: expected"),
+        ("modernbert-multi", {"local_rope_theta": 10**400}, CheckpointError, "local_rope_theta: expected"),
         ("gte-single", {"rope_parameters": {"rope_theta": 0}}, CheckpointError, "rope_theta: expected"),
         ("gte-single", {"rope_parameters": {"rope_type": "ntk"}}, UnsupportedModelError, "rope_type 'ntk'"),
         ("gte-regression", {"type_vocab_size": 1}, TensorError, "token_type_embeddings"),

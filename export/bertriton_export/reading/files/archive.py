@@ -27,9 +27,12 @@ MAX_MEMBERS: Final = 10_000  # a BERT of 24 layers has about 400 tensors
 MAX_UNPACKED_BYTES: Final = 16 * 2**30  # of all members together
 MAX_COMPRESSION_RATIO: Final = 100  # weights hardly compress; graph definitions do by about ten
 _UNPACK_BLOCK_BYTES: Final = 2**20
-_EXTRA_BITS_ENCRYPTED: Final = 0x1
+# Of a member's flags: encrypted, a patch, strongly encrypted, with headers that are.
+_REFUSED_FLAGS: Final = 0x1 | 0x20 | 0x40 | 0x2000
+_UTF8_FLAG: Final = 0x800  # of the name, which is in code page 437 without it
 
-_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")  # magic, then the lengths of name and extra field
+# Magic, flags, method, then the lengths of name and extra field.
+_LOCAL_HEADER: Final = struct.Struct("<4s2xHH16xHH")
 _LOCAL_MAGIC: Final = b"PK\x03\x04"
 _LEADS_OUT: Final = re.compile(r"^([/\\]|[A-Za-z]:)|(^|[/\\])\.\.([/\\]|$)|\\|\0")
 # What the standard library raises on damaged zips; RuntimeError where it meets features it does not know.
@@ -144,8 +147,8 @@ class Archive:
             raise CheckpointError(self.path, f"member {info.orig_filename!r} leads out of the archive")
         if stat.S_ISLNK(info.external_attr >> 16):
             raise CheckpointError(self.path, f"member {info.filename!r} is a symbolic link")
-        if info.flag_bits & _EXTRA_BITS_ENCRYPTED:
-            raise CheckpointError(self.path, f"member {info.filename!r} is encrypted")
+        if info.flag_bits & _REFUSED_FLAGS:
+            raise CheckpointError(self.path, f"member {info.filename!r} is encrypted, or a patch of another")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise CheckpointError(
                 self.path, f"member {info.filename!r} is neither stored nor deflated ({info.compress_type})"
@@ -176,13 +179,21 @@ class Archive:
 
     def _stored(self, info: zipfile.ZipInfo) -> memoryview:
         header = self._view[info.header_offset :][: _LOCAL_HEADER.size]
-        magic, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
-        start = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+        magic, flags, method, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+        name_start = info.header_offset + _LOCAL_HEADER.size
+        name = bytes(self._view[name_start : name_start + name_bytes])
+        start = name_start + name_bytes + extra_bytes
         data = self._view[start : start + info.compress_size]
         as_it_is = info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size
-        if magic != _LOCAL_MAGIC or len(data) != info.compress_size or as_it_is:
+        is_this = magic == _LOCAL_MAGIC and method == info.compress_type and not flags & _REFUSED_FLAGS
+        # Both checksums are the directory's: names that it exchanges would exchange two tensors.
+        if not is_this or name != _encoded_name(info) or len(data) != info.compress_size or as_it_is:
             raise ValueError("its header contradicts the archive's directory")
         return data
+
+
+def _encoded_name(info: zipfile.ZipInfo) -> bytes:
+    return info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8_FLAG else "cp437")
 
 
 def _require_checksum(info: zipfile.ZipInfo, found: int) -> None:
