@@ -181,19 +181,16 @@ class Archive:
         header = self._view[info.header_offset :][: _LOCAL_HEADER.size]
         magic, flags, method, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
         name_start = info.header_offset + _LOCAL_HEADER.size
-        name = bytes(self._view[name_start : name_start + name_bytes])
+        encoding = "utf-8" if flags & _UTF8_FLAG else "cp437"
+        name = bytes(self._view[name_start : name_start + name_bytes]).decode(encoding)
         start = name_start + name_bytes + extra_bytes
         data = self._view[start : start + info.compress_size]
         as_it_is = info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size
         is_this = magic == _LOCAL_MAGIC and method == info.compress_type and not flags & _REFUSED_FLAGS
-        # Both checksums are the directory's: names that it exchanges would exchange two tensors.
-        if not is_this or name != _encoded_name(info) or len(data) != info.compress_size or as_it_is:
+        # A checksum goes with the directory's name: two names exchanged there would exchange two tensors.
+        if not is_this or name != info.orig_filename or len(data) != info.compress_size or as_it_is:
             raise ValueError("its header contradicts the archive's directory")
         return data
-
-
-def _encoded_name(info: zipfile.ZipInfo) -> bytes:
-    return info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8_FLAG else "cp437")
 
 
 def _require_checksum(info: zipfile.ZipInfo, found: int) -> None:
