@@ -45,7 +45,7 @@ from bertriton_export.checkpoint.truncation import (
     read_truncation,
     with_truncation,
 )
-from bertriton_export.checkpoint.weights import FLOAT_DTYPES, LazyTensor, Weights
+from bertriton_export.checkpoint.weights import FLOAT_DTYPES, LazyTensor, Weights, every_layer
 
 __all__ = [
     "ARCHITECTURES",
@@ -82,6 +82,7 @@ __all__ = [
     "architecture_of",
     "config_from_shapes",
     "default_problem_type",
+    "every_layer",
     "is_text",
     "is_there",
     "longest_text",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from bertriton_export.errors import CheckpointError, UnsupportedModelError
+from bertriton_export.errors import CheckpointError, UnsupportedModelError, cut
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,8 +21,7 @@ _SHOWN_CHARACTERS: Final = 80
 
 def short(value: object) -> str:
     """A value as a message shows it: its first characters, since a stranger chose it."""
-    shown = repr(value)
-    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
+    return cut(repr(value), _SHOWN_CHARACTERS)
 
 
 def require_epsilon(file: Path, key: str, value: Any) -> float:  # noqa: ANN401 (as JSON or a graph has it)

@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from bertriton_export.checkpoint import TOKENIZER_FILES, is_there
+from bertriton_export.checkpoint import TOKENIZER_FILES, is_there, short
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.adapter import ADAPTER_FILE, ADAPTER_WEIGHTS
 from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
@@ -117,7 +117,7 @@ def _download(repository: str, revision: str) -> Path:
         patterns = [*SMALL_FILES, *ADAPTER_WEIGHTS]
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     raise CheckpointError(
-        Path(repository), f"the hub's model has no weights in a known format, only {', '.join(sorted(names))}"
+        Path(repository), f"the hub's model has no weights in a known format, only {short(sorted(names))}"
     )
 
 

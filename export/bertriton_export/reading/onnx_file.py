@@ -183,7 +183,8 @@ class OnnxClassifier:
         # The location is part of the download: it must not lead anywhere else.
         if self._beside is None or "/" in location or location not in self._beside.names():
             raise CheckpointError(
-                self._file, f"tensor {name!r} is kept in {short(location)}, which is not a file of the folder"
+                self._file,
+                f"tensor {short(name)} is kept in {short(location)}, which is not a file of the folder",
             )
         if not _is_count(offset) or dtype not in _TYPE_TO_DTYPE.values():
             found = f"{short(offset)}, {dtype}"
@@ -271,7 +272,7 @@ def _load(file: Path, name: str, tensor: Any) -> NDArray[Any]:  # noqa: ANN401 (
     try:
         array: NDArray[Any] = numpy_helper.to_array(tensor)
     except _STRUCTURE_ERRORS as exc:
-        raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc
+        raise CheckpointError(file, f"tensor {short(name)} cannot be read: {exc}") from exc
     if not array.size:
         raise TensorError(file, name, expected="values", found="none")
     return array if array.dtype.kind in "fiu" else array.astype(np.float32)

@@ -119,7 +119,7 @@ def add_tokens(tokenizer: Tokenizer, tokens: Tokens, vocab_size: int, file: Path
     tokenizer.add_tokens(fitting)
     for token_id, token in tokens.declared.items():
         if tokenizer.token_to_id(token.content) != token_id:
-            raise CheckpointError(file, f"token {token.content!r} does not get its id {token_id}")
+            raise CheckpointError(file, f"token {short(token.content)} does not get its id {token_id}")
     return left_out
 
 

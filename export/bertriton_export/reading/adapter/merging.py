@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from bertriton_export.checkpoint import FLOAT_DTYPES, TOKENIZERS, LazyTensor, is_there
+from bertriton_export.checkpoint import FLOAT_DTYPES, TOKENIZERS, LazyTensor, every_layer, is_there, short
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.hashing import sha256_of
 from bertriton_export.reading.adapter.settings import ADAPTER_FILE, AdapterSettings, read_adapter_settings
@@ -39,7 +39,6 @@ _FACTOR: Final = re.compile(
     r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(?:\.default)?(?:\.(?P<part>weight|bias))?"
 )
 _OF_LORA: Final = re.compile(r"(^|[._])lora_")
-_NUMBER: Final = re.compile(r"\b\d+\b")
 
 
 @dataclass
@@ -238,7 +237,8 @@ def _require_whole(adapter: Adapter, base: Mapping[str, LazyTensor]) -> None:
         lacking = {name for name in base if _is_within(name, saved)} - adapter.replacements.keys()
         if lacking:
             raise CheckpointError(
-                adapter.file, f"lacks {min(lacking)!r} of the module {saved!r}, which modules_to_save names"
+                adapter.file,
+                f"lacks {short(min(lacking))} of the module {short(saved)}, which modules_to_save names",
             )
     for target in adapter.settings.targets:
         meant = {
@@ -247,18 +247,14 @@ def _require_whole(adapter: Adapter, base: Mapping[str, LazyTensor]) -> None:
             # What is saved whole has no update, though PEFT's all-linear names its layers.
             if f".{module}".endswith(f".{target}") and not adapter.saves_whole(f"{module}.weight")
         }
-        found = {_every_layer(module) for module in meant & adapter.updates.keys()}
-        missed = {module for module in meant if _every_layer(module) in found} - adapter.updates.keys()
+        found = {every_layer(module) for module in meant & adapter.updates.keys()}
+        missed = {module for module in meant if every_layer(module) in found} - adapter.updates.keys()
         if meant and (missed or not found):
             raise CheckpointError(
                 adapter.file,
-                f"lacks the module {min(missed or meant)!r}, which target_modules names as {target!r}",
+                f"lacks the module {short(min(missed or meant))}, which target_modules names as "
+                f"{short(target)}",
             )
-
-
-def _every_layer(module: str) -> str:
-    """A module's name without the number of its layer."""
-    return _NUMBER.sub("#", module)
 
 
 def _is_within(name: str, module: str) -> bool:

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
+from bertriton_export.checkpoint import short
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.files.checksums import crc32_of
 from bertriton_export.reading.files.mapped_file import ViewReader, map_file, map_open_file, release_pages
@@ -143,15 +144,16 @@ class Archive:
         return members
 
     def _check_member(self, info: zipfile.ZipInfo) -> None:
+        name = short(info.orig_filename)
         if _LEADS_OUT.search(info.orig_filename):
-            raise CheckpointError(self.path, f"member {info.orig_filename!r} leads out of the archive")
+            raise CheckpointError(self.path, f"member {name} leads out of the archive")
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise CheckpointError(self.path, f"member {info.filename!r} is a symbolic link")
+            raise CheckpointError(self.path, f"member {name} is a symbolic link")
         if info.flag_bits & _REFUSED_FLAGS:
-            raise CheckpointError(self.path, f"member {info.filename!r} is encrypted, or a patch of another")
+            raise CheckpointError(self.path, f"member {name} is encrypted, or a patch of another")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise CheckpointError(
-                self.path, f"member {info.filename!r} is neither stored nor deflated ({info.compress_type})"
+                self.path, f"member {name} is neither stored nor deflated ({info.compress_type})"
             )
 
     def names(self) -> list[str]:
@@ -173,7 +175,7 @@ class Archive:
                 else:
                     _require_checksum(info, crc32_of(data))
             except _LIBRARY_ERRORS as exc:
-                raise CheckpointError(self.path, f"member {name!r} cannot be read: {exc}") from exc
+                raise CheckpointError(self.path, f"member {short(name)} cannot be read: {exc}") from exc
             self._name_to_bytes[name] = data
         return self._name_to_bytes[name]
 
