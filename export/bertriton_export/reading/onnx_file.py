@@ -141,6 +141,7 @@ class OnnxClassifier:
             }
             additions = [node for node in self._nodes if node.op_type == "Add"]
             products = [pair for node in additions for pair in self._weight_before(node)]
+            products += [pair for node in self._nodes if node.op_type == "Gemm" for pair in self._of(node)]
             parameter_to_constant: dict[str, str] = {}
             for parameter, constant in products:
                 self._require_same(parameter, parameter_to_constant.setdefault(parameter, constant), constant)
@@ -164,6 +165,28 @@ class OnnxClassifier:
                 weight = product.input[1]
                 if weight in self._name_to_tensor:
                     yield f"{bias.removesuffix('.bias')}.weight", weight
+
+    def _of(self, gemm: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 (a NodeProto)
+        """The parameter of a product with its bias, where it lies as before an Add and not under its name."""
+        _, weight, *bias = gemm.input
+        if not any(_PARAMETER.fullmatch(name) for name in (weight, *bias)):
+            return
+        told = {
+            value.name: value.f if value.name in ("alpha", "beta") else value.i for value in gemm.attribute
+        }
+        own = {"alpha": 1, "beta": 1, "transA": 0}
+        if any(told.get(key, value) != value for key, value in own.items()):
+            raise UnsupportedModelError(
+                f"{self._file}: the product {short(gemm.name)} is scaled, or of a transposed input, which no "
+                "linear layer of PyTorch is; export from the checkpoint"
+            )
+        if (
+            bias
+            and bias[0].endswith(".bias")
+            and not told.get("transB", 0)
+            and weight in self._name_to_tensor
+        ):
+            yield f"{bias[0].removesuffix('.bias')}.weight", weight
 
     def _lazy(self, name: str, constant: str) -> LazyTensor:
         tensor = self._name_to_tensor[constant]

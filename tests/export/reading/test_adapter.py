@@ -322,6 +322,8 @@ def _without_layer(tensors: dict[str, Any]) -> None:
         (_with("base_model.model.bert.extra.weight", 4), "expected a tensor of the base, found none"),
         (_with("bert.pooler.dense.bias", 16), "expected a name that begins with base_model.model."),
         (_with(f"{LAYER}.lora_A.bias", 4), "expected no bias of A"),
+        (_with(f"{LAYER}.lora_A.default.weight", 4, 16), "expected one such factor of its module"),
+        (_with(f"{LAYER}.lora_B.default.weight", 16, 4), "expected one such factor of its module"),
         (_with("base_model.model.classifier.bias", 3, dtype="i8"), "expected one of ['BF16', 'F16', 'F32'"),
     ],
 )

@@ -241,6 +241,37 @@ def test_two_matrices_of_one_bias_are_refused(gelu: Path) -> None:
         read_checkpoint(with_onnx_weights(gelu, model))
 
 
+def pooler_of(model: onnx.ModelProto) -> tuple[onnx.NodeProto, onnx.TensorProto]:
+    name = "bert.pooler.dense.weight"
+    node = next(node for node in model.graph.node if name in node.input)
+    return node, next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def test_a_weight_that_a_product_takes_as_it_lies_is_turned(gelu: Path) -> None:
+    """It is square: read as it lies, it served other answers."""
+    expected = read_checkpoint(FORMATS / "gelu").weights["bert.pooler.dense.weight"]
+    model = onnx.load(FORMATS / EXPORTS[1])
+    node, tensor = pooler_of(model)
+    next(value for value in node.attribute if value.name == "transB").i = 0
+    tensor.raw_data = np.ascontiguousarray(expected.T).tobytes()
+
+    found = read_checkpoint(with_onnx_weights(gelu, model))
+
+    np.testing.assert_array_equal(expected, found.weights["bert.pooler.dense.weight"])
+
+
+@pytest.mark.parametrize("changes", [{"alpha": 2.0}, {"beta": 0.0}, {"transA": 1}])
+def test_a_product_that_is_no_linear_layer_is_refused(gelu: Path, changes: dict[str, Any]) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    node, _ = pooler_of(model)
+    kept = [value for value in node.attribute if value.name not in changes]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(onnx.helper.make_attribute(*change) for change in changes.items())])
+
+    with pytest.raises(UnsupportedModelError, match="is scaled, or of a transposed input"):
+        read_checkpoint(with_onnx_weights(gelu, model))
+
+
 def test_a_place_outside_that_is_told_twice_is_refused(gelu: Path) -> None:
     folder = with_bias_outside(gelu, location="model.onnx_data", offset="8")
     model = onnx.load(folder / "model.onnx", load_external_data=False)

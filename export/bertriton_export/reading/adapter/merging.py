@@ -205,14 +205,14 @@ def _plain_name(name: str) -> str:
 
 def _add_factor(update: LowRank, factor: re.Match[str], tensor: LazyTensor, name: str) -> None:
     update.is_embedding = factor["embedding"] is not None
-    if factor["part"] == "bias":
-        if factor["side"] == "A":
-            raise TensorError(tensor.file, name, expected="no bias of A", found="one")
-        update.bias = tensor
-    elif factor["side"] == "A":
-        update.a = tensor
-    else:
-        update.b = tensor
+    if factor["part"] == "bias" and factor["side"] == "A":
+        raise TensorError(tensor.file, name, expected="no bias of A", found="one")
+    place = "bias" if factor["part"] == "bias" else factor["side"].lower()
+    if getattr(update, place) is not None:
+        raise TensorError(
+            tensor.file, name, expected="one such factor of its module", found="one of another name as well"
+        )
+    setattr(update, place, tensor)
 
 
 def _require_ranks(file: Path, settings: AdapterSettings, updates: Mapping[str, LowRank]) -> None:
