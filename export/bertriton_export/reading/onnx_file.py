@@ -194,6 +194,9 @@ class OnnxClassifier:
         dtype = _TYPE_TO_DTYPE.get(tensor.data_type, onnx.TensorProto.DataType.Name(tensor.data_type))
         if any(size < 1 for size in shape):
             raise TensorError(self._file, name, expected="sizes from 1", found=f"shape {list(shape)}")
+        kept = [field.name for field, _ in tensor.ListFields() if field.name.endswith("_data")]
+        if len(kept) > 1:  # as raw_data and float_data, of which a reader takes either
+            raise TensorError(self._file, name, expected="its values once", found=" and ".join(kept))
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             return self._outside(name, tensor, dtype, shape)
         return LazyTensor(self._file, shape, dtype, partial(_load, self._file, name, tensor))

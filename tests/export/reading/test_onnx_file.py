@@ -241,6 +241,15 @@ def test_two_matrices_of_one_bias_are_refused(gelu: Path) -> None:
         read_checkpoint(with_onnx_weights(gelu, model))
 
 
+def test_a_tensor_with_its_values_twice_is_refused(gelu: Path) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "bert.pooler.dense.bias")
+    bias.float_data[:] = [1.0] * 16
+
+    with pytest.raises(TensorError, match=r"its values once, found float_data and raw_data"):
+        read_checkpoint(with_onnx_weights(gelu, model))
+
+
 def pooler_of(model: onnx.ModelProto) -> tuple[onnx.NodeProto, onnx.TensorProto]:
     name = "bert.pooler.dense.weight"
     node = next(node for node in model.graph.node if name in node.input)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -60,6 +61,7 @@ _CLASS: Final = "tokenizer_class"
 _LENGTH_KEYS: Final = ("model_max_length", "max_len")  # the second one counts where the first is not written
 _SIDE_TO_TRUNCATION: Final = {"right": "head", "left": "tail"}  # a side is what is cut off
 _FIRST_VERSION_WITHOUT_TYPES: Final = 5
+_MAJOR: Final = re.compile(r"[0-9]{1,4}(?=\.|$)")  # int() raises on thousands of digits
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,8 @@ class TokenizerReader:
         names = self.sources.settings.texts("model_input_names")
         if names is not None:
             return "token_type_ids" in names
-        major = (self.sources.config.text("transformers_version") or "").partition(".")[0]
-        is_new = major.isdecimal() and int(major) >= _FIRST_VERSION_WITHOUT_TYPES
+        major = _MAJOR.match(self.sources.config.text("transformers_version") or "")
+        is_new = major is not None and int(major[0]) >= _FIRST_VERSION_WITHOUT_TYPES
         return self.kind.token_types[is_new]
 
     @property
