@@ -27,7 +27,7 @@ from bertriton_export.checkpoint.relatives import (
 from bertriton_export.checkpoint.rotary import GteConfig, NomicBertConfig
 from bertriton_export.checkpoint.settings import Settings, is_text, require_number, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
-from bertriton_export.checkpoint.small_file import is_there, refuse_lfs_pointer
+from bertriton_export.checkpoint.small_file import is_there, refuse_broken_link, refuse_lfs_pointer
 from bertriton_export.checkpoint.tokenizer import (
     FOLLOWED,
     MODEL_TYPE_TO_CLASS,
@@ -91,6 +91,7 @@ __all__ = [
     "read_bert_config",
     "read_json",
     "read_truncation",
+    "refuse_broken_link",
     "refuse_lfs_pointer",
     "require_number",
     "short",

@@ -30,10 +30,10 @@ def is_there(file: Path) -> bool:
     try:
         mode = file.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        _refuse_broken_link(file)
+        refuse_broken_link(file)
         return False
     except OSError as exc:
-        _refuse_broken_link(file)
+        refuse_broken_link(file)
         raise CheckpointError(file, f"cannot be looked at: {exc.strerror}") from exc
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
@@ -41,7 +41,12 @@ def is_there(file: Path) -> bool:
     return True
 
 
-def _refuse_broken_link(file: Path) -> None:
+def refuse_broken_link(file: Path) -> None:
+    """See that a name that leads to no file is one that is not there.
+
+    Raises:
+        CheckpointError: it is a link, or below one.
+    """
     deepest = next((place for place in (file, *file.parents) if os.path.lexists(place)), None)
     if deepest is not None and not os.path.exists(deepest):  # noqa: PTH110 (the other raises on some links)
         raise CheckpointError(

@@ -17,7 +17,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from bertriton_export.checkpoint import GraphFacts, LazyTensor, short
+from bertriton_export.checkpoint import GraphFacts, LazyTensor, refuse_broken_link, short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 from bertriton_export.reading.files import (
     Folder,
@@ -208,6 +208,8 @@ class OnnxClassifier:
         location, offset = entries.get("location", ""), entries.get("offset", "0")
         # The location is part of the download: it must not lead anywhere else.
         if self._beside is None or "/" in location or location not in self._beside.names():
+            if self._beside is not None and "/" not in location:
+                refuse_broken_link(self._beside.path / location)
             raise CheckpointError(
                 self._file,
                 f"tensor {short(name)} is kept in {short(location)}, which is not a file of the folder",

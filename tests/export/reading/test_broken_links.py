@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx
 import pytest
 
 from bertriton_export import CheckpointError
@@ -46,7 +47,7 @@ def broken(request: pytest.FixtureRequest) -> Callable[[Path], Path]:
 
 def assert_refused(folder: Path, file: Path) -> None:
     with pytest.raises(
-        CheckpointError, match=r"is a symbolic link (that leads|to n)|is a folder, expected a file"
+        CheckpointError, match=r"is a symbolic link that leads nowhere|is a folder, expected a file"
     ) as caught:
         read_checkpoint(folder)
 
@@ -117,6 +118,32 @@ def test_a_folder_that_leads_nowhere_is_not_overlooked(tmp_path: Path, one_layer
     assert_refused(one_layer, one_layer / name)
 
 
+def test_weights_beside_a_graph_are_called_by_their_name(tmp_path: Path) -> None:
+    folder = shutil.copytree(DATA / "formats" / "gelu", tmp_path / "gelu")
+    (folder / "model.safetensors").unlink()
+    model = onnx.load(DATA / "formats" / "gelu-traced-17.onnx")
+    beside = {"save_as_external_data": True, "location": "model.onnx_data", "size_threshold": 0}
+    onnx.save(model, folder / "model.onnx", **beside)
+    (folder / "model.onnx_data").unlink()
+    (folder / "model.onnx_data").symlink_to("lost")
+
+    assert_refused(folder, folder / "model.onnx_data")
+
+
+@pytest.mark.parametrize("has_config", [True, False])
+def test_weights_of_tensorflow_are_called_by_their_name(three_labels: Path, *, has_config: bool) -> None:
+    (three_labels / "model.safetensors").unlink()
+    if not has_config:
+        (three_labels / "config.json").unlink()
+    with zipfile.ZipFile(DATA / "formats" / "three-labels-saved-model.zip") as archive:
+        archive.extractall(three_labels)
+    data = three_labels / "variables" / "variables.data-00000-of-00001"
+    data.unlink()
+    data.symlink_to("lost")
+
+    assert_refused(three_labels, data)
+
+
 def test_no_part_of_a_model_of_spark_nlp_is_overlooked(tmp_path: Path) -> None:
     folder = shutil.copytree(DATA / "sparknlp", tmp_path / "model")
     (folder / "fields" / "vocabulary" / "part-00009").symlink_to("lost")
@@ -132,6 +159,18 @@ def test_a_path_that_leads_nowhere_is_no_id_of_the_hub(
     (tmp_path / "models" / "mine").symlink_to("lost")
 
     assert_refused(Path("models/mine"), Path("models/mine"))
+
+
+@pytest.mark.parametrize("target", ["lost", "README.md"])
+def test_what_no_reader_asks_for_may_be_lost(tmp_path: Path, target: str) -> None:
+    folder = shutil.copytree(DATA / "formats" / "gelu", tmp_path / "gelu")
+    (folder / "model.safetensors").unlink()
+    model = onnx.load(DATA / "formats" / "gelu-traced-17.onnx")
+    beside = {"save_as_external_data": True, "location": "model.onnx_data", "size_threshold": 0}
+    onnx.save(model, folder / "model.onnx", **beside)
+    (folder / "README.md").symlink_to(target)
+
+    assert read_checkpoint(folder).source["format"] == "ONNX"
 
 
 def test_links_that_lead_to_files_are_followed(one_layer: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
-from bertriton_export.checkpoint import short
+from bertriton_export.checkpoint import refuse_broken_link, short
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.files.checksums import crc32_of
 from bertriton_export.reading.files.mapped_file import ViewReader, map_file, map_open_file, release_pages
@@ -81,15 +81,18 @@ class Folder:
         return sorted(file.relative_to(self.path).as_posix() for file in self._files())
 
     def _files(self) -> Iterator[Path]:
-        root = self.path.resolve()
         for file in self.path.rglob("*"):
-            leaves = file.is_symlink() and not _resolved(file).is_relative_to(root)
-            if leaves and not self._links_may_leave:
-                raise CheckpointError(file, "is a symbolic link out of the checkpoint's folder")
-            if file.is_symlink() and not file.exists() and not self._links_may_leave:
-                raise CheckpointError(file, "is a symbolic link to nothing")
+            if (
+                not self._links_may_leave
+            ):  # else it is a model's folder, of which only some files are asked for
+                refuse_broken_link(file)
+                self._refuse_leaving(file)
             if file.is_file():
                 yield file
+
+    def _refuse_leaving(self, file: Path) -> None:
+        if file.is_symlink() and not _resolved(file).is_relative_to(self.path.resolve()):
+            raise CheckpointError(file, "is a symbolic link out of the checkpoint's folder")
 
     def read(self, name: str) -> memoryview:
         """The bytes of one file."""

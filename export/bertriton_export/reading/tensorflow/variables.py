@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
+from bertriton_export.checkpoint import refuse_broken_link
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.reading.files import Folder, crc32c_of, lazy_tensor, masked, require_whole
 from bertriton_export.reading.tensorflow.keras_names import to_huggingface
@@ -146,6 +147,7 @@ class _Bundle:
 
     def _data(self, entry: Any, name: str) -> memoryview:  # noqa: ANN401
         if self._shard_name(entry.shard_id) not in self._names:
+            refuse_broken_link(self._shard_file(entry.shard_id))
             raise CheckpointError(self._shard_file(entry.shard_id), "no such file")
         if entry.shard_id not in self._shard_to_bytes:
             self._shard_to_bytes[entry.shard_id] = self._tree.read(self._shard_name(entry.shard_id))
