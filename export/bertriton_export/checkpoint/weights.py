@@ -78,14 +78,14 @@ def _require(name: str, shape: tuple[int, ...], tensors: Mapping[str, LazyTensor
 
 
 def _refuse_what_would_answer(
-    unused: Iterable[str], expected: Iterable[str], tensors: Mapping[str, LazyTensor], layers: int
+    unused: Iterable[str], read: Iterable[str], tensors: Mapping[str, LazyTensor], layers: int
 ) -> None:
     """See that no tensor is left over without which the model would answer otherwise.
 
     Transformers leaves out the layers that a configuration does not count, and says so; but what it saves
     always has as many as are counted, so that one of the two was changed or damaged.
     """
-    of_layers = {every_layer(name) for name in expected}
+    of_layers = {every_layer(name) for name in read}
     for name in unused:
         if any(part in name for part in _ADAPTER_PARTS):
             raise TensorError(
@@ -139,13 +139,15 @@ class Weights:
             raise CheckpointError(
                 source, f"{len(tensors)} tensors cannot be those of {config.num_stored_layers} layers"
             )
+        as_stored = tensors.keys()
         tensors = config.taken_apart(tensors, source)
+        stacked = as_stored - tensors.keys()
         name_to_own = {name: own_name(name) for name in tensor_shapes(config)}
         expected = {name_to_own[name]: shape for name, shape in tensor_shapes(config).items()}
         for name, shape in expected.items():
             _require(name, shape, tensors, source)
         self.unused = tuple(sorted(tensors.keys() - expected.keys()))
-        _refuse_what_would_answer(self.unused, expected, tensors, config.num_stored_layers)
+        _refuse_what_would_answer(self.unused, expected.keys() | stacked, tensors, config.num_stored_layers)
         self._tensors = {name: tensors[own] for name, own in name_to_own.items()}
         self._name_to_own = name_to_own
 

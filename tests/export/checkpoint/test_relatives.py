@@ -90,6 +90,23 @@ def test_what_cannot_be_served_is_refused_by_name(
         read_checkpoint(folder_with(name, tmp_path, **changes))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("albert-regression", "big_bird-single", "data2vec-text-single", "gte-single", "modernbert-single"),
+        *("mpnet-single", "nomic_bert-single", "nomic_bert-multi", "gte-multi", "xlm-roberta-xl-single"),
+    ],
+)
+def test_a_layer_that_the_configuration_does_not_count_is_refused(name: str, tmp_path: Path) -> None:
+    """Under every family's names, those of layers that lie in one tensor included."""
+    config = rebuilt_checkpoints.read(name)["config"]
+    key = "num_hidden_groups" if name.startswith("albert") else "num_hidden_layers"
+    changes = {key: config[key] - 1, "layer_types": None}
+
+    with pytest.raises(TensorError, match=rf"no layer beyond the {config[key] - 1} that the configuration"):
+        read_checkpoint(folder_with(name, tmp_path, **changes))
+
+
 def test_both_layouts_of_a_modernbert_mean_the_same(tmp_path: Path) -> None:
     old = read_checkpoint(folder_with("modernbert-multi", tmp_path)).config
     new = read_checkpoint(
