@@ -12,16 +12,29 @@ ExportError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_MOST_CHARACTERS: Final = 3000  # of a message: libraries quote files too, in exceptions that are passed on
+_END_CHARACTERS: Final = 800  # where it says what to do
+_MOST_OF_A_TENSOR: Final = 200  # of its name, of its shape
+
+
+def cut(text: str, most: int) -> str:
+    """The first characters of a text that a stranger wrote, as a message shows them."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 class ExportError(Exception):
     """Root of every error this package raises; its message can be printed, whatever a file called things."""
 
     def __init__(self, message: str) -> None:
+        if len(message) > _MOST_CHARACTERS:
+            start = cut(message, _MOST_CHARACTERS - _END_CHARACTERS)
+            message = f"{start} {message[-_END_CHARACTERS:]}"
         # JSON and pickles can hold halves of characters, which UTF-8 has no bytes for.
         super().__init__(message.encode("utf-8", "backslashreplace").decode("utf-8"))
 
@@ -48,7 +61,8 @@ class TensorError(CheckpointError):
     """
 
     def __init__(self, file: Path, tensor: str, *, expected: str, found: str) -> None:
-        super().__init__(file, f"tensor {tensor!r}: expected {expected}, found {found}")
+        name, wanted, seen = (cut(part, _MOST_OF_A_TENSOR) for part in (repr(tensor), expected, found))
+        super().__init__(file, f"tensor {name}: expected {wanted}, found {seen}")
         self.tensor = tensor
         self.expected = expected
         self.found = found

@@ -25,9 +25,9 @@ from bertriton_export.checkpoint.relatives import (
     XLMRobertaXLConfig,
 )
 from bertriton_export.checkpoint.rotary import GteConfig, NomicBertConfig
-from bertriton_export.checkpoint.settings import Settings, is_text, short
+from bertriton_export.checkpoint.settings import Settings, is_text, require_number, short
 from bertriton_export.checkpoint.shapes import GraphFacts, config_from_shapes
-from bertriton_export.checkpoint.small_file import refuse_lfs_pointer
+from bertriton_export.checkpoint.small_file import is_there, refuse_broken_link, refuse_lfs_pointer
 from bertriton_export.checkpoint.tokenizer import (
     FOLLOWED,
     MODEL_TYPE_TO_CLASS,
@@ -45,7 +45,7 @@ from bertriton_export.checkpoint.truncation import (
     read_truncation,
     with_truncation,
 )
-from bertriton_export.checkpoint.weights import FLOAT_DTYPES, LazyTensor, Weights
+from bertriton_export.checkpoint.weights import FLOAT_DTYPES, LazyTensor, Weights, every_layer
 
 __all__ = [
     "ARCHITECTURES",
@@ -82,14 +82,18 @@ __all__ = [
     "architecture_of",
     "config_from_shapes",
     "default_problem_type",
+    "every_layer",
     "is_text",
+    "is_there",
     "longest_text",
     "of_family",
     "parse_json",
     "read_bert_config",
     "read_json",
     "read_truncation",
+    "refuse_broken_link",
     "refuse_lfs_pointer",
+    "require_number",
     "short",
     "tensor_shapes",
     "with_head",

@@ -16,7 +16,7 @@ from bertriton_export.checkpoint.dimensions import (
     linear_shapes,
     norm_shapes,
 )
-from bertriton_export.checkpoint.settings import Settings, short
+from bertriton_export.checkpoint.settings import Settings, require_number, short
 from bertriton_export.checkpoint.weights import taken_apart
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
 
@@ -163,9 +163,7 @@ def _theta(settings: Settings, kind: str) -> float:
 def _number(settings: Settings, key: str, *candidates: Any) -> float:  # noqa: ANN401 (JSON)
     """The first candidate there is, a number from 1."""
     value = next(candidate for candidate in candidates if candidate is not None)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 1 <= value < float("inf"):
-        raise CheckpointError(settings.file, f"{key}: expected a number from 1, found {short(value)}")
-    return float(value)
+    return require_number(settings.file, key, value, least=1)
 
 
 def _stacked(config: ModernBertConfig) -> Iterator[tuple[str, list[str], tuple[int, ...]]]:

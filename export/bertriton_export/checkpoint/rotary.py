@@ -16,7 +16,7 @@ from bertriton_export.checkpoint.dimensions import (
     linear_shapes,
     norm_shapes,
 )
-from bertriton_export.checkpoint.settings import Settings, short
+from bertriton_export.checkpoint.settings import Settings, require_number, short
 from bertriton_export.checkpoint.weights import taken_apart
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
 
@@ -203,9 +203,7 @@ def rotary_base(settings: Settings, default: float) -> float:
         )
     found = (parameters.get("rope_theta"), settings.get("rope_theta"), default)
     value = next(candidate for candidate in found if candidate is not None)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 1 <= value < float("inf"):
-        raise CheckpointError(settings.file, f"rope_theta: expected a number from 1, found {short(value)}")
-    return float(value)
+    return require_number(settings.file, "rope_theta", value, least=1)
 
 
 def newer_name(name: str, prefix: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from bertriton_export.errors import CheckpointError, UnsupportedModelError
+from bertriton_export.errors import CheckpointError, UnsupportedModelError, cut
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 LARGEST_SIZE: Final = 2**31 - 1  # token ids and positions are served as int32
 SMALLEST_EPSILON: Final = float(np.finfo(np.float32).tiny)  # smaller ones are 0 in the graph
+LARGEST_NUMBER: Final = float(np.finfo(np.float32).max)  # larger ones are infinite in the graph
 LARGEST_EPSILON: Final = 0.1  # known models have 1e-12 to 1e-3; more would change what the weights mean
 _SHOWN_CHARACTERS: Final = 80
 
 
 def short(value: object) -> str:
     """A value as a message shows it: its first characters, since a stranger chose it."""
-    shown = repr(value)
-    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
+    return cut(repr(value), _SHOWN_CHARACTERS)
 
 
 def require_epsilon(file: Path, key: str, value: Any) -> float:  # noqa: ANN401 (as JSON or a graph has it)
@@ -30,9 +30,25 @@ def require_epsilon(file: Path, key: str, value: Any) -> float:  # noqa: ANN401 
     Raises:
         CheckpointError: it is no number from `SMALLEST_EPSILON` to `LARGEST_EPSILON`.
     """
+    expected = f"a number from {SMALLEST_EPSILON:.0e} to {LARGEST_EPSILON}"
+    return _number(file, key, value, (SMALLEST_EPSILON, LARGEST_EPSILON), expected)
+
+
+def require_number(file: Path, key: str, value: Any, least: int | None = None) -> float:  # noqa: ANN401
+    """A number that the graph can hold, from `least` on.
+
+    Raises:
+        CheckpointError: it is none: also infinity, NaN, or a whole number of more digits than a float has.
+    """
+    limits = (-LARGEST_NUMBER if least is None else least, LARGEST_NUMBER)
+    expected = "a number" if least is None else f"a number from {least}"
+    return _number(file, key, value, limits, expected)
+
+
+def _number(file: Path, key: str, value: Any, limits: tuple[float, float], expected: str) -> float:  # noqa: ANN401
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not SMALLEST_EPSILON <= value <= LARGEST_EPSILON:
-        expected = f"a number from {SMALLEST_EPSILON:.0e} to {LARGEST_EPSILON}"
+    # Held to its limits first: float() and math.isfinite() raise on whole numbers of hundreds of digits.
+    if not is_number or not limits[0] <= value <= limits[1]:
         raise CheckpointError(file, f"{key}: expected {expected}, found {short(value)}")
     return float(value)
 

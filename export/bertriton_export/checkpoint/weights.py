@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # In the names of tensors that change what the others mean (peft, adapters).
 _ADAPTER_PARTS: Final = ("lora_", ".base_layer.", "adapter")
+_NUMBER: Final = re.compile(r"\b\d+\b")
 FLOAT_DTYPES: Final = frozenset({"F16", "BF16", "F32", "F64"})  # as safetensors calls them
 
 
@@ -63,6 +65,49 @@ def _rows(whole: LazyTensor, first: int, shape: tuple[int, ...]) -> LazyTensor:
     return replace(whole, shape=shape, load=lambda: whole.load()[first : first + shape[0]])
 
 
+def _require(name: str, shape: tuple[int, ...], tensors: Mapping[str, LazyTensor], source: Path) -> None:
+    """See that a tensor is there, of its shape and of floats."""
+    if name not in tensors:
+        raise TensorError(source, name, expected=f"shape {list(shape)}", found="no such tensor")
+    found = tensors[name]
+    if found.shape != shape:
+        expected = f"shape {list(shape)}"
+        raise TensorError(found.file, name, expected=expected, found=f"shape {list(found.shape)}")
+    if found.dtype not in FLOAT_DTYPES:
+        raise TensorError(found.file, name, expected=f"one of {sorted(FLOAT_DTYPES)}", found=found.dtype)
+
+
+def _refuse_what_would_answer(
+    unused: Iterable[str], read: Iterable[str], tensors: Mapping[str, LazyTensor], layers: int
+) -> None:
+    """See that no tensor is left over without which the model would answer otherwise.
+
+    Transformers leaves out the layers that a configuration does not count, and says so; but what it saves
+    always has as many as are counted, so that one of the two was changed or damaged.
+    """
+    of_layers = {every_layer(name) for name in read}
+    for name in unused:
+        if any(part in name for part in _ADAPTER_PARTS):
+            raise TensorError(
+                tensors[name].file,
+                name,
+                expected="only a classifier's tensors",
+                found="an adapter's tensor, without which the model would answer otherwise",
+            )
+        if every_layer(name) in of_layers:
+            raise TensorError(
+                tensors[name].file,
+                name,
+                expected=f"no layer beyond the {layers} that the configuration counts",
+                found="one more: correct the count, or save the model again without that layer",
+            )
+
+
+def every_layer(name: str) -> str:
+    """A name without the number of its layer."""
+    return _NUMBER.sub("#", name)
+
+
 class Weights:
     """The weights of one classifier, each read when asked for, so that memory holds only one.
 
@@ -79,7 +124,7 @@ class Weights:
         unused: names of tensors that no classifier of these dimensions has, as Transformers ignores them.
 
     Raises:
-        TensorError: a tensor is missing, has another shape or type, or is an adapter's.
+        TensorError: a tensor is missing, has another shape or type, or is an adapter's or of a further layer.
         CheckpointError: the configuration tells of more layers than there are tensors.
     """
 
@@ -94,35 +139,15 @@ class Weights:
             raise CheckpointError(
                 source, f"{len(tensors)} tensors cannot be those of {config.num_stored_layers} layers"
             )
+        as_stored = tensors.keys()
         tensors = config.taken_apart(tensors, source)
+        stacked = as_stored - tensors.keys()
         name_to_own = {name: own_name(name) for name in tensor_shapes(config)}
         expected = {name_to_own[name]: shape for name, shape in tensor_shapes(config).items()}
         for name, shape in expected.items():
-            if name not in tensors:
-                raise TensorError(source, name, expected=f"shape {list(shape)}", found="no such tensor")
-            if tensors[name].shape != shape:
-                raise TensorError(
-                    tensors[name].file,
-                    name,
-                    expected=f"shape {list(shape)}",
-                    found=f"shape {list(tensors[name].shape)}",
-                )
-            if tensors[name].dtype not in FLOAT_DTYPES:
-                raise TensorError(
-                    tensors[name].file,
-                    name,
-                    expected=f"one of {sorted(FLOAT_DTYPES)}",
-                    found=tensors[name].dtype,
-                )
+            _require(name, shape, tensors, source)
         self.unused = tuple(sorted(tensors.keys() - expected.keys()))
-        for name in self.unused:
-            if any(part in name for part in _ADAPTER_PARTS):
-                raise TensorError(
-                    tensors[name].file,
-                    name,
-                    expected="only a classifier's tensors",
-                    found="an adapter's tensor, without which the model would answer otherwise",
-                )
+        _refuse_what_would_answer(self.unused, expected.keys() | stacked, tensors, config.num_stored_layers)
         self._tensors = {name: tensors[own] for name, own in name_to_own.items()}
         self._name_to_own = name_to_own
 

@@ -117,7 +117,7 @@ def _require_plain(path: Path) -> None:
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists()
+        return path.exists() or path.is_symlink()  # one that leads nowhere is refused, and never a hub id
     except OSError as exc:  # a name longer than a file may have, among others
         raise CheckpointError(path, f"cannot be looked at: {exc.strerror}") from exc
 

@@ -19,8 +19,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from bertriton_export.checkpoint import TOKENIZER_FILES
-from bertriton_export.errors import CheckpointError
+from bertriton_export.checkpoint import TOKENIZER_FILES, is_there
+from bertriton_export.errors import CheckpointError, cut
 from bertriton_export.reading.adapter import ADAPTER_FILE, ADAPTER_WEIGHTS
 from bertriton_export.reading.weight_formats import WEIGHT_FORMATS
 
@@ -31,6 +31,7 @@ _HUB_ID: Final = re.compile(
     r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?"
 )
 DEFAULT_REVISION: Final = "main"
+_SHOWN_CHARACTERS: Final = 300  # of the names of a model's files
 # Classifiers that the hub once had without an organisation, and where they are now.
 _MOVED: Final = {
     name: f"{organisation}/{name}"
@@ -116,9 +117,8 @@ def _download(repository: str, revision: str) -> Path:
     if ADAPTER_FILE in names:
         patterns = [*SMALL_FILES, *ADAPTER_WEIGHTS]
         return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
-    raise CheckpointError(
-        Path(repository), f"the hub's model has no weights in a known format, only {', '.join(sorted(names))}"
-    )
+    shown = cut(", ".join(sorted(names)), _SHOWN_CHARACTERS)
+    raise CheckpointError(Path(repository), f"the hub's model has no weights in a known format, only {shown}")
 
 
 def _cached(repository: str, revision: str, unreachable: Exception) -> Path:
@@ -133,7 +133,7 @@ def _cached(repository: str, revision: str, unreachable: Exception) -> Path:
                     repository, revision=revision, allow_patterns=allowed, local_files_only=True
                 )
             )
-            if any((folder / name).exists() for name in names):
+            if any(is_there(folder / name) for name in names):
                 return folder
     reason = str(unreachable).partition("\n")[0]
     raise CheckpointError(

@@ -14,6 +14,7 @@ from bertriton_export.checkpoint import (
     architecture_of,
     default_problem_type,
     is_text,
+    is_there,
     read_bert_config,
     read_json,
     read_truncation,
@@ -39,7 +40,7 @@ _OLD_SUFFIX_TO_SUFFIX: Final = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNor
 
 def is_huggingface_folder(path: Path) -> bool:
     """Whether a path looks like something `read_huggingface_folder` reads."""
-    return (path / CONFIG_FILE).is_file()
+    return is_there(path / CONFIG_FILE)
 
 
 def read_huggingface_folder(
@@ -134,4 +135,22 @@ def _labels(config: Settings, num_labels: int, *, is_new_head: bool = False) -> 
         # A number is taken as it is written; bool is one: yes and no of YAML.
         if not is_text(label) and not (isinstance(label, int | float) and abs(label) <= _LARGEST_LABEL):
             raise CheckpointError(config.file, f"id2label {index}: expected a text, found {short(label)}")
+    _require_agreement(config, id2label)
     return tuple(str(id2label[str(index)]) for index in range(num_labels))
+
+
+def _require_agreement(config: Settings, id2label: Mapping[str, object]) -> None:
+    """See that label2id gives no label of id2label to another row: which of the two is right, nobody knows.
+
+    A label that stands in one of them alone says nothing: Transformers saves LABEL_0 beside names that were
+    set later, and answers by id2label.
+    """
+    label2id = config.section("label2id")
+    for index, label in id2label.items():
+        told = label2id.get(str(label), index)
+        if isinstance(told, int | str) and str(told) != index:
+            raise CheckpointError(
+                config.file,
+                f"label2id: expected {index} for {short(label)}, as id2label has it, found {short(told)}: "
+                "correct the one that is wrong, or give the labels with --labels",
+            )

@@ -7,6 +7,7 @@ weight into an unnamed constant: the weight is what the MatMul before the Add of
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from bertriton_export.checkpoint import GraphFacts, LazyTensor, short
+from bertriton_export.checkpoint import GraphFacts, LazyTensor, refuse_broken_link, short
 from bertriton_export.errors import CheckpointError, TensorError, UnsupportedModelError
 from bertriton_export.reading.files import (
     Folder,
@@ -92,7 +93,22 @@ class OnnxClassifier:
         self._nodes = list(graph.node)
         with _whole(file):
             self._refuse_changed_weights()
+            self._refuse_doubles(graph)
             self._index(graph)
+
+    def _refuse_doubles(self, graph: onnx.GraphProto) -> None:
+        """See that each name is of one value, as the format demands: a dictionary would take the last."""
+        stored = [tensor.name for tensor in graph.initializer]
+        stored += [tensor.values.name for tensor in graph.sparse_initializer]
+        # What is stored may be an input as well, whose default it is: before IR version 4 it must be.
+        given = {value.name for value in graph.input} - set(stored)
+        computed = [output for node in self._nodes for output in node.output if output]
+        if twice := _first_double([*stored, *given, *computed]):
+            raise CheckpointError(
+                self._file,
+                f"the name {short(twice)} stands for two values of the graph, expected one: export the model "
+                "to ONNX again",
+            )
 
     def _index(self, graph: onnx.GraphProto) -> None:
         self._name_to_node = {output: node for node in self._nodes for output in node.output}
@@ -124,17 +140,53 @@ class OnnxClassifier:
                 name: self._lazy(name, name) for name in self._name_to_tensor if _PARAMETER.fullmatch(name)
             }
             additions = [node for node in self._nodes if node.op_type == "Add"]
-            return named | dict(pair for node in additions for pair in self._weight_before(node))
+            products = [pair for node in additions for pair in self._weight_before(node)]
+            products += [pair for node in self._nodes if node.op_type == "Gemm" for pair in self._of(node)]
+            parameter_to_constant: dict[str, str] = {}
+            for parameter, constant in products:
+                self._require_same(parameter, parameter_to_constant.setdefault(parameter, constant), constant)
+            return named | {
+                parameter: transposed(self._lazy(parameter, constant))
+                for parameter, constant in parameter_to_constant.items()
+            }
 
-    def _weight_before(self, add: Any) -> Iterator[tuple[str, LazyTensor]]:  # noqa: ANN401 (a NodeProto)
+    def _require_same(self, parameter: str, first: str, other: str) -> None:
+        """See that what shares a bias, as the layers of ALBERT do, shares the weight as well."""
+        if first != other and _content(self._name_to_tensor[first]) != _content(self._name_to_tensor[other]):
+            found = f"{short(first)} and {short(other)}"
+            raise TensorError(self._file, parameter, expected="one matrix before its bias", found=found)
+
+    def _weight_before(self, add: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 (a NodeProto)
+        """The parameter of the product that a bias is added to, and the constant that holds it."""
         bias = next((name for name in add.input if _PARAMETER.fullmatch(name) and name.endswith(".bias")), "")
         for name in add.input:
             product = self._name_to_node.get(name)
             if bias and product is not None and product.op_type == "MatMul":
                 weight = product.input[1]
                 if weight in self._name_to_tensor:
-                    parameter = f"{bias.removesuffix('.bias')}.weight"
-                    yield parameter, transposed(self._lazy(parameter, weight))
+                    yield f"{bias.removesuffix('.bias')}.weight", weight
+
+    def _of(self, gemm: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 (a NodeProto)
+        """The parameter of a product with its bias, where it lies as before an Add and not under its name."""
+        _, weight, *bias = gemm.input
+        if not any(_PARAMETER.fullmatch(name) for name in (weight, *bias)):
+            return
+        told = {
+            value.name: value.f if value.name in ("alpha", "beta") else value.i for value in gemm.attribute
+        }
+        own = {"alpha": 1, "beta": 1, "transA": 0}
+        if any(told.get(key, value) != value for key, value in own.items()):
+            raise UnsupportedModelError(
+                f"{self._file}: the product {short(gemm.name)} is scaled, or of a transposed input, which no "
+                "linear layer of PyTorch is; export from the checkpoint"
+            )
+        if (
+            bias
+            and bias[0].endswith(".bias")
+            and not told.get("transB", 0)
+            and weight in self._name_to_tensor
+        ):
+            yield f"{bias[0].removesuffix('.bias')}.weight", weight
 
     def _lazy(self, name: str, constant: str) -> LazyTensor:
         tensor = self._name_to_tensor[constant]
@@ -142,17 +194,25 @@ class OnnxClassifier:
         dtype = _TYPE_TO_DTYPE.get(tensor.data_type, onnx.TensorProto.DataType.Name(tensor.data_type))
         if any(size < 1 for size in shape):
             raise TensorError(self._file, name, expected="sizes from 1", found=f"shape {list(shape)}")
+        kept = [field.name for field, _ in tensor.ListFields() if field.name.endswith("_data")]
+        if len(kept) > 1:  # as raw_data and float_data, of which a reader takes either
+            raise TensorError(self._file, name, expected="its values once", found=" and ".join(kept))
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             return self._outside(name, tensor, dtype, shape)
         return LazyTensor(self._file, shape, dtype, partial(_load, self._file, name, tensor))
 
     def _outside(self, name: str, tensor: Any, dtype: str, shape: tuple[int, ...]) -> LazyTensor:  # noqa: ANN401
         entries = {entry.key: entry.value for entry in tensor.external_data}
+        if twice := _first_double([entry.key for entry in tensor.external_data]):
+            raise TensorError(self._file, name, expected=f"one {short(twice)} of its place", found="two")
         location, offset = entries.get("location", ""), entries.get("offset", "0")
         # The location is part of the download: it must not lead anywhere else.
         if self._beside is None or "/" in location or location not in self._beside.names():
+            if self._beside is not None and "/" not in location:
+                refuse_broken_link(self._beside.path / location)
             raise CheckpointError(
-                self._file, f"tensor {name!r} is kept in {short(location)}, which is not a file of the folder"
+                self._file,
+                f"tensor {short(name)} is kept in {short(location)}, which is not a file of the folder",
             )
         if not _is_count(offset) or dtype not in _TYPE_TO_DTYPE.values():
             found = f"{short(offset)}, {dtype}"
@@ -217,6 +277,19 @@ class OnnxClassifier:
         return _load(self._file, name, self._name_to_tensor[name])
 
 
+def _content(tensor: Any) -> bytes:  # noqa: ANN401 (a TensorProto)
+    """Everything of a tensor but its name."""
+    nameless = onnx.TensorProto()
+    nameless.CopyFrom(tensor)
+    nameless.ClearField("name")
+    nameless.ClearField("doc_string")
+    return nameless.SerializeToString(deterministic=True)
+
+
+def _first_double(names: list[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
 def _is_count(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= _MAX_COUNT_DIGITS
 
@@ -227,7 +300,7 @@ def _load(file: Path, name: str, tensor: Any) -> NDArray[Any]:  # noqa: ANN401 (
     try:
         array: NDArray[Any] = numpy_helper.to_array(tensor)
     except _STRUCTURE_ERRORS as exc:
-        raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc
+        raise CheckpointError(file, f"tensor {short(name)} cannot be read: {exc}") from exc
     if not array.size:
         raise TensorError(file, name, expected="values", found="none")
     return array if array.dtype.kind in "fiu" else array.astype(np.float32)

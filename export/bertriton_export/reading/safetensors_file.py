@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from safetensors import SafetensorError, safe_open
 
-from bertriton_export.checkpoint import LazyTensor, parse_json
+from bertriton_export.checkpoint import LazyTensor, parse_json, short
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.files import map_file
 
@@ -57,4 +57,4 @@ def _load(file: Path, name: str) -> NDArray[Any]:
         opened: Any = safe_open(file, framework="np")
         return opened.get_tensor(name)  # type: ignore[no-any-return]
     except _LIBRARY_ERRORS as exc:
-        raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc
+        raise CheckpointError(file, f"tensor {short(name)} cannot be read: {exc}") from exc

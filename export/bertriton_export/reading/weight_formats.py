@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export.checkpoint import read_json, refuse_lfs_pointer, short
+from bertriton_export.checkpoint import is_there, read_json, refuse_lfs_pointer, short
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.reading.files import map_file, sha256_of_checkpoint
 from bertriton_export.reading.onnx_file import onnx_tensors
@@ -126,17 +126,17 @@ def _of_all(files: list[Path], weight_format: WeightFormat) -> dict[str, LazyTen
 
 
 def _files(folder: Path, weight_format: WeightFormat) -> list[Path]:
-    if (folder / weight_format.file).exists():
+    if is_there(folder / weight_format.file):
         return [folder / weight_format.file]
     index_file = folder / weight_format.shard_index
-    if not index_file.exists():
+    if not is_there(index_file):
         return []
     weight_map = read_json(index_file).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(index_file, "its weight_map is empty")
     # The index is part of the download: it must not lead anywhere else, and no path is made of its names.
-    names = {file.name for file in folder.iterdir() if file.is_file()}
+    names = {file.name for file in folder.iterdir()}
     for name in weight_map.values():
-        if not isinstance(name, str) or name not in names:
+        if not isinstance(name, str) or name not in names or not is_there(folder / name):
             raise CheckpointError(index_file, f"names a shard {short(name)} that is not a file of the folder")
     return [folder / name for name in sorted(set(weight_map.values()))]

@@ -72,6 +72,8 @@ def folder_with(name: str, folder: Path, **changes: Any) -> Path:
         ("gte-single", {"num_attention_heads": 16}, CheckpointError, "twice num_attention_heads"),
         ("gte-single", {"hidden_act": "tanh"}, UnsupportedModelError, "hidden_act 'tanh', expected"),
         ("gte-single", {"position_embedding_type": "absolute"}, UnsupportedModelError, "expected 'rope'"),
+        ("gte-single", {"rope_parameters": {"rope_theta": 10**400}}, CheckpointError, "rope_theta: expected"),
+        ("modernbert-multi", {"local_rope_theta": 10**400}, CheckpointError, "local_rope_theta: expected"),
         ("gte-single", {"rope_parameters": {"rope_theta": 0}}, CheckpointError, "rope_theta: expected"),
         ("gte-single", {"rope_parameters": {"rope_type": "ntk"}}, UnsupportedModelError, "rope_type 'ntk'"),
         ("gte-regression", {"type_vocab_size": 1}, TensorError, "token_type_embeddings"),
@@ -85,6 +87,23 @@ def test_what_cannot_be_served_is_refused_by_name(
     name: str, changes: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message):
+        read_checkpoint(folder_with(name, tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("albert-regression", "big_bird-single", "data2vec-text-single", "gte-single", "modernbert-single"),
+        *("mpnet-single", "nomic_bert-single", "nomic_bert-multi", "gte-multi", "xlm-roberta-xl-single"),
+    ],
+)
+def test_a_layer_that_the_configuration_does_not_count_is_refused(name: str, tmp_path: Path) -> None:
+    """Under every family's names, those of layers that lie in one tensor included."""
+    config = rebuilt_checkpoints.read(name)["config"]
+    key = "num_hidden_groups" if name.startswith("albert") else "num_hidden_layers"
+    changes = {key: config[key] - 1, "layer_types": None}
+
+    with pytest.raises(TensorError, match=rf"no layer beyond the {config[key] - 1} that the configuration"):
         read_checkpoint(folder_with(name, tmp_path, **changes))
 
 

@@ -155,6 +155,7 @@ def test_values_of_a_wrong_kind_are_named(one_layer: Path, key: str, value: Any)
         ("added_tokens_decoder", []),
         ("added_tokens_decoder", {"x": "[NEW]"}),
         ("added_tokens_decoder", {"7": None}),
+        ("added_tokens_decoder", {"07": "[NEW]"}),
     ],
 )
 def test_tokenizer_settings_of_a_wrong_kind_are_named(cased: Path, key: str, value: Any) -> None:

@@ -123,6 +123,43 @@ def test_encrypted_members_are_refused(file: Path) -> None:
         open_tree(file)
 
 
+def test_names_that_the_directory_exchanges_are_refused(tmp_path: Path) -> None:
+    """Each goes with the checksum and the place of its content, so that two tensors would change places."""
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("data/1", TEXT)
+        archive.writestr("data/2", TEXT.upper())
+    content = (tmp_path / "bad.zip").read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    exchanged = content[directory:].replace(b"data/1", b"data/x").replace(b"data/2", b"data/1")
+    (tmp_path / "bad.zip").write_bytes(content[:directory] + exchanged.replace(b"data/x", b"data/2"))
+
+    tree = open_tree(tmp_path / "bad.zip")
+
+    for name in ("data/1", "data/2"):
+        with pytest.raises(CheckpointError, match=f"{name}' cannot be read: its header contradicts"):
+            tree.read(name)
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 0x1), (6, 0x20), (7, 0x20), (8, zipfile.ZIP_DEFLATED)])
+def test_headers_of_another_kind_than_the_directory_tells_are_refused(
+    file: Path, place: int, value: int
+) -> None:
+    """Encrypted, patched, or compressed, by the header of the member alone."""
+    content = bytearray(file.read_bytes())
+    content[place] |= value
+    file.write_bytes(content)
+
+    with pytest.raises(CheckpointError, match="'stored' cannot be read: its header contradicts"):
+        open_tree(file).read("stored")
+
+
+def test_names_beyond_ascii_are_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "good.zip", "w") as archive:
+        archive.writestr("très bien", TEXT)
+
+    assert TEXT == bytes(open_tree(tmp_path / "good.zip").read("très bien"))
+
+
 def test_zips_of_a_later_version_are_refused(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[content.index(b"PK\x01\x02") + 6] = 255

@@ -157,6 +157,46 @@ def test_tensors_that_no_classifier_has_are_listed(one_layer: Path, tmp_path: Pa
     assert manifest["unused_tensors"] == ["loss_fct.pos_weight"]
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "dropped"),
+    [
+        ("bert-single", "num_hidden_layers", "bert.encoder.layer.1."),
+        ("distilbert-single", "n_layers", "distilbert.transformer.layer.1."),
+        ("deberta-v2-single", "num_hidden_layers", "deberta.encoder.layer.1."),
+    ],
+)
+def test_a_layer_that_the_configuration_does_not_count_is_refused(
+    architectures: Path, name: str, key: str, dropped: str
+) -> None:
+    """It was left out of the network without a word."""
+    change_json(architectures / name / "config.json", **{key: 1})
+
+    with pytest.raises(
+        TensorError, match=r"expected no layer beyond the 1 that the .* found one more"
+    ) as caught:
+        read_checkpoint(architectures / name)
+
+    assert caught.value.tensor.startswith(dropped)
+
+
+@pytest.mark.parametrize("dimensions", [30, 5000])
+def test_messages_are_short_whatever_shapes_and_names_a_file_has(one_layer: Path, dimensions: int) -> None:
+    bias = np.ones((1,) * 30, np.float32)
+    change_tensors(one_layer / "model.safetensors", bert__pooler__dense__bias=bias)
+    file = one_layer / "model.safetensors"
+    content = file.read_bytes()
+    (size,) = struct.unpack_from("<Q", content)
+    header = json.loads(content[8 : 8 + size])
+    header["bert.pooler.dense.bias"]["shape"] = [1] * dimensions
+    long = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(long)) + long + content[8 + size :])
+
+    with pytest.raises(TensorError, match=r"found shape \[1, 1, ") as caught:
+        read_checkpoint(one_layer)
+
+    assert len(str(caught.value)) < len(str(file)) + 400
+
+
 def test_pretraining_heads_are_ignored(one_layer: Path) -> None:
     change_tensors(one_layer / "model.safetensors", cls__predictions__bias=np.zeros(3, np.float32))
 
@@ -281,6 +321,28 @@ def test_labels_default_to_those_of_transformers(one_layer: Path) -> None:
     change_json(one_layer / "config.json", id2label=None)
 
     assert read_checkpoint(one_layer).labels == ("LABEL_0", "LABEL_1")
+
+
+@pytest.mark.parametrize("ids", [{"neg": 1, "pos": 0}, {"pos": 0}, {"neg": "1"}, {"neg": 7}])
+def test_label_maps_that_contradict_each_other_are_refused(one_layer: Path, ids: dict[str, Any]) -> None:
+    change_json(one_layer / "config.json", label2id=ids)
+
+    with pytest.raises(CheckpointError, match=r"config\.json: label2id: expected . for '...', as id2label"):
+        read_checkpoint(one_layer)
+
+    assert read_checkpoint(one_layer, ["bad", "good"]).labels == ("bad", "good")
+
+
+@pytest.mark.parametrize(
+    "ids", [None, {}, {"LABEL_0": 0, "LABEL_1": 1}, {"pos": 1}, {"neg": "0", "pos": "1"}, {"bad": 1}]
+)
+def test_a_label_that_only_one_map_has_is_no_contradiction(
+    one_layer: Path, ids: dict[str, Any] | None
+) -> None:
+    """Transformers saves its own names there, where others were set in id2label alone."""
+    change_json(one_layer / "config.json", label2id=ids)
+
+    assert read_checkpoint(one_layer).labels == ("neg", "pos")
 
 
 def test_tokenizer_settings_overrule_the_tokenizer_file(one_layer: Path) -> None:

@@ -187,7 +187,10 @@ def test_a_text_without_a_token_is_refused_where_none_is_added(changed: Callable
         frame.around([[]], rows["Options"](64), 1)
 
 
-@pytest.mark.parametrize(("version", "expected"), [("4.57.6", True), (None, True), ("5.23.0", False)])
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("4.57.6", True), (None, True), ("5.23.0", False), ("5", False), ("9" * 5000, True), ("5x", True)],
+)
 def test_token_types_are_those_of_the_version_that_saved_the_model(
     changed: Callable[..., Path], version: str | None, *, expected: bool
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -20,6 +20,9 @@ from bertriton_export.reading import read_checkpoint
 from bertriton_export.reading.files.mapped_file import map_file
 from bertriton_export.reading.onnx_file import OnnxClassifier
 from bertriton_export.reading.safetensors_file import safetensors_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FORMATS = Path(__file__).parent.parent.parent / "data" / "formats"
 DISTILBERT = ARCHITECTURES["DistilBertForSequenceClassification"]
@@ -171,6 +174,124 @@ def test_missing_weight_is_named(gelu: Path) -> None:
         read_checkpoint(with_onnx_weights(gelu, model))
 
 
+def twice_stored(graph: onnx.GraphProto) -> None:
+    again = graph.initializer.add()
+    again.CopyFrom(graph.initializer[0])
+    again.raw_data = bytes(len(again.raw_data))
+
+
+def stored_and_computed(graph: onnx.GraphProto) -> None:
+    zeros = onnx.TensorProto(dims=[50, 16], data_type=1, raw_data=bytes(50 * 16 * 4))
+    value = onnx.AttributeProto(name="value", type=onnx.AttributeProto.TENSOR, t=zeros)
+    graph.node.add(op_type="Constant", output=[graph.initializer[0].name], attribute=[value])
+
+
+def stored_and_passed_on(graph: onnx.GraphProto) -> None:
+    first, second = (tensor.name for tensor in graph.initializer[:2])
+    graph.node.add(op_type="Identity", input=[second], output=[first])
+
+
+def computed_twice(graph: onnx.GraphProto) -> None:
+    graph.node.add(op_type="Identity", input=[graph.input[0].name], output=graph.node[0].output)
+
+
+def given_and_computed(graph: onnx.GraphProto) -> None:
+    graph.input.add(name=graph.node[0].output[0])
+
+
+def stored_twice_and_sparse(graph: onnx.GraphProto) -> None:
+    graph.sparse_initializer.add(values=onnx.TensorProto(name=graph.initializer[0].name))
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize(
+    "double",
+    [
+        *(twice_stored, stored_and_computed, stored_and_passed_on),
+        *(computed_twice, given_and_computed, stored_twice_and_sparse),
+    ],
+)
+def test_a_name_of_two_values_is_refused(
+    gelu: Path, name: str, double: Callable[[onnx.GraphProto], None]
+) -> None:
+    """Of the two the last one was served without a word, be it zeros."""
+    model = onnx.load(FORMATS / name)
+    double(model.graph)
+
+    with pytest.raises(CheckpointError, match=r"model\.onnx: the name '.*' stands for two values"):
+        read_checkpoint(with_onnx_weights(gelu, model))
+
+
+def test_a_weight_that_is_an_input_too_is_read(gelu: Path) -> None:
+    """Before version 4 of the format every one had to be."""
+    model = onnx.load(FORMATS / EXPORTS[0])
+    for tensor in model.graph.initializer:
+        model.graph.input.add(name=tensor.name)
+
+    assert read_checkpoint(with_onnx_weights(gelu, model)).source["format"] == "ONNX"
+
+
+def test_two_matrices_of_one_bias_are_refused(gelu: Path) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    bias = "bert.encoder.layer.0.attention.self.key.bias"
+    other = next(node for node in model.graph.node if bias in node.input)
+    other.input[list(other.input).index(bias)] = bias.replace("key", "query")
+
+    with pytest.raises(TensorError, match=r"self\.query\.weight': expected one matrix before its bias"):
+        read_checkpoint(with_onnx_weights(gelu, model))
+
+
+def test_a_tensor_with_its_values_twice_is_refused(gelu: Path) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "bert.pooler.dense.bias")
+    bias.float_data[:] = [1.0] * 16
+
+    with pytest.raises(TensorError, match=r"its values once, found float_data and raw_data"):
+        read_checkpoint(with_onnx_weights(gelu, model))
+
+
+def pooler_of(model: onnx.ModelProto) -> tuple[onnx.NodeProto, onnx.TensorProto]:
+    name = "bert.pooler.dense.weight"
+    node = next(node for node in model.graph.node if name in node.input)
+    return node, next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def test_a_weight_that_a_product_takes_as_it_lies_is_turned(gelu: Path) -> None:
+    """It is square: read as it lies, it served other answers."""
+    expected = read_checkpoint(FORMATS / "gelu").weights["bert.pooler.dense.weight"]
+    model = onnx.load(FORMATS / EXPORTS[1])
+    node, tensor = pooler_of(model)
+    next(value for value in node.attribute if value.name == "transB").i = 0
+    tensor.raw_data = np.ascontiguousarray(expected.T).tobytes()
+
+    found = read_checkpoint(with_onnx_weights(gelu, model))
+
+    np.testing.assert_array_equal(expected, found.weights["bert.pooler.dense.weight"])
+
+
+@pytest.mark.parametrize("changes", [{"alpha": 2.0}, {"beta": 0.0}, {"transA": 1}])
+def test_a_product_that_is_no_linear_layer_is_refused(gelu: Path, changes: dict[str, Any]) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    node, _ = pooler_of(model)
+    kept = [value for value in node.attribute if value.name not in changes]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(onnx.helper.make_attribute(*change) for change in changes.items())])
+
+    with pytest.raises(UnsupportedModelError, match="is scaled, or of a transposed input"):
+        read_checkpoint(with_onnx_weights(gelu, model))
+
+
+def test_a_place_outside_that_is_told_twice_is_refused(gelu: Path) -> None:
+    folder = with_bias_outside(gelu, location="model.onnx_data", offset="8")
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "classifier.bias")
+    tensor.external_data.add(key="offset", value="0")
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+    with pytest.raises(TensorError, match=r"'classifier\.bias': expected one 'offset' of its place"):
+        read_checkpoint(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -187,6 +308,17 @@ def test_lying_tensors_are_refused(gelu: Path, change: dict[str, Any], message: 
 
     with pytest.raises(TensorError, match=message):
         read_checkpoint(with_onnx_weights(gelu, model))
+
+
+@pytest.mark.parametrize("dims", [[1] * 3000, [50, 16, *[0] * 3000]])
+def test_messages_are_short_whatever_shapes_a_graph_has(gelu: Path, dims: list[int]) -> None:
+    model = onnx.load(FORMATS / EXPORTS[1])
+    model.graph.initializer[0].dims[:] = dims
+
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(with_onnx_weights(gelu, model)).weights["bert.pooler.dense.bias"]
+
+    assert len(str(caught.value)) < len(str(gelu)) + 500
 
 
 def test_tensor_with_too_few_values_is_refused(gelu: Path, tmp_path: Path) -> None:

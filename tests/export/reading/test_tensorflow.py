@@ -227,6 +227,40 @@ def test_tensor_of_more_or_fewer_bytes_than_its_shape_is_refused(saved_model: Pa
         read_checkpoint(saved_model)
 
 
+def test_two_variables_of_one_name_are_refused(saved_model: Path) -> None:
+    """The object graph gives the second layer's variables the names of the first's."""
+    file, data = (saved_model / "variables" / f"variables.{end}" for end in ("index", "data-00000-of-00001"))
+    entries = read_table(file, file.read_bytes())
+    entry = parse_message("BundleEntryProto", entries[b"_CHECKPOINTABLE_OBJECT_GRAPH"], file)
+    content = data.read_bytes()
+    graph = content[entry.offset : entry.offset + entry.size].replace(b"layer_._1/", b"layer_._0/")
+    data.write_bytes(content[: entry.offset] + graph + content[entry.offset + entry.size :])
+    text = graph[len(varint(entry.size)) + 4 :]
+    entry.crc32c = masked(
+        crc32c_of(text, crc32c_of(struct.pack("<I", len(text)) + graph[-len(text) - 4 :][:4]))
+    )
+    entries[b"_CHECKPOINTABLE_OBJECT_GRAPH"] = entry.SerializeToString()
+    file.write_bytes(table_of(entries))
+
+    with pytest.raises(TensorError, match=r"'bert\.encoder\.layer\.0\..*': expected one variable, found"):
+        read_checkpoint(saved_model)
+
+
+def test_an_entry_that_stands_twice_in_the_index_is_refused(saved_model: Path) -> None:
+    file = saved_model / "variables" / "variables.index"
+    entries = read_table(file, file.read_bytes())
+    rows = [*entries.items(), max(entries.items())]
+    content = b"".join(b"\0" + varint(len(key)) + varint(len(value)) + key + value for key, value in rows)
+    data = content + struct.pack("<II", 0, 1) + b"\0"
+    block = data + struct.pack("<I", masked(crc32c_of(data)))
+    index = block_of({max(entries): varint(0) + varint(len(block) - TRAILER_BYTES)})
+    handles = varint(0) + varint(0) + varint(len(block)) + varint(len(index) - TRAILER_BYTES)
+    file.write_bytes(block + index + handles.ljust(40, b"\0") + struct.pack("<Q", _MAGIC))
+
+    with pytest.raises(CheckpointError, match=r"variables\.index: .*the key b'.*' stands twice"):
+        read_checkpoint(saved_model)
+
+
 def test_missing_variable_is_named(keras: Path) -> None:
     with h5py.File(keras / "tf_model.h5", "r+") as file:
         del file[f"{CLASSIFIER}/kernel:0"]

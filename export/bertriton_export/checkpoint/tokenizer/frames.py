@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import processors
 
+from bertriton_export.checkpoint.settings import short
 from bertriton_export.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Frame:
         declared = {token.content for token in tokens.declared.values()}
         for role, token in self._tokens(tokens).items():
             if token is None or (tokenizer.token_to_id(token) is None and token not in declared):
-                raise CheckpointError(file, f"{role} {token!r} is not in the vocabulary")
+                raise CheckpointError(file, f"{role} {short(token)} is not in the vocabulary")
 
     def put_around(self, tokenizer: Tokenizer, tokens: Tokens) -> None:
         """Give the tokenizer its frame."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from tokenizers import Tokenizer
 
 from bertriton_export.checkpoint.dimensions import longest_text
 from bertriton_export.checkpoint.settings import Settings, short
+from bertriton_export.checkpoint.small_file import is_there
 from bertriton_export.checkpoint.tokenizer.bpe import PREFIX_SPACE
 from bertriton_export.checkpoint.tokenizer.charsmap import is_whole_charsmap
 from bertriton_export.checkpoint.tokenizer.checks import checked, refuse_growth, refuse_undescribed
@@ -59,6 +61,7 @@ _CLASS: Final = "tokenizer_class"
 _LENGTH_KEYS: Final = ("model_max_length", "max_len")  # the second one counts where the first is not written
 _SIDE_TO_TRUNCATION: Final = {"right": "head", "left": "tail"}  # a side is what is cut off
 _FIRST_VERSION_WITHOUT_TYPES: Final = 5
+_MAJOR: Final = re.compile(r"[0-9]{1,4}(?=\.|$)")  # int() raises on thousands of digits
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ class TokenizerReader:
         names = self.sources.settings.texts("model_input_names")
         if names is not None:
             return "token_type_ids" in names
-        major = (self.sources.config.text("transformers_version") or "").partition(".")[0]
-        is_new = major.isdecimal() and int(major) >= _FIRST_VERSION_WITHOUT_TYPES
+        major = _MAJOR.match(self.sources.config.text("transformers_version") or "")
+        is_new = major is not None and int(major[0]) >= _FIRST_VERSION_WITHOUT_TYPES
         return self.kind.token_types[is_new]
 
     @property
@@ -170,7 +173,7 @@ class TokenizerReader:
 
     def _first_file(self) -> Path:
         folder, kind = self.sources.folder, self.kind
-        missing = [name for name in kind.files if not (folder / name).exists()]
+        missing = [name for name in kind.files if not is_there(folder / name)]
         if missing or kind.build is None:
             others = f" nor {' with '.join(kind.files)}" if kind.files else ""
             raise CheckpointError(

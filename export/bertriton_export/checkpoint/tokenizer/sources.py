@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bertriton_export.checkpoint.json_file import read_json
 from bertriton_export.checkpoint.settings import Settings
+from bertriton_export.checkpoint.small_file import is_there
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,14 +46,14 @@ class Sources:
     def added_tokens(self) -> dict[str, Any]:
         """Of added_tokens.json: token -> id."""
         file = self.folder / ADDED_TOKENS_FILE
-        return read_json(file) if not self.given and file.exists() else {}
+        return read_json(file) if not self.given and is_there(file) else {}
 
     @cached_property
     def saved(self) -> dict[str, Any] | None:
         """Of tokenizer.json; None where there is none."""
         file = self.folder / TOKENIZER_FILE
-        return read_json(file) if not self.given and file.exists() else None
+        return read_json(file) if not self.given and is_there(file) else None
 
     def _read(self, name: str) -> Settings:
         file = self.folder / name
-        return Settings(file, read_json(file) if file.exists() else {})
+        return Settings(file, read_json(file) if is_there(file) else {})

@@ -38,7 +38,7 @@ ROLES: Final = (
 FURTHER: Final = ("additional_special_tokens", "extra_special_tokens")
 _ADDED_TOKENS: Final = "added_tokens_decoder"
 _TOKEN_FLAGS: Final = ("lstrip", "rstrip", "single_word", "normalized", "special")
-_TOKEN_ID: Final = re.compile(r"[0-9]{1,9}")
+_TOKEN_ID: Final = re.compile(r"0|[1-9][0-9]{0,8}")  # one way to write each
 _LARGEST_ID: Final = 10**9
 
 Token = str | AddedToken
@@ -119,7 +119,7 @@ def add_tokens(tokenizer: Tokenizer, tokens: Tokens, vocab_size: int, file: Path
     tokenizer.add_tokens(fitting)
     for token_id, token in tokens.declared.items():
         if tokenizer.token_to_id(token.content) != token_id:
-            raise CheckpointError(file, f"token {token.content!r} does not get its id {token_id}")
+            raise CheckpointError(file, f"token {short(token.content)} does not get its id {token_id}")
     return left_out
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
+from bertriton_export.checkpoint.settings import short
 from bertriton_export.checkpoint.small_file import read_text_file
 from bertriton_export.checkpoint.tokenizer.library import library_errors
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
@@ -58,9 +59,10 @@ def build_japanese(sources: Sources, tokens: Tokens) -> Tokenizer:
     pieces = settings.text("subword_tokenizer_type") or "wordpiece"
     if settings.flag("do_word_tokenize", default=True) or pieces != "character":
         raise UnsupportedModelError(
-            f"{settings.file}: BertJapaneseTokenizer with words by {words!r} and pieces by {pieces!r} cannot "
-            "be served with the same tokens; what can is do_word_tokenize false with 'character', or a model "
-            "with a tokenizer.json or a SentencePiece model, as XLM-RoBERTa has for Japanese too"
+            f"{settings.file}: BertJapaneseTokenizer with words by {short(words)} and pieces by "
+            f"{short(pieces)} cannot be served with the same tokens; what can is do_word_tokenize false with "
+            "'character', or a model with a tokenizer.json or a SentencePiece model, as XLM-RoBERTa has for "
+            "Japanese too"
         )
     vocabulary = read_vocabulary(file)
     unknown = known_unknown(file, vocabulary, tokens)
@@ -80,7 +82,7 @@ def known_unknown(file: Path, vocabulary: dict[str, int], tokens: Tokens) -> str
     """
     unknown = tokens.text("unk_token")
     if unknown is None or unknown not in vocabulary:
-        raise CheckpointError(file, f"unk_token {unknown!r} is not in the vocabulary")
+        raise CheckpointError(file, f"unk_token {short(unknown)} is not in the vocabulary")
     return unknown
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from bertriton_export.checkpoint import FLOAT_DTYPES, TOKENIZERS, LazyTensor
+from bertriton_export.checkpoint import FLOAT_DTYPES, TOKENIZERS, LazyTensor, every_layer, is_there, short
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.hashing import sha256_of
 from bertriton_export.reading.adapter.settings import ADAPTER_FILE, AdapterSettings, read_adapter_settings
@@ -39,7 +39,6 @@ _FACTOR: Final = re.compile(
     r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(?:\.default)?(?:\.(?P<part>weight|bias))?"
 )
 _OF_LORA: Final = re.compile(r"(^|[._])lora_")
-_NUMBER: Final = re.compile(r"\b\d+\b")
 
 
 @dataclass
@@ -66,7 +65,7 @@ class Adapter:
     @property
     def has_tokenizer(self) -> bool:
         """Whether the folder has the tokenizer, too, that it was trained with."""
-        return any((self.folder / name).is_file() for name in _TOKENIZER_FILES)
+        return any(is_there(self.folder / name) for name in _TOKENIZER_FILES)
 
     def merged_sha256(self, base: str) -> str:
         """Of what the network is made from: the base's weights and this."""
@@ -120,7 +119,7 @@ class Adapter:
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter, alone or beside its base."""
-    return (folder / ADAPTER_FILE).is_file()
+    return is_there(folder / ADAPTER_FILE)
 
 
 def refuse_unconfigured(folder: Path) -> None:
@@ -129,7 +128,7 @@ def refuse_unconfigured(folder: Path) -> None:
     Raises:
         CheckpointError: one does.
     """
-    found = next((name for name in ADAPTER_WEIGHTS if (folder / name).is_file()), None)
+    found = next((name for name in ADAPTER_WEIGHTS if is_there(folder / name)), None)
     if found is not None and not is_adapter(folder):
         raise CheckpointError(
             folder,
@@ -163,7 +162,7 @@ def read_adapter(folder: Path) -> Adapter:
     """
     settings = read_adapter_settings(folder / ADAPTER_FILE)
     for name, read in zip(ADAPTER_WEIGHTS, _READERS, strict=True):
-        if (file := folder / name).is_file():
+        if is_there(file := folder / name):
             updates, replacements = _sorted_out(file, dict(read(file)))
             _require_ranks(file, settings, updates)
             sha256 = sha256_of([settings.file, file])
@@ -206,14 +205,14 @@ def _plain_name(name: str) -> str:
 
 def _add_factor(update: LowRank, factor: re.Match[str], tensor: LazyTensor, name: str) -> None:
     update.is_embedding = factor["embedding"] is not None
-    if factor["part"] == "bias":
-        if factor["side"] == "A":
-            raise TensorError(tensor.file, name, expected="no bias of A", found="one")
-        update.bias = tensor
-    elif factor["side"] == "A":
-        update.a = tensor
-    else:
-        update.b = tensor
+    if factor["part"] == "bias" and factor["side"] == "A":
+        raise TensorError(tensor.file, name, expected="no bias of A", found="one")
+    place = "bias" if factor["part"] == "bias" else factor["side"].lower()
+    if getattr(update, place) is not None:
+        raise TensorError(
+            tensor.file, name, expected="one such factor of its module", found="one of another name as well"
+        )
+    setattr(update, place, tensor)
 
 
 def _require_ranks(file: Path, settings: AdapterSettings, updates: Mapping[str, LowRank]) -> None:
@@ -238,7 +237,8 @@ def _require_whole(adapter: Adapter, base: Mapping[str, LazyTensor]) -> None:
         lacking = {name for name in base if _is_within(name, saved)} - adapter.replacements.keys()
         if lacking:
             raise CheckpointError(
-                adapter.file, f"lacks {min(lacking)!r} of the module {saved!r}, which modules_to_save names"
+                adapter.file,
+                f"lacks {short(min(lacking))} of the module {short(saved)}, which modules_to_save names",
             )
     for target in adapter.settings.targets:
         meant = {
@@ -247,18 +247,14 @@ def _require_whole(adapter: Adapter, base: Mapping[str, LazyTensor]) -> None:
             # What is saved whole has no update, though PEFT's all-linear names its layers.
             if f".{module}".endswith(f".{target}") and not adapter.saves_whole(f"{module}.weight")
         }
-        found = {_every_layer(module) for module in meant & adapter.updates.keys()}
-        missed = {module for module in meant if _every_layer(module) in found} - adapter.updates.keys()
+        found = {every_layer(module) for module in meant & adapter.updates.keys()}
+        missed = {module for module in meant if every_layer(module) in found} - adapter.updates.keys()
         if meant and (missed or not found):
             raise CheckpointError(
                 adapter.file,
-                f"lacks the module {min(missed or meant)!r}, which target_modules names as {target!r}",
+                f"lacks the module {short(min(missed or meant))}, which target_modules names as "
+                f"{short(target)}",
             )
-
-
-def _every_layer(module: str) -> str:
-    """A module's name without the number of its layer."""
-    return _NUMBER.sub("#", module)
 
 
 def _is_within(name: str, module: str) -> bool:

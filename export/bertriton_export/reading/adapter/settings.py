@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from bertriton_export.checkpoint import Settings, read_json, short
+from bertriton_export.checkpoint import Settings, read_json, require_number, short
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -112,11 +112,11 @@ def read_adapter_settings(file: Path) -> AdapterSettings:
         base=settings.text("base_model_name_or_path"),
         revision=settings.text("revision"),
         rank=settings.size("r"),
-        alpha=_number(settings, "lora_alpha", document.get("lora_alpha")),
+        alpha=require_number(file, "lora_alpha", document.get("lora_alpha")),
         is_rank_stabilised=bool(settings.flag("use_rslora", default=False)),
         rank_pattern={key: _rank(settings, key) for key in _patterns(settings, "rank_pattern")},
         alpha_pattern={
-            key: _number(settings, f"alpha_pattern {short(key)}", value)
+            key: require_number(file, f"alpha_pattern {short(key)}", value)
             for key, value in _patterns(settings, "alpha_pattern").items()
         },
         targets=tuple(settings.texts("target_modules") or ()) if names else (),
@@ -164,12 +164,6 @@ def _refuse_unsupported(settings: Settings, document: Mapping[str, Any]) -> None
                 f"{settings.file}: {short(key)} {short(document[key])} is not a setting of LoRA that is "
                 f"known here, and may change the answer: {WAY_OUT}"
             )
-
-
-def _number(settings: Settings, key: str, value: Any) -> float:  # noqa: ANN401 (JSON)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise CheckpointError(settings.file, f"{key}: expected a number, found {short(value)}")
-    return float(value)
 
 
 def _patterns(settings: Settings, key: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
+from bertriton_export.checkpoint import refuse_broken_link, short
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.files.checksums import crc32_of
 from bertriton_export.reading.files.mapped_file import ViewReader, map_file, map_open_file, release_pages
@@ -27,9 +28,12 @@ MAX_MEMBERS: Final = 10_000  # a BERT of 24 layers has about 400 tensors
 MAX_UNPACKED_BYTES: Final = 16 * 2**30  # of all members together
 MAX_COMPRESSION_RATIO: Final = 100  # weights hardly compress; graph definitions do by about ten
 _UNPACK_BLOCK_BYTES: Final = 2**20
-_EXTRA_BITS_ENCRYPTED: Final = 0x1
+# Of a member's flags: encrypted, a patch, strongly encrypted, with headers that are.
+_REFUSED_FLAGS: Final = 0x1 | 0x20 | 0x40 | 0x2000
+_UTF8_FLAG: Final = 0x800  # of the name, which is in code page 437 without it
 
-_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")  # magic, then the lengths of name and extra field
+# Magic, flags, method, then the lengths of name and extra field.
+_LOCAL_HEADER: Final = struct.Struct("<4s2xHH16xHH")
 _LOCAL_MAGIC: Final = b"PK\x03\x04"
 _LEADS_OUT: Final = re.compile(r"^([/\\]|[A-Za-z]:)|(^|[/\\])\.\.([/\\]|$)|\\|\0")
 # What the standard library raises on damaged zips; RuntimeError where it meets features it does not know.
@@ -77,13 +81,18 @@ class Folder:
         return sorted(file.relative_to(self.path).as_posix() for file in self._files())
 
     def _files(self) -> Iterator[Path]:
-        root = self.path.resolve()
         for file in self.path.rglob("*"):
-            leaves = file.is_symlink() and not _resolved(file).is_relative_to(root)
-            if leaves and not self._links_may_leave:
-                raise CheckpointError(file, "is a symbolic link out of the checkpoint's folder")
+            if (
+                not self._links_may_leave
+            ):  # else it is a model's folder, of which only some files are asked for
+                refuse_broken_link(file)
+                self._refuse_leaving(file)
             if file.is_file():
                 yield file
+
+    def _refuse_leaving(self, file: Path) -> None:
+        if file.is_symlink() and not _resolved(file).is_relative_to(self.path.resolve()):
+            raise CheckpointError(file, "is a symbolic link out of the checkpoint's folder")
 
     def read(self, name: str) -> memoryview:
         """The bytes of one file."""
@@ -138,15 +147,16 @@ class Archive:
         return members
 
     def _check_member(self, info: zipfile.ZipInfo) -> None:
+        name = short(info.orig_filename)
         if _LEADS_OUT.search(info.orig_filename):
-            raise CheckpointError(self.path, f"member {info.orig_filename!r} leads out of the archive")
+            raise CheckpointError(self.path, f"member {name} leads out of the archive")
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise CheckpointError(self.path, f"member {info.filename!r} is a symbolic link")
-        if info.flag_bits & _EXTRA_BITS_ENCRYPTED:
-            raise CheckpointError(self.path, f"member {info.filename!r} is encrypted")
+            raise CheckpointError(self.path, f"member {name} is a symbolic link")
+        if info.flag_bits & _REFUSED_FLAGS:
+            raise CheckpointError(self.path, f"member {name} is encrypted, or a patch of another")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise CheckpointError(
-                self.path, f"member {info.filename!r} is neither stored nor deflated ({info.compress_type})"
+                self.path, f"member {name} is neither stored nor deflated ({info.compress_type})"
             )
 
     def names(self) -> list[str]:
@@ -168,17 +178,22 @@ class Archive:
                 else:
                     _require_checksum(info, crc32_of(data))
             except _LIBRARY_ERRORS as exc:
-                raise CheckpointError(self.path, f"member {name!r} cannot be read: {exc}") from exc
+                raise CheckpointError(self.path, f"member {short(name)} cannot be read: {exc}") from exc
             self._name_to_bytes[name] = data
         return self._name_to_bytes[name]
 
     def _stored(self, info: zipfile.ZipInfo) -> memoryview:
         header = self._view[info.header_offset :][: _LOCAL_HEADER.size]
-        magic, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
-        start = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+        magic, flags, method, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+        name_start = info.header_offset + _LOCAL_HEADER.size
+        encoding = "utf-8" if flags & _UTF8_FLAG else "cp437"
+        name = bytes(self._view[name_start : name_start + name_bytes]).decode(encoding)
+        start = name_start + name_bytes + extra_bytes
         data = self._view[start : start + info.compress_size]
         as_it_is = info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size
-        if magic != _LOCAL_MAGIC or len(data) != info.compress_size or as_it_is:
+        is_this = magic == _LOCAL_MAGIC and method == info.compress_type and not flags & _REFUSED_FLAGS
+        # A checksum goes with the directory's name: two names exchanged there would exchange two tensors.
+        if not is_this or name != info.orig_filename or len(data) != info.compress_size or as_it_is:
             raise ValueError("its header contradicts the archive's directory")
         return data
 

@@ -10,6 +10,7 @@ import struct
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
+from bertriton_export.checkpoint import short
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.reading.files import Archive, ViewReader, dtype_bytes, lazy_tensor, map_file
 from bertriton_export.reading.pytorch.pickle_machine import StoredTensor, read_pickle
@@ -42,7 +43,7 @@ def torch_tensors(file: Path) -> Iterator[tuple[str, LazyTensor]]:
         if not isinstance(tensor, StoredTensor):
             raise CheckpointError(
                 file,
-                f"entry {name!r}: expected a tensor, found a {type(tensor).__name__}; "
+                f"entry {short(name)}: expected a tensor, found a {type(tensor).__name__}; "
                 "save model.state_dict()",
             )
         yield name, _located(file, name, tensor, storage_bytes)
@@ -63,7 +64,7 @@ def _zip_parts(file: Path, view: memoryview) -> tuple[Any, Callable[[str], memor
 
     def storage_bytes(key: str) -> memoryview:
         if f"{folder}data/{key}" not in names:
-            raise CheckpointError(file, f"its storage {key!r} is missing")
+            raise CheckpointError(file, f"its storage {short(key)} is missing")
         return archive.read(f"{folder}data/{key}")
 
     return read_pickle(file, ViewReader(archive.read(structure_name))), storage_bytes
@@ -80,7 +81,7 @@ def _legacy_parts(file: Path, view: memoryview) -> tuple[Any, Callable[[str], me
 
     def storage_bytes(key: str) -> memoryview:
         if key not in key_to_bytes:
-            raise CheckpointError(file, f"its storage {key!r} is missing")
+            raise CheckpointError(file, f"its storage {short(key)} is missing")
         return key_to_bytes[key]
 
     return structure, storage_bytes
@@ -102,12 +103,12 @@ def _legacy_storages(
     for key in map(str, keys):
         header = view[start : start + _LEGACY_COUNT.size]
         if len(header) != _LEGACY_COUNT.size or key not in key_to_dtype:
-            raise CheckpointError(file, f"its storage {key!r} is cut off or belongs to no tensor")
+            raise CheckpointError(file, f"its storage {short(key)} is cut off or belongs to no tensor")
         (elements,) = _LEGACY_COUNT.unpack(header)
         start += _LEGACY_COUNT.size
         size = elements * dtype_bytes(key_to_dtype[key])
         if not 0 <= size <= len(view) - start:
-            raise CheckpointError(file, f"its storage {key!r} is cut off")
+            raise CheckpointError(file, f"its storage {short(key)} is cut off")
         found[key] = view[start : start + size]
         start += size
     return found

@@ -22,6 +22,7 @@ from bertriton_export.checkpoint import (
     config_from_shapes,
     longest_text,
     parse_json,
+    short,
     wordpiece_tokenizer,
 )
 from bertriton_export.errors import CheckpointError, UnsupportedModelError
@@ -143,11 +144,11 @@ def _settings(file: Path, metadata: dict[str, Any]) -> dict[str, Any]:
     for name, default in DEFAULT_SETTINGS.items():
         if type(settings[name]) is not type(default):
             raise CheckpointError(
-                file, f"{name}: expected a {type(default).__name__}, found {settings[name]!r}"
+                file, f"{name}: expected a {type(default).__name__}, found {short(settings[name])}"
             )
     if settings["activation"] not in _ACTIVATION_TO_PROBLEM_TYPE:
         raise UnsupportedModelError(
-            f"{file}: activation {settings['activation']!r}, "
+            f"{file}: activation {short(settings['activation'])}, "
             f"expected one of {', '.join(_ACTIVATION_TO_PROBLEM_TYPE)}"
         )
     if settings["maxSentenceLength"] < 1 or not 0 <= settings["threshold"] <= 1:
@@ -172,7 +173,9 @@ def _read_field(tree: FileTree, field: str) -> tuple[Path, dict[str, Any]]:
         for record in read_records(file, bytes(tree.read(name))):
             for text, number in read_pairs(file, record):
                 if not isinstance(number, int) or number < 0 or text in pairs:
-                    raise CheckpointError(file, f"{text!r}: expected one number from 0, found {number!r}")
+                    raise CheckpointError(
+                        file, f"{short(text)}: expected one number from 0, found {short(number)}"
+                    )
                 pairs[text] = number
     if len(set(pairs.values())) != len(pairs):
         raise CheckpointError(folder, "two entries have the same number")
@@ -182,14 +185,16 @@ def _read_field(tree: FileTree, field: str) -> tuple[Path, dict[str, Any]]:
 def _labels(tree: FileTree) -> tuple[str, ...]:
     folder, label_to_index = _read_field(tree, "labels")
     if sorted(label_to_index.values()) != list(range(len(label_to_index))):
-        raise CheckpointError(folder, f"expected numbers from 0, one a label, found {label_to_index}")
+        raise CheckpointError(folder, f"expected numbers from 0, one a label, found {short(label_to_index)}")
     return tuple(sorted(label_to_index, key=label_to_index.__getitem__))
 
 
 def _read_model(tree: FileTree, engine: str) -> tuple[Path, dict[str, LazyTensor], GraphFacts, str]:
     """The model file, its tensors, what its graph tells, and the sha256 of what the file holds."""
     if engine not in _ENGINES:
-        raise UnsupportedModelError(f"{tree.path}: engine {engine!r}, expected one of {', '.join(_ENGINES)}")
+        raise UnsupportedModelError(
+            f"{tree.path}: engine {short(engine)}, expected one of {', '.join(_ENGINES)}"
+        )
     name = _MODEL_PREFIX + engine
     file = tree.path / name
     if name not in tree.names():
@@ -212,7 +217,7 @@ def _tensorflow_parts(archive: Archive) -> tuple[dict[str, LazyTensor], GraphFac
 
 def _onnx_parts(archive: Archive) -> tuple[dict[str, LazyTensor], GraphFacts]:
     if len(archive.names()) != 1:
-        raise CheckpointError(archive.path, f"expected one ONNX file in it, found {archive.names()}")
+        raise CheckpointError(archive.path, f"expected one ONNX file in it, found {short(archive.names())}")
     (name,) = archive.names()
     classifier = OnnxClassifier(archive.path / name, archive.read(name))
     return classifier.tensors(), classifier.facts()

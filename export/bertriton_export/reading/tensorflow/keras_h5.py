@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import h5py
 
-from bertriton_export.checkpoint import LazyTensor
+from bertriton_export.checkpoint import LazyTensor, short
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.reading.tensorflow.keras_names import to_huggingface
 
@@ -68,7 +68,7 @@ def _lazy_tensor(file: Path, name: str, dataset: h5py.Dataset) -> LazyTensor:
         shape, dtype = tuple(dataset.shape or ()), str(dataset.dtype)
         stored_bytes = dataset.id.get_storage_size()
     except _LIBRARY_ERRORS as exc:
-        raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc
+        raise CheckpointError(file, f"tensor {short(name)} cannot be read: {exc}") from exc
     if not plain or stored_bytes != dataset.nbytes:
         raise TensorError(
             file,
@@ -83,4 +83,4 @@ def _load(file: Path, name: str, dataset: h5py.Dataset) -> NDArray[Any]:
     try:
         return dataset[()]  # type: ignore[no-any-return]
     except _LIBRARY_ERRORS as exc:
-        raise CheckpointError(file, f"tensor {name!r} cannot be read: {exc}") from exc
+        raise CheckpointError(file, f"tensor {short(name)} cannot be read: {exc}") from exc

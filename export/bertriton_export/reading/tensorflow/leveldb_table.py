@@ -24,6 +24,7 @@ _RESTART: Final = struct.Struct("<I")
 _MAX_BLOCK_BYTES: Final = 2**26
 _MAX_KEY_BYTES: Final = 2**26
 _MAX_VARINT_BYTES: Final = 10
+_SHOWN_BYTES: Final = 80
 
 
 def read_table(file: Path, content: bytes) -> dict[bytes, bytes]:
@@ -50,7 +51,10 @@ def _all_entries(content: bytes) -> dict[bytes, bytes]:
         block_bytes += size
         if block_bytes > _MAX_BLOCK_BYTES:
             raise ValueError(f"its blocks hold more than {_MAX_BLOCK_BYTES} bytes")
-        entries |= _entries(_block(content, offset, size))
+        for key, value in _entries(_block(content, offset, size)):
+            if key in entries:
+                raise ValueError(f"the key {key[:_SHOWN_BYTES]!r} stands twice")
+            entries[key] = value
     return entries
 
 

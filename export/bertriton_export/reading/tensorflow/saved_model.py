@@ -18,6 +18,7 @@ from bertriton_export.checkpoint import (
     Weights,
     config_from_shapes,
     default_problem_type,
+    is_there,
     longest_text,
 )
 from bertriton_export.errors import CheckpointError
@@ -37,7 +38,7 @@ ASSETS: Final = "assets"
 
 def is_saved_model(path: Path) -> bool:
     """Whether a path looks like something `read_saved_model` reads."""
-    return (path / GRAPH_FILE).is_file()
+    return is_there(path / GRAPH_FILE)
 
 
 def read_saved_model(folder: Path, labels: Sequence[str] | None = None) -> Checkpoint:
@@ -55,7 +56,7 @@ def read_saved_model(folder: Path, labels: Sequence[str] | None = None) -> Check
     tensors = dict(tree_tensors(Folder(folder / VARIABLES), VARIABLES))
     config = config_from_shapes(tensors, facts, folder / VARIABLES)
     assets = folder / ASSETS
-    reader = TokenizerReader(Sources(assets if (assets / "vocab.txt").exists() else folder))
+    reader = TokenizerReader(Sources(assets if is_there(assets / "vocab.txt") else folder))
     tokenizer = reader.read(config)
     max_length = longest_text(folder / GRAPH_FILE, config, tokenizer)
     return Checkpoint(
@@ -72,7 +73,7 @@ def read_saved_model(folder: Path, labels: Sequence[str] | None = None) -> Check
 
 
 def _labels(file: Path, num_labels: int) -> tuple[str, ...]:
-    if not file.exists():
+    if not is_there(file):
         return tuple(f"LABEL_{index}" for index in range(num_labels))  # as Transformers calls them
     try:
         return tuple(file.read_text(encoding="utf-8").splitlines())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
+from bertriton_export.checkpoint import refuse_broken_link
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.reading.files import Folder, crc32c_of, lazy_tensor, masked, require_whole
 from bertriton_export.reading.tensorflow.keras_names import to_huggingface
@@ -30,6 +31,7 @@ _TYPE_TO_DTYPE: Final = {1: "F32", 2: "F64", 3: "I32", 9: "I64", 14: "BF16", 19:
 _CHECKSUM_BYTES: Final = 4  # between the length of a string and the string
 _LARGEST_UINT32: Final = 2**32 - 1
 # An optimizer's copies of a variable bear the variable's name.
+_WEIGHTS: Final = ("bert.", "classifier.")
 _NO_WEIGHT: Final = (".OPTIMIZER_SLOT", "optimizer/", "keras_api/", "save_counter")
 
 
@@ -43,11 +45,17 @@ def tree_tensors(tree: FileTree, prefix: str) -> Iterator[tuple[str, LazyTensor]
 
     Raises:
         CheckpointError: a file is missing or damaged, or the tensors have no names.
-        TensorError: a tensor does not lie within its file.
+        TensorError: a tensor does not lie within its file, or two are of one name.
     """
     bundle = _Bundle(tree, prefix)
+    seen: dict[str, bytes] = {}
     for name, key in bundle.variables():
-        yield to_huggingface(name, bundle.tensor(name, key))
+        parameter, tensor = to_huggingface(name, bundle.tensor(name, key))
+        # Others, as counters of training, may share a name.
+        if parameter.startswith(_WEIGHTS) and seen.setdefault(parameter, key) != key:
+            found = f"{seen[parameter].decode()} and {key.decode()}"
+            raise TensorError(tree.path / f"{prefix}.index", parameter, expected="one variable", found=found)
+        yield parameter, tensor
 
 
 class _Bundle:
@@ -139,6 +147,7 @@ class _Bundle:
 
     def _data(self, entry: Any, name: str) -> memoryview:  # noqa: ANN401
         if self._shard_name(entry.shard_id) not in self._names:
+            refuse_broken_link(self._shard_file(entry.shard_id))
             raise CheckpointError(self._shard_file(entry.shard_id), "no such file")
         if entry.shard_id not in self._shard_to_bytes:
             self._shard_to_bytes[entry.shard_id] = self._tree.read(self._shard_name(entry.shard_id))
