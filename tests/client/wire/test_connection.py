@@ -162,13 +162,14 @@ def test_without_the_right_key_access_is_denied_at_once(
 
     assert caught.value.attempts == 1
     assert not caught.value.retryable
+    assert "give the right key (api_key; on the command line --api-key)" in str(caught.value)
 
 
 class _Listener(service_pb2_grpc.GRPCInferenceServiceServicer):
     """A server that keeps the headers it is sent and is never ready."""
 
     def __init__(self) -> None:
-        self.headers: dict[str, str] = {}
+        self.headers: dict[str, str | bytes] = {}
 
     def RepositoryIndex(self, _: object, context: Any) -> service_pb2.RepositoryIndexResponse:  # noqa: N802
         self.headers = dict(context.invocation_metadata())
@@ -182,11 +183,12 @@ def test_headers_are_sent_with_every_request(new_client: Callable[..., Client]) 
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
 
-    new_client(f"127.0.0.1:{port}", token="t0k3n", headers={"X-Tenant": "a"}).models()  # noqa: S106
+    new_client(f"127.0.0.1:{port}", token="t0k3n", headers={"X-Tenant": "a", "x-bin": b"\xff"}).models()  # noqa: S106
     server.stop(None).wait()
 
     assert listener.headers["authorization"] == "Bearer t0k3n"
     assert listener.headers["x-tenant"] == "a"
+    assert listener.headers["x-bin"] == b"\xff"
 
 
 def test_a_credential_given_twice_is_refused() -> None:
