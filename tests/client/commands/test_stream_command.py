@@ -180,16 +180,18 @@ cli.run()
 """
 
 
-@pytest.mark.parametrize("debug", [False, True])
-def test_what_nobody_expected_is_one_line_that_says_how_to_see_more(debug: bool) -> None:  # noqa: FBT001
-    environment = os.environ | ({"BERTRITON_DEBUG": "1"} if debug else {})
+@pytest.mark.parametrize(
+    ("debug", "shown"), [("", False), ("0", False), ("off", False), ("1", True), ("TRUE", True)]
+)
+def test_what_nobody_expected_is_one_line_that_says_how_to_see_more(debug: str, shown: bool) -> None:  # noqa: FBT001
+    environment = os.environ | {"BERTRITON_DEBUG": debug}
 
     done = subprocess.run(
         [sys.executable, "-c", UNEXPECTED], capture_output=True, text=True, check=False, env=environment
     )
 
     assert done.returncode == 1
-    if debug:
+    if shown:
         assert "Traceback" in done.stderr
     else:
         assert done.stderr.startswith("Error: unexpected KeyError: ")
