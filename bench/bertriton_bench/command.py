@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bertriton._commands import access_options, access_settings, errors_in_one_line, option
+from bertriton._commands import access_options, access_settings, errors_in_one_line, option, print_table
 from bertriton_bench.access import Access
 from bertriton_bench.errors import BenchError
 from bertriton_bench.report import (
@@ -132,8 +132,8 @@ def _print(report: Report) -> None:
     console.print(
         f"[bold]{report.model}[/] on {report.server}, measured from {report.machine}", soft_wrap=True
     )
-    console.print(_table(RATE_HEADER, map(rate_row, report.measurements)))
-    console.print(_table(STEP_HEADER, map(step_row, report.measurements)))
+    print_table(_table(RATE_HEADER, map(rate_row, report.measurements)))
+    print_table(_table(STEP_HEADER, map(step_row, report.measurements)))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

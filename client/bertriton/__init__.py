@@ -12,8 +12,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bertriton.contract import ClassifierInfo
-
 if TYPE_CHECKING:
     from bertriton._clients import AsyncClient, CallOptions, Client, ClientChanges, RequestOptions
     from bertriton._config import Keepalive, RequestLimits, RetryPolicy, Tls
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
         WrongProcessError,
     )
     from bertriton._types import Classification, RankedDocument, ServedClassifier, Text, Truncation
+    from bertriton.contract import ClassifierInfo
 
 __version__ = "0.2.0"
 
@@ -79,10 +78,12 @@ __all__ = [
 
 # gRPC and numpy come with the first name that is asked for: the command line must be there before them, for
 # Ctrl-C and for gRPC's log.
-_MODULES = ("_clients", "_config", "_errors", "_types")
+_MODULES = ("_clients", "_config", "_errors", "_types", "contract")
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # type checkers see the imports above
+    if name == "contract":  # a module that was always there
+        return import_module("bertriton.contract")
     if name in __all__:
         for module in map(import_module, (f"bertriton.{part}" for part in _MODULES)):
             if name in module.__dict__:

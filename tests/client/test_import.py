@@ -59,7 +59,10 @@ def test_the_import_takes_less_than_half_a_second() -> None:
 def test_nothing_heavy_is_imported_before_a_name_is_asked_for() -> None:
     """The command line must be there before, for Ctrl-C and for gRPC's log."""
     root = Path(bertriton.__file__).parent.parent
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import bertriton; print(*sys.modules)"
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "import bertriton; print(*sys.modules); bertriton.contract"
+    )
     done = subprocess.run(
         [sys.executable, "-I", "-c", script, str(root)], capture_output=True, text=True, check=True
     )
