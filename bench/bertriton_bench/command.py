@@ -19,6 +19,7 @@ from bertriton_bench.report import (
     STEP_HEADER,
     rate_row,
     require_folder_of,
+    require_plots,
     step_row,
     write_json,
     write_markdown,
@@ -108,6 +109,8 @@ def bench_command(  # one parameter per option
     try:
         for file in filter(None, (json_file, markdown_file)):
             require_folder_of(file)
+        if markdown_file:
+            require_plots()
         texts = read_texts(texts_file, text_column) if texts_file else default_texts()
         with Console(stderr=True).status("starting") as status:
             report = run_plan(plan, texts, on_stage=status.update, on_measurement=_tell)

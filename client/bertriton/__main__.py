@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ def main() -> None:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         # ONNX Runtime, in which exports are verified, reports its use to its maker since 1.32.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        # Matplotlib's log would, too, of a cache that it has no room for.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
         from bertriton.cli import run  # noqa: PLC0415  # must not be imported without its dependencies
     try:
         run()

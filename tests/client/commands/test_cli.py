@@ -317,6 +317,24 @@ def test_every_command_is_where_the_table_says(command: str) -> None:
     assert done.stdout.startswith(f"Usage: bertriton {command}".encode())
 
 
+@pytest.mark.parametrize("command", ["bench", "evaluate"])
+def test_a_machine_without_a_home_is_not_commented_on(tmp_path: Path, command: str) -> None:
+    """Matplotlib tells of it where it finds no folder for its cache."""
+    (tmp_path / "file").touch()
+    nowhere = str(tmp_path / "file" / "folder")
+
+    done = _run(command, "--help", HOME=nowhere, XDG_CACHE_HOME=nowhere, XDG_CONFIG_HOME=nowhere)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_plots_that_cannot_be_drawn_are_told_before_anything_is_measured() -> None:
+    done = _run_without("matplotlib", "bench", "--url", "localhost:1", "--markdown", "report.md")
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: matplotlib is not installed: pip install 'bertriton[bench]'\n"
+
+
 def test_the_help_lists_every_command_without_their_extras() -> None:
     done = _run_without("onnx,onnxruntime,tokenizers,bertriton_export,bertriton_server", "--help")
 
