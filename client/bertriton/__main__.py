@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -21,6 +20,8 @@ def main() -> None:
         # ONNX Runtime, in which exports are verified, reports its use to its maker since 1.32.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         # Matplotlib's log would, too, of a cache that it has no room for.
+        import logging  # noqa: PLC0415  # not before Ctrl-C is seen to
+
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         from bertriton.cli import run  # noqa: PLC0415  # must not be imported without its dependencies
     try:

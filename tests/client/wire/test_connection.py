@@ -139,16 +139,6 @@ def test_a_key_of_another_certificate_is_told_before_anything_is_sent(
         Endpoint("localhost:1", tls).open()
 
 
-@pytest.mark.parametrize(("content", "problem"), [(None, "cannot read"), (b"nothing", "expected a PEM file")])
-def test_a_file_that_is_no_pem_is_named(tmp_path: Path, content: bytes | None, problem: str) -> None:
-    path = tmp_path / "ca.pem"
-    if content is not None:
-        path.write_bytes(content)
-
-    with pytest.raises(InvalidOptionError, match=f"Tls.authority: {problem}"):
-        Client(tls=Tls(path))
-
-
 def test_the_right_key_opens(new_client: Callable[..., Client], locked_server: LocalServer) -> None:
     assert new_client(locked_server.grpc_url, api_key=API_KEY).classify("A lovely film.").label == "pos"
 

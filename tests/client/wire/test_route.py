@@ -275,32 +275,6 @@ def test_a_server_without_tls_is_told_as_such(
         new_client(imdb_server.grpc_url, tls=Tls()).models()
 
 
-def test_an_authority_without_a_certificate_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
-
-    with pytest.raises(InvalidOptionError, match=r"Tls.authority: expected a certificate, found a PEM file"):
-        Client("localhost:1", tls=Tls(authority=tmp_path / "key.pem")).models()
-
-
-def test_an_authority_that_was_cut_is_refused(tmp_path: Path) -> None:
-    cut = tmp_path / "cut.pem"
-    cut.write_bytes(trustme.CA().cert_pem.bytes()[:300])
-
-    with pytest.raises(InvalidOptionError, match=r"Tls.authority: expected whole certificates.*cut\.pem"):
-        Client("localhost:1", tls=Tls(authority=cut))
-
-
-def test_a_good_key_of_another_type_is_told_as_such(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    for name, kind in (("rsa", trustme.KeyType.RSA), ("ecdsa", trustme.KeyType.ECDSA)):
-        issued = authority.issue_cert("localhost", key_type=kind)
-        issued.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
-        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
-
-    with pytest.raises(InvalidOptionError, match=r"ecdsa\.key is not the private key of .*rsa\.pem"):
-        Client("localhost:1", tls=Tls(None, tmp_path / "rsa.pem", tmp_path / "ecdsa.key"))
-
-
 @pytest.fixture
 def silent_port() -> Iterator[int]:
     """A port that takes every connection and closes it without a word."""
