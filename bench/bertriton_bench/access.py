@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tritonclient.grpc import InferenceServerClient
@@ -44,7 +45,7 @@ class Access(_access.Access):
             yield client
 
     def analyzer_arguments(self) -> list[str]:
-        """The same as arguments of perf_analyzer."""
+        """The same as arguments of perf_analyzer, which runs in another folder than this process."""
         arguments = [word for name, value in self.metadata.items() for word in ("-H", f"{name}:{value}")]
         if self.tls is None:
             return arguments
@@ -53,5 +54,5 @@ class Access(_access.Access):
             "--ssl-grpc-private-key-file": self.tls.private_key,
             "--ssl-grpc-certificate-chain-file": self.tls.certificate,
         }
-        named = [(flag, str(file)) for flag, file in flag_to_file.items() if file]
+        named = [(flag, str(Path(str(file)).absolute())) for flag, file in flag_to_file.items() if file]
         return [*arguments, "--ssl-grpc-use-ssl", *(word for pair in named for word in pair)]

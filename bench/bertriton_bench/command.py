@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bertriton._commands import access_options, access_settings, errors_in_one_line, option
+from bertriton._commands import access_options, access_settings, errors_in_one_line, option, print_table
 from bertriton._files import require_no_loss
 from bertriton_bench.access import Access
 from bertriton_bench.errors import BenchError
@@ -21,6 +21,7 @@ from bertriton_bench.report import (
     plot_files,
     rate_row,
     require_folder_of,
+    require_plots,
     step_row,
     write_json,
     write_markdown,
@@ -112,6 +113,8 @@ def bench_command(  # one parameter per option
     try:
         for file in filter(None, (json_file, markdown_file)):
             require_folder_of(file)
+        if markdown_file:
+            require_plots()
         texts = read_texts(texts_file, text_column) if texts_file else default_texts()
         with Console(stderr=True).status("starting") as status:
             report = run_plan(plan, texts, on_stage=status.update, on_measurement=_tell)
@@ -136,8 +139,8 @@ def _print(report: Report) -> None:
     console.print(
         f"[bold]{report.model}[/] on {report.server}, measured from {report.machine}", soft_wrap=True
     )
-    console.print(_table(RATE_HEADER, map(rate_row, report.measurements)))
-    console.print(_table(STEP_HEADER, map(step_row, report.measurements)))
+    print_table(_table(RATE_HEADER, map(rate_row, report.measurements)))
+    print_table(_table(STEP_HEADER, map(step_row, report.measurements)))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from bertriton_bench.errors import ReportError
-from bertriton_bench.plots import plot_latency, plot_throughput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -146,6 +146,18 @@ def plot_files(file: Path) -> list[Path]:
     return [file.with_name(f"{file.stem}-{kind}.png") for kind in ("throughput", "latency")]
 
 
+def require_plots() -> None:
+    """See that there is what draws, before anything is measured.
+
+    Raises:
+        ReportError: it is not installed.
+    """
+    try:
+        import_module("bertriton_bench.plots")
+    except ModuleNotFoundError as exc:
+        raise ReportError(f"{exc.name} is not installed: pip install 'bertriton[bench]'") from exc
+
+
 def write_json(report: Report, file: Path) -> None:
     """Write the report for programs.
 
@@ -161,6 +173,9 @@ def write_markdown(report: Report, file: Path) -> None:
     Raises:
         ReportError: a file cannot be written.
     """
+    # Matplotlib makes a cache where it is imported, and is slow to come.
+    from bertriton_bench.plots import plot_latency, plot_throughput  # noqa: PLC0415
+
     images = plot_files(file)
     try:
         plot_throughput(report.measurements, images[0])

@@ -7,29 +7,35 @@ Example:
     'pos'
 """
 
-from bertriton._clients import AsyncClient, CallOptions, Client, ClientChanges, RequestOptions
-from bertriton._config import Keepalive, RequestLimits, RetryPolicy, Tls
-from bertriton._errors import (
-    AccessDeniedError,
-    BertritonError,
-    ClientClosedError,
-    ConnectionFailedError,
-    DeadlineError,
-    InvalidOptionError,
-    InvalidTextError,
-    ModelNotFoundError,
-    ModelNotReadyError,
-    OverloadedError,
-    ServerFailureError,
-    ServiceError,
-    UnavailableError,
-    UnexpectedAnswerError,
-    UsageError,
-    WrongEventLoopError,
-    WrongProcessError,
-)
-from bertriton._types import Classification, RankedDocument, ServedClassifier, Text, Truncation
-from bertriton.contract import ClassifierInfo
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bertriton._clients import AsyncClient, CallOptions, Client, ClientChanges, RequestOptions
+    from bertriton._config import Keepalive, RequestLimits, RetryPolicy, Tls
+    from bertriton._errors import (
+        AccessDeniedError,
+        BertritonError,
+        ClientClosedError,
+        ConnectionFailedError,
+        DeadlineError,
+        InvalidOptionError,
+        InvalidTextError,
+        ModelNotFoundError,
+        ModelNotReadyError,
+        OverloadedError,
+        ServerFailureError,
+        ServiceError,
+        UnavailableError,
+        UnexpectedAnswerError,
+        UsageError,
+        WrongEventLoopError,
+        WrongProcessError,
+    )
+    from bertriton._types import Classification, RankedDocument, ServedClassifier, Text, Truncation
+    from bertriton.contract import ClassifierInfo
 
 __version__ = "0.2.0"
 
@@ -68,3 +74,23 @@ __all__ = [
     "WrongProcessError",
     "__version__",
 ]
+
+
+# gRPC and numpy come with the first name that is asked for: the command line must be there before them, for
+# Ctrl-C and for gRPC's log.
+_MODULES = ("_clients", "_config", "_errors", "_types", "contract")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # type checkers see the imports above
+    if name == "contract":  # a module that was always there
+        return import_module("bertriton.contract")
+    if name in __all__:
+        for module in map(import_module, (f"bertriton.{part}" for part in _MODULES)):
+            if name in module.__dict__:
+                globals()[name] = module.__dict__[name]
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

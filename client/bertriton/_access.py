@@ -11,7 +11,7 @@ from bertriton._config import Tls
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_YES: Final = ("1", "true", "yes", "on")
+_YES: Final = ("1", "true", "t", "yes", "y", "on")  # click's
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Access:
         }
 
 
+def is_yes(value: str) -> bool:
+    """Whether a variable's value switches on, as of the command line's flags."""
+    return value.strip().lower() in _YES
+
+
 def access_from(environment: Mapping[str, str] = os.environ) -> Access:
     """What the variables say that the command line reads.
 
@@ -45,7 +50,7 @@ def access_from(environment: Mapping[str, str] = os.environ) -> Access:
         certificate=environment.get("BERTRITON_CLIENT_TLS_CERT"),
         private_key=environment.get("BERTRITON_CLIENT_TLS_KEY"),
     )
-    is_encrypted = environment.get("BERTRITON_TLS", "").lower() in _YES or tls != Tls()
+    is_encrypted = is_yes(environment.get("BERTRITON_TLS", "")) or tls != Tls()
     return Access(
         token=environment.get("BERTRITON_TOKEN"),
         api_key=environment.get("BERTRITON_API_KEY"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  # dataclass fields stay readable by typing.get_type_hints
-from typing import Final
+from typing import Any, Final
 
 from bertriton._errors import RESTRICTED_PROTOCOL_PREFIX, InvalidOptionError
 
@@ -60,6 +62,8 @@ MAX_RECONNECT_INTERVAL_S: Final = 2.0
 API_KEY_HEADER: Final = RESTRICTED_PROTOCOL_PREFIX + "api-key"
 
 CACHE_MAX_AGE_S: Final = 600.0
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,12 @@ class Tls:
     server_name: str | None = None  # name in the server's certificate where it differs from the address
 
     def __post_init__(self) -> None:
+        for name in ("authority", "certificate", "private_key"):
+            valid_kind(
+                f"Tls.{name}", getattr(self, name), (str, os.PathLike, type(None)), "the path of a PEM file"
+            )
+        if self.server_name is not None:
+            valid_text("Tls.server_name", self.server_name, "a name")
         both_or_none = (self.certificate is None) == (self.private_key is None)
         _require(both_or_none, "Tls.certificate and Tls.private_key", "one of them", "both or neither")
 
@@ -150,6 +160,20 @@ class Keepalive:
     def __post_init__(self) -> None:
         valid_duration_s("Keepalive.interval_s", self.interval_s, MAX_KEEPALIVE_S)
         valid_duration_s("Keepalive.timeout_s", self.timeout_s, MAX_KEEPALIVE_S)
+
+
+def valid_kind(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> Any:  # noqa: ANN401
+    """The value itself, if it is of the kind; what was found is not shown, as it may be a secret."""
+    if not isinstance(value, kind):
+        raise InvalidOptionError(f"{name}: expected {expected}, found {type(value).__name__}")
+    return value
+
+
+def valid_text(name: str, value: object, expected: str) -> str:
+    """The string itself, if it is one that has UTF-8, as bytes of a command line that are none have not."""
+    text = str(valid_kind(name, value, str, expected))
+    _require(not _SURROGATE.search(text), name, text, "UTF-8")
+    return text
 
 
 def _require(condition: bool, name: str, found: object, expected: str) -> None:  # noqa: FBT001

@@ -206,7 +206,9 @@ def _translated(exc: grpc.RpcError) -> BertritonError:
     status = exc.code()
     details = (exc.details() or "no details given").strip()
     if status is grpc.StatusCode.UNAVAILABLE and RESTRICTED_PROTOCOL_PREFIX in details:
-        return AccessDeniedError(f"{status.name}: {details}")
+        return AccessDeniedError(
+            f"{status.name}: {details}: give the right key (api_key; on the command line --api-key)"
+        )
     is_internal = status is grpc.StatusCode.INTERNAL
     if is_internal and _BROKEN_BATCH.search(details):
         return ModelNotReadyError(f"{status.name}: a request without rows failed all of its batch: {details}")

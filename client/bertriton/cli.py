@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from bertriton import __version__
+from bertriton._access import is_yes
+from bertriton._interruption import ctrl_c_ends_at_once
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -86,7 +88,8 @@ class _LazyGroup(click.Group):
 def _imported(entry: _Entry) -> click.Command:
     """The command itself, or one in its place that says what to install."""
     try:
-        command: click.Command = getattr(import_module(entry.module), entry.attribute)
+        with ctrl_c_ends_at_once():
+            command: click.Command = getattr(import_module(entry.module), entry.attribute)
     except ModuleNotFoundError as exc:
         return _command_without_its_extra(entry, exc.name or entry.module)
     return command
@@ -138,7 +141,7 @@ def run() -> NoReturn:
     except BrokenPipeError:  # whoever read our output has enough
         exit_code = _FAILURE_EXIT
     except Exception as exc:  # whatever it is, a user gets one line
-        if os.environ.get(DEBUG_VARIABLE):
+        if is_yes(os.environ.get(DEBUG_VARIABLE, "")):
             raise
         click.echo(f"Error: {_in_one_line(exc)}", err=True)
         exit_code = _FAILURE_EXIT

@@ -29,6 +29,8 @@ _MODEL_REPOSITORY: Final = "model-repository"
 _EXPLICIT: Final = "explicit"  # --model-control-mode, which may be spelt in several ways
 # With a key, all but health, which is for probes.
 _GUARDED_BY_KEY: Final = ("inference", "metadata", "model-config", _MODEL_REPOSITORY, "statistics")
+# OpenSSL's words for a good key that is not the certificate's: another number, or RSA for an elliptic curve.
+_OF_ANOTHER_PAIR: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _FLAGS: Final = ("--grpc-restricted-protocol", "--http-restricted-api")
 
 
@@ -150,8 +152,9 @@ def _require_pair(cert: Path, key: Path) -> None:
     try:
         context.load_cert_chain(cert, key, password=_refuse_passphrase)
     except ssl.SSLError as exc:
-        fits = "is not the private key of" if exc.reason == "KEY_VALUES_MISMATCH" else "cannot be read with"
-        why = "" if exc.reason == "KEY_VALUES_MISMATCH" else f": {exc.reason or exc}; expected PEM files"
+        is_of_another = exc.reason in _OF_ANOTHER_PAIR
+        fits = "is not the private key of" if is_of_another else "cannot be read with"
+        why = "" if is_of_another else f": {exc.reason or exc}; expected PEM files"
         raise SecurityError(f"tls_key {key} {fits} tls_cert {cert}{why}") from exc
     except _PassphraseError as exc:
         raise SecurityError(f"tls_key {key} has a passphrase, which tritonserver cannot be told") from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from bertriton_server import LocalServer, Security, ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from conftest import Review
 
@@ -77,8 +77,13 @@ def guarded(imdb_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         yield server, {name: str(file) for name, file in client.items()} | {"--api-key": "correcthorse7"}
 
 
-def test_a_guarded_server_is_measured(guarded: Guarded, tmp_path: Path) -> None:
+def test_a_guarded_server_is_measured(
+    guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server, options = guarded
+    # perf_analyzer works in another folder than the one that the paths are given from.
+    monkeypatch.chdir(Path(options["--tls-ca"]).parent)
+    options = {name: Path(value).name for name, value in options.items()}
     more = ("--token", "of a proxy", "--header", "x-team=search", "--json", str(tmp_path / "report.json"))
     words = [word for pair in options.items() for word in pair]
 

@@ -8,6 +8,8 @@ import sys
 import types
 from pathlib import Path
 
+import pytest
+
 import bertriton
 
 MAX_IMPORT_S = 0.5
@@ -28,6 +30,7 @@ import json, sys, time
 sys.path.insert(0, sys.argv[1])
 started = time.process_time()
 import bertriton
+bertriton.Client
 print(json.dumps([time.process_time() - started, sorted(sys.modules)]))
 """
 
@@ -53,12 +56,25 @@ def test_the_import_takes_less_than_half_a_second() -> None:
     assert fastest < MAX_IMPORT_S
 
 
-def test_the_public_names_are_sorted_and_complete() -> None:
-    found = {
-        name
-        for name, value in vars(bertriton).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
-    }
+def test_nothing_heavy_is_imported_before_a_name_is_asked_for() -> None:
+    """The command line must be there before, for Ctrl-C and for gRPC's log."""
+    root = Path(bertriton.__file__).parent.parent
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "import bertriton; print(*sys.modules); bertriton.contract"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script, str(root)], capture_output=True, text=True, check=True
+    )
 
-    assert bertriton.__all__ == sorted(bertriton.__all__)
-    assert set(bertriton.__all__) == found | {"__version__"}
+    assert not {"grpc", "numpy", "tritonclient"} & set(done.stdout.split())
+
+
+def test_the_public_names_are_sorted_and_all_there() -> None:
+    named = {name: getattr(bertriton, name) for name in bertriton.__all__}
+
+    assert list(named) == sorted(named)
+    assert set(named) <= set(dir(bertriton))
+    assert not [name for name, value in named.items() if isinstance(value, types.ModuleType)]
+    with pytest.raises(AttributeError, match="module 'bertriton' has no attribute 'Clinet'"):
+        bertriton.Clinet  # noqa: B018

@@ -302,6 +302,16 @@ def test_a_key_of_another_certificate_is_named(files: Files) -> None:
         Security(tls_cert=files.server_cert, tls_key=files.client_key)
 
 
+def test_a_good_key_of_another_type_is_told_as_such(tmp_path: Path) -> None:
+    for name, kind in (("rsa", trustme.KeyType.RSA), ("ecdsa", trustme.KeyType.ECDSA)):
+        issued = trustme.CA().issue_cert("localhost", key_type=kind)
+        issued.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
+        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
+
+    with pytest.raises(SecurityError, match=r"ecdsa\.key is not the private key of .*rsa\.pem"):
+        Security(tls_cert=tmp_path / "rsa.pem", tls_key=tmp_path / "ecdsa.key")
+
+
 def test_a_pair_that_was_exchanged_for_a_wrong_one_is_named_at_the_start(
     repository: Repository, make_server: Callable[..., LocalServer], files: Files
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ from bertriton._clients.options import (
 from bertriton._clients.sources import DirectSource
 from bertriton._clients.tasks import Rerank, ranked
 from bertriton._config import (
-    API_KEY_HEADER,
     CACHE_MAX_AGE_S,
     DEFAULT_TIMEOUT_S,
     DEFAULT_URL,
@@ -32,17 +30,18 @@ from bertriton._config import (
     RequestLimits,
     RetryPolicy,
     valid_count,
+    valid_kind,
+    valid_text,
     valid_timeout_s,
 )
 from bertriton._errors import (
     AccessDeniedError,
-    InvalidOptionError,
     InvalidTextError,
     ServiceError,
     WrongProcessError,
 )
 from bertriton._telemetry import NO_TELEMETRY, open_telemetry
-from bertriton._wire import Attempts, Endpoint, Sender, encoded_text, infer_request
+from bertriton._wire import Attempts, Endpoint, Sender, all_headers, encoded_text, infer_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,10 +56,6 @@ if TYPE_CHECKING:
     from bertriton._wire import Flow
     from bertriton.contract import ClassifierInfo
 
-# What gRPC takes as metadata; a name with this ending has a value of any bytes.
-_HEADER_NAME = re.compile(r"[0-9a-z_.-]+")
-_INVISIBLE = re.compile(r"[^ -~]+")
-_BINARY_SUFFIX = "-bin"
 _PROBE_RETRIES = RetryPolicy(max_attempts=1)
 
 
@@ -73,6 +68,11 @@ class _Settings:
     timeout_s: float
     limits: RequestLimits
     sender: Sender
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            valid_text("model", self.model, "the name of a classifier")
+        valid_kind("limits", self.limits, RequestLimits, "a RequestLimits")
 
 
 class BaseClient:
@@ -89,7 +89,8 @@ class BaseClient:
         tls: encryption, and the client's certificate; None: an unencrypted connection.
         token: bearer token, sent as `authorization: Bearer TOKEN`.
         api_key: the key of `bertriton serve --api-key`.
-        headers: gRPC metadata to send with every request.
+        headers: gRPC metadata to send with every request; values are strings, and bytes where a name ends
+            with `-bin`.
         keepalive: pings that find a dead connection.
         channel_args: gRPC channel arguments; each replaces the default of its name.
         cache_size: number of answers to keep for texts that come again; 0 keeps none.
@@ -114,7 +115,7 @@ class BaseClient:
         tls: Tls | None = None,
         token: str | None = None,
         api_key: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
         keepalive: Keepalive | None = None,
         channel_args: Mapping[str, int | str] | None = None,
         cache_size: int = 0,
@@ -124,7 +125,7 @@ class BaseClient:
         self._endpoint = Endpoint(
             url,
             tls,
-            _all_headers(headers, token, api_key),
+            all_headers(headers, token, api_key),
             keepalive or Keepalive(),
             channel_args or {},
         )
@@ -297,35 +298,3 @@ def _empty_flow() -> Flow[None]:
 def _telemetry(endpoint: Endpoint) -> Telemetry:
     address = endpoint.address
     return open_telemetry(address.host, address.port) if address else open_telemetry(endpoint.url, None)
-
-
-def _all_headers(headers: Mapping[str, str] | None, token: str | None, api_key: str | None) -> dict[str, str]:
-    """The metadata of every request; credentials may be given once only."""
-    merged = {name.lower(): value for name, value in (headers or {}).items()}
-    for name, text in merged.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise InvalidOptionError(
-                f"headers: expected names of ASCII letters, digits, '-', '_' and '.', found {name!r}"
-            )
-        _require_visible(f"headers[{name!r}]", "" if name.endswith(_BINARY_SUFFIX) else text)
-    for name, option, value in (
-        ("authorization", "token", None if token is None else f"Bearer {token}"),
-        (API_KEY_HEADER, "api_key", api_key),
-    ):
-        if value is None:
-            continue
-        if name in merged:
-            raise InvalidOptionError(f"{option}: headers sets {name!r} already: give one of the two")
-        _require_visible(option, value)
-        merged[name] = value
-    return merged
-
-
-def _require_visible(option: str, value: str) -> None:
-    """See that gRPC takes it, which says "Invalid metadata" otherwise; a secret is not shown."""
-    odd = _INVISIBLE.search(value)
-    if odd:
-        at_end = ", at its end" if odd.end() == len(value) else ""
-        raise InvalidOptionError(
-            f"{option}: expected visible ASCII characters, found {odd.group()!r}{at_end}"
-        )

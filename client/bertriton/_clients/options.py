@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypedDict, get_args
 
 from bertriton._clients.tasks import DEFAULT_HYPOTHESIS_TEMPLATE, Task, ZeroShot
-from bertriton._config import valid_count, valid_timeout_s
+from bertriton._config import valid_count, valid_text, valid_timeout_s
 from bertriton._errors import InvalidOptionError
 from bertriton._types import Aggregation, Truncation
 from bertriton.contract import MULTI_LABEL, SINGLE_LABEL
@@ -92,6 +92,8 @@ class CheckedOptions:
     progress: Callable[[int], None] | None = None
 
     def __post_init__(self) -> None:
+        if self.model is not None:
+            valid_text("model", self.model, "the name of a classifier")
         if self.timeout is not None:
             valid_timeout_s(self.timeout)
         valid_version(self.version)

@@ -13,6 +13,7 @@ from bertriton._commands.options import (
     option,
     reading_options,
 )
+from bertriton._commands.standard_output import print_table
 from bertriton._commands.waiting import patience
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "errors_in_one_line",
     "option",
     "patience",
+    "print_table",
     "reading_options",
 ]

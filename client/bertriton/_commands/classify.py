@@ -22,6 +22,7 @@ from bertriton._commands.options import (
     zero_shot_options,
 )
 from bertriton._commands.standard_input import standard_input_lines
+from bertriton._commands.standard_output import require_standard_output
 from bertriton._commands.waiting import patience
 from bertriton._files import LINE_COLUMN, FileJob, file_progress, run
 
@@ -130,8 +131,7 @@ def _classify_file(job: FileJob, client: Client, options: CallOptions) -> None:
 
 
 def _print_answers(source: Iterable[str], client: Client, options: CallOptions, *, as_json: bool) -> None:
-    if sys.stdout is None:  # as Python says of one that is closed
-        raise click.UsageError("standard output is closed: give --input and --output")
+    require_standard_output("give --input and --output")
     with patience("waiting for the first answer") as wait:
         shown = answer_format(as_json=as_json)
         # Not itertools.tee: the client reads its texts in another thread.

@@ -16,6 +16,7 @@ from bertriton._commands.options import (
     request_options,
 )
 from bertriton._commands.standard_input import standard_input_lines
+from bertriton._commands.standard_output import require_standard_output
 from bertriton._commands.waiting import patience
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def rerank_command(
 
     The model must be a reranker: one logit for a pair of texts. The sigmoid of the logit is printed.
     """
+    require_standard_output()
     options = request_options(others)
     with connected(limits=RequestLimits(rows=rows), **others) as client:
         found = documents or tuple(standard_input_lines("DOCUMENT"))

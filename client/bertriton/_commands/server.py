@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from bertriton import BertritonError, RetryPolicy
 from bertriton._commands.options import connected, connection_options, option
+from bertriton._commands.standard_output import print_table, require_standard_output
 from bertriton._commands.waiting import patience
 from bertriton._config import PROBE_TEXT, READY_TIMEOUT_S
 from bertriton.contract import FINGERPRINT_BYTES
@@ -19,12 +20,10 @@ from bertriton.contract import FINGERPRINT_BYTES
 if TYPE_CHECKING:
     from bertriton import Client, ServedClassifier
 
-_COLUMNS: Final = (
-    *("model", "versions", "labels", "problem", "max tokens", "max rows"),
-    Column("fingerprint", no_wrap=True, min_width=2 * FINGERPRINT_BYTES),  # half of one tells nothing
-    "checkpoint",
-)
-_WITH_CHECKPOINT_COLUMNS: Final = 110  # on narrower terminals that column has no room; --json has it
+_CHECKPOINT_CHARACTERS: Final = 12  # of its checksum
+_COLUMNS: Final = ("model", "versions", "labels", "problem", "max tokens", "max rows")
+_SUMS: Final = ("fingerprint", "checkpoint")  # half of one tells nothing
+_SUMS_BESIDE_COLUMNS: Final = 110  # on narrower terminals one stands below the other
 _OF_CLASSIFICATION: Final = "_classification"  # said by most problem types, and wide
 
 
@@ -33,18 +32,14 @@ _OF_CLASSIFICATION: Final = "_classification"  # said by most problem types, and
 @connection_options
 def models_command(*, as_json: bool, **connection: Any) -> None:  # noqa: ANN401  # click's own
     """List the classifiers of a server, with their labels, limits and versions."""
+    require_standard_output()
     with connected(**connection) as client, patience(f"asking {connection['url']}"):
         served = _served(client, connection)
     if as_json:
         for classifier in served:
             click.echo(json.dumps(asdict(classifier), ensure_ascii=False))
         return
-    console = Console()
-    shown = len(_COLUMNS) if console.width >= _WITH_CHECKPOINT_COLUMNS else len(_COLUMNS) - 1
-    table = Table(*_COLUMNS[:shown], box=None)
-    for classifier in served:
-        table.add_row(*_cells(classifier)[:shown])
-    console.print(table)
+    print_table(_table(served))
 
 
 @click.command(name="health")
@@ -89,6 +84,19 @@ def _served(client: Client, connection: dict[str, Any]) -> list[ServedClassifier
     return found
 
 
+def _table(served: list[ServedClassifier]) -> Table:
+    console = Console()
+    beside = not console.is_terminal or console.width >= _SUMS_BESIDE_COLUMNS
+    sums = _SUMS if beside else ("\n".join(_SUMS),)
+    columns = [Column(name, no_wrap=True, min_width=2 * FINGERPRINT_BYTES) for name in sums]
+    table = Table(*_COLUMNS, *columns, box=None)
+    for classifier in served:
+        cells = _cells(classifier)
+        front, last = cells[: len(_COLUMNS)], cells[len(_COLUMNS) :]
+        table.add_row(*front, *(last if beside else ("\n".join(last),)))
+    return table
+
+
 def _cells(classifier: ServedClassifier) -> tuple[str, ...]:
     info = classifier.info
     if info is None:
@@ -101,5 +109,5 @@ def _cells(classifier: ServedClassifier) -> tuple[str, ...]:
         str(info.max_length),
         str(info.max_batch_size),
         info.fingerprint,
-        info.checkpoint_sha256[:12],
+        info.checkpoint_sha256[:_CHECKPOINT_CHARACTERS],
     )

@@ -6,6 +6,7 @@ as classifications, or an error of `bertriton._errors`.
 
 from bertriton._wire.connection import AsyncConnection, SyncConnection
 from bertriton._wire.endpoint import Endpoint
+from bertriton._wire.headers import all_headers
 from bertriton._wire.protocol import (
     EncodedText,
     answered_fingerprint,
@@ -39,6 +40,7 @@ __all__ = [
     "Step",
     "SyncConnection",
     "Wait",
+    "all_headers",
     "answered_fingerprint",
     "best_labels",
     "candidate_names",

@@ -18,8 +18,9 @@ _PROXY_SCHEME: Final = "http://"  # gRPC has no other, as socks5, and takes none
 _EXEMPTION_VARIABLES: Final = ("no_grpc_proxy", "no_proxy")
 _NAMED_SCHEMES: Final = ("dns", "ipv4", "ipv6")  # of targets that have a host and a port
 _DEFAULT_PORT: Final = 443  # gRPC's own, where a target has none
-_PORT: Final = re.compile(r":(\d+)(?=,|$)")
-_MAX_PORT: Final = 65535  # gRPC takes the last 16 bits of larger numbers, which is another port
+_PORT: Final = re.compile(r":(-?[0-9]+)(?=,|$)")
+_POSSIBLE_PORT: Final = re.compile(r"0*[1-9][0-9]{0,4}")
+_MAX_PORT: Final = 65535  # gRPC takes the last 16 bits of other numbers, which is another port
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,12 @@ def impossible_port(target: str) -> str | None:
     scheme, separator, _ = target.partition(":")
     if "/" in target and not (separator and scheme in _NAMED_SCHEMES):
         return None
-    return next((port for port in _PORT.findall(target) if not 0 < int(port) <= _MAX_PORT), None)
+    return next((port for port in _PORT.findall(target) if not _is_possible(port)), None)
+
+
+def _is_possible(port: str) -> bool:
+    # int() takes no number of thousands of digits.
+    return bool(_POSSIBLE_PORT.fullmatch(port)) and int(port.lstrip("0")) <= _MAX_PORT
 
 
 def proxy_to(address: Address, environment: Mapping[str, str] = os.environ) -> Proxy | None:

@@ -28,7 +28,7 @@ def hint_of(step: AskPort) -> str:
     ends_s = time.monotonic() + step.timeout_s
     try:
         return _found(step, ends_s)
-    except OSError:  # nobody is there, or says a word
+    except (OSError, ValueError):  # nobody is there, or says a word; or Python takes the host for no name
         return ""
 
 

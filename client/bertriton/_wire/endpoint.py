@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,19 +18,28 @@ from bertriton._config import (
     MIN_RECONNECT_INTERVAL_S,
     Keepalive,
     Tls,
+    valid_kind,
+    valid_text,
 )
 from bertriton._errors import InvalidOptionError
 from bertriton._wire.address import address_of, impossible_port, proxy_to
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from bertriton._wire.address import Address, Proxy
 
 # Target schemes of gRPC's own name resolvers; anything else before "://" is a mistake.
 _RESOLVERS: Final = ("dns", "unix", "unix-abstract", "ipv4", "ipv6", "vsock", "xds", "passthrough")
 _KEY_OPTION: Final = "Tls.private_key"
+# OpenSSL's words for a good key that is not the certificate's: another number, or RSA for an elliptic curve.
+_OF_ANOTHER_PAIR: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _ChannelArgument = tuple[str, Any]
+_URL: Final = "host:port of Triton's gRPC endpoint or a gRPC target"
+_INTEGERS: Final = range(-(2**31), 2**31)  # of channel arguments
+_KINDS: Final = (
+    ("tls", (Tls, type(None)), "a Tls, such as Tls(), or None"),
+    ("keepalive", Keepalive, "a Keepalive"),
+    ("channel_args", Mapping, "a mapping of names to numbers or strings"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,16 +48,19 @@ class Endpoint:
 
     url: str  # host:port, or a gRPC target such as dns:///triton.example:8001
     tls: Tls | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | bytes] = field(default_factory=dict)
     keepalive: Keepalive = field(default_factory=Keepalive)
     channel_args: Mapping[str, int | str] = field(default_factory=dict)  # last word over every default
 
     def __post_init__(self) -> None:
+        for name, kind, expected in _KINDS:
+            valid_kind(name, getattr(self, name), kind, expected)
+        valid_text("url", self.url, _URL)
+        for name, value in self.channel_args.items():
+            _require_argument(valid_text("channel_args", name, "names that are strings"), value)
         scheme, separator, _ = self.url.partition("://")
         if not self.url or (separator and scheme not in _RESOLVERS):
-            raise InvalidOptionError(
-                f"url: expected host:port of Triton's gRPC endpoint or a gRPC target, found {self.url!r}"
-            )
+            raise InvalidOptionError(f"url: expected {_URL}, found {self.url!r}")
         port = impossible_port(self.url)
         if port is not None:
             raise InvalidOptionError(f"url: expected a port of 1 to 65535, found {port} in {self.url!r}")
@@ -78,9 +92,9 @@ class Endpoint:
             f"(no_proxy={self.address.host} goes without it)"
         )
 
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The headers as gRPC wants them: names in lower case."""
-        return tuple((name.lower(), value) for name, value in self.headers.items())
+    def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """The headers as gRPC wants them."""
+        return tuple(self.headers.items())
 
     def arguments(self) -> list[_ChannelArgument]:
         """All channel arguments; the caller's replace defaults of the same name and leave the others."""
@@ -118,11 +132,22 @@ class Endpoint:
         return grpc.aio.secure_channel(self.url, _credentials(self.tls), self.arguments())
 
 
+def _require_argument(name: str, value: int | str) -> None:
+    option = f"channel_args[{name!r}]"
+    if isinstance(value, str):
+        valid_text(option, value, "a string")
+    elif valid_kind(option, value, int, "a number or a string") not in _INTEGERS:
+        raise InvalidOptionError(f"{option}: expected a number of 32 bits, found {value}")
+
+
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    authorities = _pem(tls.authority, "Tls.authority")
+    if tls.authority is not None:
+        _require_authorities(tls.authority)
     if tls.certificate is not None and tls.private_key is not None:
         _require_pair(tls.certificate, tls.private_key)
     return grpc.ssl_channel_credentials(
-        root_certificates=_pem(tls.authority, "Tls.authority"),
+        root_certificates=authorities,
         private_key=_pem(tls.private_key, _KEY_OPTION),
         certificate_chain=_pem(tls.certificate, "Tls.certificate"),
     )
@@ -136,7 +161,7 @@ def _require_pair(certificate: Path | str, key: Path | str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=_no_passphrase)
     except ssl.SSLError as exc:
         problem = f"cannot be read with Tls.certificate {certificate}: {exc.reason or exc}"
-        if exc.reason == "KEY_VALUES_MISMATCH":
+        if exc.reason in _OF_ANOTHER_PAIR:
             problem = f"is not the private key of Tls.certificate {certificate}"
         raise InvalidOptionError(f"Tls.private_key: {key} {problem}") from exc
 
@@ -152,8 +177,21 @@ def _pem(path: Path | str | None, option: str) -> bytes | None:
         content = Path(path).read_bytes()
     except OSError as exc:
         raise InvalidOptionError(f"{option}: cannot read {path}: {exc.strerror}") from exc
+    except ValueError as exc:  # as of a NUL in the path
+        raise InvalidOptionError(f"{option}: cannot read {os.fspath(path)!r}: {exc}") from exc
     if b"-----BEGIN" not in content:
         raise InvalidOptionError(f"{option}: expected a PEM file, found none in {path}")
     if option != _KEY_OPTION and b"CERTIFICATE-----" not in content:
         raise InvalidOptionError(f"{option}: expected a certificate, found a PEM file without one in {path}")
     return content
+
+
+def _require_authorities(path: Path | str) -> None:
+    """See that the certificates are whole; gRPC tells no more than that nobody listens."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError as exc:
+        raise InvalidOptionError(
+            f"Tls.authority: expected whole certificates, found one that is cut or damaged in {path}: "
+            f"{exc.reason or exc}"
+        ) from exc

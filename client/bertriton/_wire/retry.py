@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tritonclient.grpc import service_pb2
 
-from bertriton._config import DIAGNOSIS_TIMEOUT_S, QUEUE_SHARE_OF_DEADLINE
+from bertriton._config import DIAGNOSIS_TIMEOUT_S, QUEUE_SHARE_OF_DEADLINE, RetryPolicy, valid_kind
 from bertriton._errors import (
     BertritonError,
     ConnectionFailedError,
@@ -26,7 +26,6 @@ from bertriton._wire.steps import AskPort, Call, Flow, Sleep, Start, Wait
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bertriton._config import RetryPolicy
     from bertriton._telemetry import RequestTrace
     from bertriton._wire.endpoint import Endpoint
 
@@ -106,7 +105,7 @@ class Sender:
     """Sends requests by one retry policy; copies of a client that share the policy share the sender."""
 
     def __init__(self, policy: RetryPolicy, endpoint: Endpoint) -> None:
-        self._policy = policy
+        self._policy: RetryPolicy = valid_kind("retry", policy, RetryPolicy, "a RetryPolicy")
         self._budget = RetryBudget(policy)
         self._endpoint = endpoint
         self._address_has_answered = False

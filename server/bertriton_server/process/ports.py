@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, Final
 
 from bertriton_server.errors import AddressUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104  # as tritonserver is told it
 
 
 def ipv4_address(host: str) -> str:
@@ -35,6 +38,7 @@ def choose_ports(hosts: Mapping[str, str], requested: Mapping[str, int]) -> dict
     Raises:
         AddressUnavailableError: a port cannot be bound; the message says why.
     """
+    _require_apart(hosts, requested)
     with ExitStack() as bound:
         # All are held until the last is bound, or the system could hand out the same port twice.
         sockets = {
@@ -43,6 +47,17 @@ def choose_ports(hosts: Mapping[str, str], requested: Mapping[str, int]) -> dict
             for service, port in sorted(requested.items(), key=lambda item: -item[1])
         }
         return {service: sockets[service].getsockname()[1] for service in requested}
+
+
+def _require_apart(hosts: Mapping[str, str], requested: Mapping[str, int]) -> None:
+    """See that no two services are told to listen at one place; the system would say that it is in use."""
+    asked = [service for service, port in requested.items() if port]
+    for one, other in combinations(asked, 2):
+        pair = {hosts[one], hosts[other]}
+        if requested[one] == requested[other] and (len(pair) == 1 or _ANY_ADDRESS in pair):
+            host, port = hosts[one], requested[one]
+            message = f"{one} and {other} cannot both listen on {host}:{port}; give each a port of its own"
+            raise AddressUnavailableError(message, host, port)
 
 
 def is_free(host: str, port: int) -> bool:

@@ -133,6 +133,42 @@ def test_an_interruption_is_quiet(imdb_server: LocalServer, sent: signal.Signals
     assert stderr.strip() == b""
 
 
+@pytest.mark.parametrize(
+    ("module", "words"), [("click", ["--version"]), ("tritonclient", ["models"]), ("numpy", ["health"])]
+)
+def test_an_interruption_while_modules_are_imported_is_quiet(
+    tmp_path: Path, module: str, words: list[str]
+) -> None:
+    interrupting = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(1)\n"
+    (tmp_path / f"{module}.py").write_text(interrupting)
+    paths = os.pathsep.join([str(tmp_path), str(CLIENT_ROOT)])
+
+    done = _run(*words, PYTHONPATH=paths)
+
+    assert done.returncode == -signal.SIGINT  # of which a shell makes 130
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_an_ignored_interruption_stays_ignored() -> None:
+    script = (
+        "import signal\nfrom bertriton._interruption import ctrl_c_ends_at_once as ends\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "with ends(): signal.raise_signal(signal.SIGINT)\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("environment", [{}, {"http_proxy": "garbage"}])
+@pytest.mark.parametrize("url", ["xds:///a", "triton.invalid:1"])
+def test_grpc_says_nothing_of_its_own(url: str, environment: dict[str, str]) -> None:
+    done = _run("models", "--url", url, "--timeout", "5", **environment)
+
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert line.startswith("Error: ")
+
+
 def test_the_classifiers_of_a_server_are_listed(imdb_server: LocalServer) -> None:
     done = _run("models", "--json", BERTRITON_URL=imdb_server.grpc_url)
 
@@ -280,6 +316,24 @@ def test_every_command_is_where_the_table_says(command: str) -> None:
 
     assert done.returncode == 0
     assert done.stdout.startswith(f"Usage: bertriton {command}".encode())
+
+
+@pytest.mark.parametrize("command", ["bench", "evaluate"])
+def test_a_machine_without_a_home_is_not_commented_on(tmp_path: Path, command: str) -> None:
+    """Matplotlib tells of it where it finds no folder for its cache."""
+    (tmp_path / "file").touch()
+    nowhere = str(tmp_path / "file" / "folder")
+
+    done = _run(command, "--help", HOME=nowhere, XDG_CACHE_HOME=nowhere, XDG_CONFIG_HOME=nowhere)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_plots_that_cannot_be_drawn_are_told_before_anything_is_measured() -> None:
+    done = _run_without("matplotlib", "bench", "--url", "localhost:1", "--markdown", "report.md")
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: matplotlib is not installed: pip install 'bertriton[bench]'\n"
 
 
 def test_the_help_lists_every_command_without_their_extras() -> None:

@@ -109,6 +109,9 @@ def test_a_full_device_is_no_output_file(imdb_server: LocalServer, tmp_path: Pat
         ("yes good | bertriton classify --json | head -1", 0),
         ("bertriton models --json | true", 0),
         ("bertriton classify good >&-", 2),
+        ("bertriton models >&-", 2),
+        ("bertriton health >&-", 2),
+        ("bertriton rerank good bad >&-", 2),
         ("bertriton classify <&-", 2),
     ],
 )
@@ -185,16 +188,18 @@ cli.run()
 """
 
 
-@pytest.mark.parametrize("debug", [False, True])
-def test_what_nobody_expected_is_one_line_that_says_how_to_see_more(debug: bool) -> None:  # noqa: FBT001
-    environment = os.environ | ({"BERTRITON_DEBUG": "1"} if debug else {})
+@pytest.mark.parametrize(
+    ("debug", "shown"), [("", False), ("0", False), ("off", False), ("1", True), ("TRUE", True)]
+)
+def test_what_nobody_expected_is_one_line_that_says_how_to_see_more(debug: str, shown: bool) -> None:  # noqa: FBT001
+    environment = os.environ | {"BERTRITON_DEBUG": debug}
 
     done = subprocess.run(
         [sys.executable, "-c", UNEXPECTED], capture_output=True, text=True, check=False, env=environment
     )
 
     assert done.returncode == 1
-    if debug:
+    if shown:
         assert "Traceback" in done.stderr
     else:
         assert done.stderr.startswith("Error: unexpected KeyError: ")

@@ -73,15 +73,35 @@ def test_answers_are_a_table_on_a_terminal(imdb_server: LocalServer) -> None:
 
 def test_the_table_of_models_cuts_no_name_on_a_narrow_terminal(imdb_server: LocalServer) -> None:
     with Client(imdb_server.grpc_url) as client:
-        fingerprint = client.info.fingerprint
+        info = client.info
 
     written = on_terminal("models", "--url", imdb_server.grpc_url)
 
     first_to_last = {
         words[0]: words[-1] for line in STEERING.sub("", written).splitlines() if (words := line.split())
     }
-    assert first_to_last["model"] == "fingerprint"
-    assert first_to_last["imdb"] == fingerprint
+    assert first_to_last["model"] == "checkpoint"  # below "fingerprint"
+    assert first_to_last["imdb"] == info.fingerprint
+    assert "checkpoint" in written
+    assert info.checkpoint_sha256[:12] in written
+    assert "…" not in written
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "40", "80"])
+def test_a_table_in_a_pipe_or_on_the_narrowest_terminal_is_in_whole_lines(columns: str) -> None:
+    script = (
+        "from rich.table import Table, Column; from bertriton._commands import print_table; "
+        "table = Table('model', Column('labels', justify='right'), box=None); "
+        "table.add_row('imdb', 'neg, pos, ' * 20 + 'end'); print_table(table)"
+    )
+    environment = os.environ | {"COLUMNS": columns}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
+
+    heading, row = done.stdout.splitlines()
+    assert heading.split() == ["model", "labels"]
+    assert row.split() == ["imdb", *["neg,", "pos,"] * 20, "end"]
 
 
 def test_colours_are_off_where_nobody_wants_them(imdb_server: LocalServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from concurrent import futures
@@ -12,6 +13,7 @@ import pytest
 import trustme
 
 from bertriton import (
+    AsyncClient,
     CallOptions,
     Client,
     ConnectionFailedError,
@@ -131,6 +133,12 @@ def test_targets_have_host_and_port(target: str, expected: Address | None) -> No
         ({"headers": {"x-tenant": "a\0b"}}, r"headers\['x-tenant'\]: expected visible"),
         ({"headers": {"X Tenant": "a"}}, "headers: expected names of ASCII letters.*found 'x tenant'"),
         ({"headers": {"": "a"}}, "headers: expected names"),
+        ({"headers": {"x-bin": "c"}}, r"headers\['x-bin'\]: expected bytes, as the name ends with -bin"),
+        ({"headers": {"x": b"c"}}, r"headers\['x'\]: expected a string, found bytes"),
+        ({"headers": {1: "c"}}, "headers: expected names that are strings, found int"),
+        ({"headers": [("a", "b")]}, "headers: expected a mapping of names to values, found list"),
+        ({"token": b"t0k3n"}, "token: expected a string, found bytes"),
+        ({"api_key": 5}, "api_key: expected a string, found int"),
     ],
 )
 def test_what_grpc_takes_for_no_metadata_is_refused_by_name(settings: Any, expected: str) -> None:
@@ -142,7 +150,58 @@ def test_what_grpc_takes_for_no_metadata_is_refused_by_name(settings: Any, expec
     assert "ssel" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["h:99999", "h:0", "dns:///h:65536", "ipv4:127.0.0.1:1,127.0.0.1:99999"])
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"tls": True}, r"tls: expected a Tls, such as Tls\(\), or None, found bool"),
+        ({"retry": 3}, "retry: expected a RetryPolicy, found int"),
+        ({"limits": 3}, "limits: expected a RequestLimits, found int"),
+        ({"keepalive": 3}, "keepalive: expected a Keepalive, found int"),
+        ({"model": 3}, "model: expected the name of a classifier, found int"),
+        ({"model": "\udcff"}, "model: expected UTF-8"),
+        ({"channel_args": {"a": None}}, r"channel_args\['a'\]: expected a number or a string"),
+        ({"channel_args": {"a": 2**31}}, r"channel_args\['a'\]: expected a number of 32 bits"),
+        ({"url": 5}, "url: expected host:port of Triton's gRPC endpoint or a gRPC target, found int"),
+        ({"url": b"h:1"}, "url: expected host:port.*found bytes"),
+        ({"url": None}, "url: expected host:port.*found NoneType"),
+        ({"url": "\udcff:1"}, r"url: expected UTF-8, found '\\udcff:1'"),
+        ({"tls": Tls("a\0b")}, "Tls.authority: cannot read 'a.x00b': embedded null byte"),
+    ],
+)
+def test_what_is_no_setting_is_refused_by_name(settings: Any, expected: str) -> None:
+    with pytest.raises(InvalidOptionError, match=expected):
+        Client(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"authority": 5}, {"server_name": 5}, {"server_name": "\udcff"}])
+def test_what_is_no_setting_of_tls_is_refused_by_name(settings: Any) -> None:
+    with pytest.raises(InvalidOptionError, match=f"Tls.{next(iter(settings))}: expected "):
+        Tls(**settings)
+
+
+@pytest.mark.parametrize("host", ["a..b", ".a", "a" * 64, "\u00e9" * 70, "\u2028", "dns:///" + "h" * 300])
+def test_a_host_that_is_no_name_cannot_be_reached(new_client: Callable[..., Client], host: str) -> None:
+    """Python refuses to look it up, when it is asked what is there."""
+    with pytest.raises(ConnectionFailedError, match="cannot reach Triton at"):
+        new_client(f"{host}:1", retry=RetryPolicy(max_attempts=1)).classify("text")
+
+
+def test_nor_by_an_async_client() -> None:
+    async def classify() -> None:
+        async with AsyncClient("a..b:1", retry=RetryPolicy(max_attempts=1)) as client:
+            await client.classify("text")
+
+    with pytest.raises(ConnectionFailedError, match="cannot reach Triton at"):
+        asyncio.run(classify())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("h:99999", "h:0", "h:-1", "dns:///h:65536", "ipv4:127.0.0.1:1,127.0.0.1:99999"),
+        "h:" + "9" * 5000,
+    ],
+)
 def test_a_port_that_no_address_has_is_refused(url: str) -> None:
     """gRPC takes 34463 for 99999, where somebody else may answer."""
     with pytest.raises(InvalidOptionError, match="url: expected a port of 1 to 65535"):
@@ -214,13 +273,6 @@ def test_a_server_without_tls_is_told_as_such(
 ) -> None:
     with pytest.raises(ConnectionFailedError, match="does not speak TLS, which this client was told to"):
         new_client(imdb_server.grpc_url, tls=Tls()).models()
-
-
-def test_an_authority_without_a_certificate_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
-
-    with pytest.raises(InvalidOptionError, match=r"Tls.authority: expected a certificate, found a PEM file"):
-        Client("localhost:1", tls=Tls(authority=tmp_path / "key.pem")).models()
 
 
 @pytest.fixture

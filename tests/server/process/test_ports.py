@@ -11,6 +11,7 @@ from bertriton_server.process import choose_ports, ipv4_address, is_free
 from bertriton_server.process.ports import is_listening
 
 HOST = "127.0.0.1"
+ANY = "0.0.0.0"  # noqa: S104  # nobody is let in
 
 
 def free_port() -> int:
@@ -44,8 +45,23 @@ def test_a_port_that_was_asked_for_is_given_to_no_other() -> None:
 def test_a_port_that_was_asked_for_twice_is_refused() -> None:
     port = free_port()
 
-    with pytest.raises(AddressUnavailableError, match=f"cannot listen on {HOST}:{port}"):
-        choose_on_host({"one": port, "other": port})
+    with pytest.raises(AddressUnavailableError, match=f"one and other cannot both listen on {HOST}:{port}"):
+        choose_on_host({"one": port, "third": 0, "other": port})
+
+
+def test_every_address_of_this_machine_has_one_and_the_same_port() -> None:
+    port = free_port()
+
+    with pytest.raises(AddressUnavailableError, match=f"one and other cannot both listen on {ANY}:{port}"):
+        choose_ports({"one": ANY, "other": HOST}, {"one": port, "other": port})
+
+
+def test_two_addresses_may_have_the_same_port() -> None:
+    port = free_port()
+
+    found = choose_ports({"one": HOST, "other": "127.0.0.2"}, {"one": port, "other": port})
+
+    assert found == {"one": port, "other": port}
 
 
 def test_a_port_that_is_bound_and_not_listened_on_is_not_listening() -> None:
