@@ -1,4 +1,4 @@
-"""Small sets of predictions whose figures can be worked out by hand."""
+"""The command on a real server, and small sets of predictions whose figures can be worked out by hand."""
 
 from __future__ import annotations
 
@@ -6,14 +6,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from bertriton.cli import bertriton
 from bertriton_evaluate import Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from click.testing import Result
     from numpy.typing import NDArray
+
+    from bertriton_server import LocalServer
+
+
+@pytest.fixture
+def evaluate(imdb_server: LocalServer, tmp_path: Path) -> Callable[..., Result]:
+    """Runs the command on the served classifier with a cache of its own."""
+
+    def run(*arguments: str | Path, url: str = imdb_server.grpc_url) -> Result:
+        words = ["evaluate", "--url", url, *map(str, arguments)]
+        return CliRunner().invoke(bertriton, words, env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
+
+    return run
 
 
 @pytest.fixture

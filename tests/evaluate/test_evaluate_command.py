@@ -31,17 +31,6 @@ REVIEWS = ROOT / "tests" / "data" / "reviews.csv"
 ARCHITECTURES = ROOT / "tests" / "data" / "architectures"
 
 
-@pytest.fixture
-def evaluate(imdb_server: LocalServer, tmp_path: Path) -> Callable[..., Result]:
-    """Runs the command on the served classifier with a cache of its own."""
-
-    def run(*arguments: str | Path, url: str = imdb_server.grpc_url) -> Result:
-        words = ["evaluate", "--url", url, *map(str, arguments)]
-        return CliRunner().invoke(bertriton, words, env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
-
-    return run
-
-
 @pytest.fixture(scope="session")
 def other_heads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """A server of models that give no single label."""
@@ -50,12 +39,6 @@ def other_heads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServe
         export(ARCHITECTURES / name, repository=repository, precision="fp32")
     with LocalServer(ServerConfig(repository, stop_grace_s=0)) as server:
         yield server
-
-
-@pytest.fixture
-def sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails the test when a text is sent."""
-    monkeypatch.setattr(Client, "classify_iter", lambda *_, **__: pytest.fail("a text was sent"))
 
 
 def _failure(result: Result) -> str:
@@ -254,54 +237,6 @@ def test_a_text_that_cannot_be_classified_is_told_and_in_no_figure(
     assert "no text could be classified: row 1: " in _failure(evaluate("--data", tmp_path / "in.jsonl"))
 
 
-@pytest.mark.usefixtures("sends_nothing")
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (("--html", "in.csv"), "in.csv is the input itself, which would be lost"),
-        (("--html", "linked.csv"), "linked.csv is the input itself, which would be lost"),
-        (("--output", "in.csv", "--overwrite"), "in.csv is the input itself, which would be lost"),
-        (("--output", "x.csv", "--html", "x.csv"), "two outputs are to be x.csv, and one would be lost"),
-        (("--output", "x.csv", "--html", "./x.csv"), "two outputs are to be x.csv, and one would be lost"),
-        (("--compare", "said.csv", "--html", "said.csv"), "said.csv is the input itself"),
-        (("--compare", "said.csv", "--output", "said.csv", "--overwrite"), "said.csv is the input itself"),
-        (("--update-card", "card.md", "--html", "card.md"), "two outputs are to be card.md"),
-    ],
-    ids=str,
-)
-def test_no_output_replaces_an_input_or_another_output(
-    evaluate: Callable[..., Result],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, ...],
-    problem: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(REVIEWS, "in.csv")
-    Path("linked.csv").symlink_to("in.csv")
-    for name in ("said.csv", "card.md"):
-        Path(name).write_text("precious")
-
-    assert problem in _failure(evaluate("--data", "in.csv", *arguments))
-
-    assert Path("in.csv").read_bytes() == REVIEWS.read_bytes()
-    assert [Path(name).read_text() for name in ("said.csv", "card.md")] == ["precious", "precious"]
-
-
-@pytest.mark.usefixtures("sends_nothing")
-def test_a_folder_of_parts_that_is_somebody_elses_is_left_as_it_is(
-    evaluate: Callable[..., Result], tmp_path: Path
-) -> None:
-    thesis = tmp_path / "said.jsonl.partial" / "thesis.txt"
-    thesis.parent.mkdir()
-    thesis.write_text("precious")
-
-    failure = _failure(evaluate("--data", REVIEWS, "--output", tmp_path / "said.jsonl", "--overwrite"))
-
-    assert "holds 'thesis.txt', which is of no job" in failure
-    assert thesis.read_text() == "precious"
-
-
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -322,15 +257,6 @@ def test_what_is_wrong_is_one_line(
     evaluate: Callable[..., Result], arguments: tuple[str | Path, ...], problem: str
 ) -> None:
     assert problem in _failure(evaluate(*arguments))
-
-
-def test_an_output_that_is_there_stays_as_it_is(evaluate: Callable[..., Result], tmp_path: Path) -> None:
-    output = tmp_path / "out.jsonl"
-    output.write_text("precious")
-
-    assert "exists already" in _failure(evaluate("--data", REVIEWS, "--output", output))
-    assert output.read_text() == "precious"
-    assert evaluate("--data", REVIEWS, "--output", output, "--overwrite").exit_code == 0
 
 
 def test_predictions_are_no_texts_to_evaluate(evaluate: Callable[..., Result], tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_full_device_is_no_output_file(imdb_server: LocalServer, tmp_path: Pat
         ("bertriton models --json | true", 0),
         ("bertriton classify good >&-", 2),
         ("bertriton models >&-", 2),
-        ("bertriton health >&-", 2),
+        ("bertriton health >&-", 0),
         ("bertriton rerank good bad >&-", 2),
         ("bertriton classify <&-", 2),
     ],

@@ -14,8 +14,9 @@ BYTES_WITHOUT_MEANING: Final = "surrogateescape"
 
 # Python's times have microseconds; what Arrow makes of shorter ones depends on whether pandas is installed.
 _NANOSECONDS: Final = ("timestamp[ns", "duration[ns", "time64[ns")
-# Arrow's own errors are ValueErrors; a time zone that is not known is a KeyError.
-_UNREADABLE: Final = (ValueError, OverflowError, KeyError, NotImplementedError)
+# Arrow's own errors are ValueErrors, and RuntimeErrors where it has no conversion. An unknown time
+# zone is a KeyError.
+_UNREADABLE: Final = (ValueError, OverflowError, KeyError, RuntimeError)
 
 
 def as_text(value: object) -> str:
