@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from importlib.util import find_spec
 
-from bertriton._interruption import ctrl_c_ends_at_once
+from bertriton._interruption import ends_at_once, exit_code_of
 
 
 def main() -> None:
     """Run the command line, or say what to install for it."""
-    with ctrl_c_ends_at_once():
+    with ends_at_once():
         if find_spec("click") is None or find_spec("rich") is None:
             sys.exit("bertriton: the command line needs an extra: pip install 'bertriton[cli]'")
         # gRPC's own log would stand between the lines of the command; it reads this when it is imported.
@@ -26,8 +25,8 @@ def main() -> None:
         from bertriton.cli import run  # noqa: PLC0415  # must not be imported without its dependencies
     try:
         run()
-    except KeyboardInterrupt:  # before the command was there to take it, or when it had ended
-        sys.exit(128 + signal.SIGINT)
+    except KeyboardInterrupt as exc:  # before the command was there to take it, or when it had ended
+        sys.exit(exit_code_of(exc))
 
 
 if __name__ == "__main__":

@@ -7,21 +7,17 @@ import signal
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 import click
 
 from bertriton import __version__
 from bertriton._access import is_yes
-from bertriton._interruption import ctrl_c_ends_at_once
-
-if TYPE_CHECKING:
-    from types import FrameType
+from bertriton._interruption import ends_at_once, exit_code_of, on_sigterm
 
 PROGRAM: Final = "bertriton"
 DEBUG_VARIABLE: Final = "BERTRITON_DEBUG"
 _FAILURE_EXIT: Final = 1
-_SIGNAL_EXIT: Final = 128  # and the number of the signal, as shells have it
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class _LazyGroup(click.Group):
 def _imported(entry: _Entry) -> click.Command:
     """The command itself, or one in its place that says what to install."""
     try:
-        with ctrl_c_ends_at_once():
+        with ends_at_once():
             command: click.Command = getattr(import_module(entry.module), entry.attribute)
     except ModuleNotFoundError as exc:
         return _command_without_its_extra(entry, exc.name or entry.module)
@@ -121,20 +117,14 @@ def run() -> NoReturn:
     SIGTERM ends it as Ctrl-C does: what a command made for a while is removed, what was answered is kept.
     With BERTRITON_DEBUG=1 what nobody expected shows its traceback.
     """
-    received = [signal.SIGINT]
-
-    def interrupt(number: int, _: FrameType | None) -> NoReturn:
-        received.append(signal.Signals(number))
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, on_sigterm)
     try:
         # https://no-color.org; that standard output is no terminal click sees by itself.
         color = False if os.environ.get("NO_COLOR") else None
         exit_code = bertriton.main(prog_name=PROGRAM, standalone_mode=False, color=color)
         _flush()
-    except click.Abort:
-        exit_code = _SIGNAL_EXIT + received[-1]
+    except click.Abort as exc:
+        exit_code = exit_code_of(exc.__cause__)
     except click.ClickException as exc:
         exc.show()
         exit_code = exc.exit_code

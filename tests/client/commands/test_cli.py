@@ -151,7 +151,7 @@ def test_an_interruption_while_modules_are_imported_is_quiet(
 
 def test_an_ignored_interruption_stays_ignored() -> None:
     script = (
-        "import signal\nfrom bertriton._interruption import ctrl_c_ends_at_once as ends\n"
+        "import signal\nfrom bertriton._interruption import ends_at_once as ends\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "with ends(): signal.raise_signal(signal.SIGINT)\n"
     )
