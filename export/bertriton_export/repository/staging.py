@@ -1,15 +1,21 @@
 """Write a classifier's three models into a model repository: all of them, or nothing.
 
 Everything is written into a staging folder and moved into place at the end by renames, so that a reader sees
-the old models or the new ones, and a failure leaves the old. The staging folder lies beside the repository:
-inside, a server with `--model-control-mode=poll` would take it for a model and log an error at every look.
+the old models or the new ones, and a failure leaves the old. Where the system can, an old model and a new one
+change places in one step: a server that polls between two would say that a model is missing. The staging
+folder lies beside the repository: inside, a server with `--model-control-mode=poll` would take it for a model
+and log an error at every look.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STAGING_PREFIX: Final = ".bertriton-staging-"
+
+_WORKING_FOLDER: Final = -100  # AT_FDCWD, from which a relative path starts
+_RENAME_EXCHANGE: Final = 2
+_CANNOT_EXCHANGE: Final = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
 @contextmanager
@@ -79,18 +89,35 @@ def _require_movable(staging: Path, repository: Path) -> None:
 
 def _swap(repository: Path, staging: Path) -> None:
     """Move new models in and old ones out; on failure put back what was moved."""
-    undo: list[tuple[Path, Path]] = []
+    undo: list[Callable[[], object]] = []
     try:
         for new in sorted((staging / "new").iterdir()):
             place = repository / new.name
+            if place.exists() and exchange(new, place):
+                undo.append(partial(exchange, new, place))
+                continue
             if place.exists():
-                undo.append((_move(place, staging / "old" / new.name), place))
-            undo.append((_move(new, place), new))
+                old = place.rename(staging / "old" / new.name)
+                undo.append(partial(old.rename, place))
+            new.rename(place)
+            undo.append(partial(place.rename, new))
     except BaseException:
-        for now, before in reversed(undo):
-            _move(now, before)
+        for step in reversed(undo):
+            step()
         raise
 
 
-def _move(source: Path, target: Path) -> Path:
-    return source.rename(target)
+def exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where the system or its file system cannot.
+
+    Linux's renameat2(2) with RENAME_EXCHANGE, which Python has not.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_WORKING_FOLDER, os.fsencode(one), _WORKING_FOLDER, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _CANNOT_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), str(other))

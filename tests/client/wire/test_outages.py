@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -231,19 +232,20 @@ async def _outcomes(url: str, count: int) -> Counter[str]:
 
 
 def test_a_full_queue_refuses_at_once(small_queue_server: LocalServer) -> None:
-    async def slowest_refusal() -> float:
+    async def median_refusal_s() -> float:
         async with AsyncClient(small_queue_server.grpc_url, retry=RetryPolicy(max_attempts=1)) as client:
             await client.labels
-            crowd = [asyncio.ensure_future(client.classify("good " * 100)) for _ in range(CALLS_AT_ONCE)]
+            # Long texts: the queue must not empty while one process still sends.
+            crowd = [asyncio.ensure_future(client.classify("good " * 500)) for _ in range(CALLS_AT_ONCE)]
             await asyncio.wait(crowd, return_when=asyncio.FIRST_EXCEPTION)
             refusals = [task.exception() for task in crowd if task.done() and task.exception()]
             await asyncio.gather(*crowd, return_exceptions=True)
         errors = [error for error in refusals if isinstance(error, OverloadedError)]
         assert errors
-        return max(error.elapsed_s for error in errors)
+        return median(error.elapsed_s for error in errors)
 
     # The crowd is sent and refused by one Python process: most of this time is its own.
-    assert min(asyncio.run(slowest_refusal()) for _ in range(TRIES)) < 1
+    assert asyncio.run(median_refusal_s()) < 1
 
 
 def test_overload_is_retried_within_the_budget(small_queue_server: LocalServer) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import errno
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bertriton_export import RepositoryError
 from bertriton_export.repository import staged_repository
+from bertriton_export.repository import staging as staging_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,17 +80,47 @@ def test_a_repository_that_is_a_file_is_named(tmp_path: Path) -> None:
         raise AssertionError("nothing can be staged in a file")
 
 
-def test_failure_half_way_through_the_swap_puts_everything_back(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    before = set(tmp_path.iterdir())
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_failure_half_way_through_the_swap_puts_everything_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can_exchange: bool
+) -> None:
+    write(tmp_path, b="old", c="old")
+    real = staging_module.exchange
 
-    def stage_two_models_of_which_the_second_cannot_be_moved() -> None:
+    def exchange(one: Path, other: Path) -> bool:
+        if one.name == "c":
+            raise OSError(errno.EIO, "input/output error")
+        return can_exchange and real(one, other)
+
+    monkeypatch.setattr(staging_module, "exchange", exchange)
+
+    def stage_three_models_of_which_the_last_cannot_be_moved() -> None:
         with staged_repository(tmp_path) as staging:
-            (staging / "a").mkdir()
-            (staging / "b").mkdir()
-            shutil.rmtree(staging.parent / "old")  # where the old b would have to go
+            write(staging, a="new", b="new", c="new")
 
     with pytest.raises(RepositoryError, match="cannot write there"):
-        stage_two_models_of_which_the_second_cannot_be_moved()
+        stage_three_models_of_which_the_last_cannot_be_moved()
 
-    assert before == set(tmp_path.iterdir())
+    assert contents(tmp_path) == {"b/config.pbtxt": "old", "c/config.pbtxt": "old"}
+
+
+def test_a_reader_never_finds_a_model_missing(tmp_path: Path) -> None:
+    """As a server that polls: between two renames there would be a moment without a model."""
+    write(tmp_path, a="old")
+    is_over = threading.Event()
+    missing = 0
+
+    def look() -> None:
+        nonlocal missing
+        while not is_over.is_set():
+            missing += not (tmp_path / "a").exists()
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for _ in range(300):
+        with staged_repository(tmp_path) as staging:
+            write(staging, a="new")
+    is_over.set()
+    reader.join()
+
+    assert missing == 0
