@@ -127,6 +127,7 @@ class ServerProcess:
         finally:
             # Also when a second Ctrl-C cut the grace short.
             self._process.wait()
+            _warden.reap_orphans(self.pid)
             self.log.close()
             self._last_log_tail = self.log.tail()
             self._clean_up()

@@ -44,7 +44,16 @@ def stop_group(group: int, grace_s: float, is_in_vain: Callable[[], bool] = lamb
         # The stubs end with their server, but not at once when that was killed.
         _send(os.killpg, group, signal.SIGKILL)
         _wait_while(lambda: bool(_living_members(group)), _KILL_GRACE_S)
-        _reap_orphans(group)
+
+
+def reap_orphans(group: int) -> None:
+    """Collect the stubs that a killed server left to this process, as it does to process 1 of a container.
+
+    Args:
+        group: the server's process group; the server itself has been waited for.
+    """
+    # A process of several threads looks ended before the last of them is.
+    _wait_while(lambda: any(not _is_reaped(pid) for pid in _own_orphans(group)), _KILL_GRACE_S)
 
 
 def remove_files(workspace: Path, shared_memory_prefix: str) -> None:
@@ -64,12 +73,13 @@ def _is_living_member(pid: int, group: int) -> bool:
     return its_group == group and state not in "ZX"
 
 
-def _reap_orphans(group: int) -> None:
-    """Collect the stubs that a killed server left to this process, as it does to process 1 of a container."""
-    for pid in _process_ids():
-        state, parent, its_group = _status(pid)
-        if its_group == group != pid and state == "Z" and parent == os.getpid():
-            os.waitpid(pid, os.WNOHANG)
+def _own_orphans(group: int) -> list[int]:
+    family = (os.getpid(), group)
+    return [pid for pid in _process_ids() if pid != group and _status(pid)[1:] == family]
+
+
+def _is_reaped(pid: int) -> bool:
+    return os.waitpid(pid, os.WNOHANG) != (0, 0)
 
 
 def _status(pid: int) -> tuple[str, int, int]:

@@ -55,8 +55,9 @@ from pathlib import Path
 from bertriton_server import LocalServer, ServerExitedError
 
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
-with LocalServer(sys.argv[1]) as server:
-    os.kill(server.pid, signal.SIGKILL)
+for _ in range(5):
+    with LocalServer(sys.argv[1]) as server:
+        os.kill(server.pid, signal.SIGKILL)
 for status in Path("/proc").glob("[0-9]*/stat"):
     state, parent = status.read_text().rpartition(")")[2].split()[:2]
     if int(parent) == os.getpid():
