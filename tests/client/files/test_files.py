@@ -20,7 +20,6 @@ from bertriton._files import FileFormatError, FileJob, Progress, run
 from bertriton._files.errors import JobError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from bertriton_server import LocalServer
@@ -34,12 +33,6 @@ ROWS = [
     {"id": "3", "text": "日本語 🎬", "note": ""},
 ]
 ADDED = [f"predicted_{name}" for name in ("label", "score", "token_count", "truncated", "windows", "error")]
-
-
-@pytest.fixture(scope="module")
-def client(imdb_server: LocalServer) -> Iterator[Client]:
-    with Client(imdb_server.grpc_url) as client:
-        yield client
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -13,34 +13,15 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from bertriton import Client
 from bertriton._files import FileFormatError, FileJob, parts_folder, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from bertriton_server import LocalServer
+    from bertriton import Client
 
 OUTPUTS = [".csv", ".tsv", ".jsonl", ".parquet"]
 TYPES = {"label": pa.string(), "score": pa.float64(), "token_count": pa.int64(), "truncated": pa.bool_()}
-
-
-@pytest.fixture(scope="module")
-def client(imdb_server: LocalServer) -> Iterator[Client]:
-    with Client(imdb_server.grpc_url) as client:
-        yield client
-
-
-@pytest.fixture
-def sends_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """A client that fails the test when a text is sent."""
-
-    def refuse(*_: object, **__: object) -> None:
-        pytest.fail("a text was sent")
-
-    monkeypatch.setattr(client, "classify_iter", refuse)
-    return client
 
 
 def _classified(client: Client, folder: Path, name: str, content: bytes, output: str) -> Path:

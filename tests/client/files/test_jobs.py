@@ -19,16 +19,10 @@ from bertriton._files.errors import JobError
 from bertriton._files.failures import Failures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from bertriton_server import LocalServer
-
-
-@pytest.fixture(scope="module")
-def client(imdb_server: LocalServer) -> Iterator[Client]:
-    with Client(imdb_server.grpc_url) as client:
-        yield client
 
 
 @pytest.fixture

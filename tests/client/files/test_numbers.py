@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
@@ -11,45 +11,27 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from bertriton import Client
 from bertriton._files import FileFormatError, FileJob, opened, run
-from bertriton._files.formats import Kind, writer_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-
-@pytest.fixture
-def sends_nothing(imdb_server: Any, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """A client that fails the test when a text is sent."""
-    client = Client(imdb_server.grpc_url)
-    monkeypatch.setattr(client, "classify_iter", lambda *_, **__: pytest.fail("a text was sent"))
-    return client
-
-
-def _copied(source: Path, output: Path) -> Path:
-    """What a job writes of all rows, with a column of answers, but without asking for any."""
-    reader, writer = opened(source), writer_for(output)
-    rows = [row for chunk in reader.chunks(10, 0) for row in chunk]
-    writer.check(rows, 1)
-    writer.begin(reader.columns, reader.schema, {"error": Kind.WORD})
-    part = output.with_suffix(".part")
-    writer.write_part(part, rows, {"error": [None] * len(rows)})
-    writer.join([part], output)
-    reader.close()
-    return output
+    from bertriton import Client
 
 
 WRITTEN = {"0.1": "0.1", "1e5": "100000.0", "-0": "-0.0", "0.10000000000000001": "0.1", "1.50": "1.5"}
 
 
 @pytest.mark.parametrize("digits", WRITTEN)
-def test_a_number_keeps_its_value_in_every_format(tmp_path: Path, digits: str) -> None:
+def test_a_number_keeps_its_value_in_every_format(
+    copied: Callable[[Path, Path], Path], tmp_path: Path, digits: str
+) -> None:
     (tmp_path / "in.jsonl").write_text(f'{{"text": "a", "n": {digits}}}\n')
 
-    lines = _copied(tmp_path / "in.jsonl", tmp_path / "out.jsonl").read_text()
-    table = _copied(tmp_path / "in.jsonl", tmp_path / "out.csv").read_text()
-    (number,) = parquet.read_table(_copied(tmp_path / "in.jsonl", tmp_path / "out.parquet"))["n"].to_pylist()
+    lines = copied(tmp_path / "in.jsonl", tmp_path / "out.jsonl").read_text()
+    table = copied(tmp_path / "in.jsonl", tmp_path / "out.csv").read_text()
+    (number,) = parquet.read_table(copied(tmp_path / "in.jsonl", tmp_path / "out.parquet"))["n"].to_pylist()
 
     assert lines == f'{{"text": "a", "n": {WRITTEN[digits]}, "error": null}}\n'
     assert table.splitlines()[1] == f"a,{WRITTEN[digits]},"

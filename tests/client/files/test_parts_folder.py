@@ -8,34 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bertriton import Client
 from bertriton._files import FileJob, Progress, parts_folder, run
 from bertriton._files.errors import JobError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from bertriton_server import LocalServer
+    from bertriton import Client
 
 ROWS = 4100
-
-
-@pytest.fixture(scope="module")
-def client(imdb_server: LocalServer) -> Iterator[Client]:
-    with Client(imdb_server.grpc_url) as client:
-        yield client
-
-
-@pytest.fixture
-def sends_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """A client that fails the test when a text is sent."""
-
-    def refuse(*_: object, **__: object) -> None:
-        pytest.fail("a text was sent")
-
-    monkeypatch.setattr(client, "classify_iter", refuse)
-    return client
 
 
 def _numbered(tmp_path: Path, count: int) -> Path:

@@ -10,33 +10,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from bertriton import Client
 from bertriton._files import FileFormatError, FileJob, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from bertriton_server import LocalServer
+    from bertriton import Client
 
 CHINESE = "電影很好看我喜歡\n這部電影很差勁\n"
-
-
-@pytest.fixture(scope="module")
-def client(imdb_server: LocalServer) -> Iterator[Client]:
-    with Client(imdb_server.grpc_url) as client:
-        yield client
-
-
-@pytest.fixture
-def sends_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """A client that fails the test when a text is sent."""
-
-    def refuse(*_: object, **__: object) -> None:
-        pytest.fail("a text was sent")
-
-    monkeypatch.setattr(client, "classify_iter", refuse)
-    return client
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

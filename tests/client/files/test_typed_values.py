@@ -10,26 +10,19 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from bertriton import Client
-from bertriton._files import FileFormatError, FileJob, opened, run
+from bertriton._files import FileFormatError, FileJob, run
 from bertriton._files.formats import Kind, writer_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from bertriton_server import LocalServer
+    from bertriton import Client
+
 
 NO_UTF8 = pa.Array.from_buffers(pa.string(), 2, pa.array([b"\xff", b"ok"]).buffers())
 DAYS = pa.array([2_932_897, 0], pa.int32()).cast(pa.date32())  # the first after the year 9999
 SHORT_TIMES = pa.array([1, None], pa.timestamp("ns"))
-
-
-@pytest.fixture
-def sends_nothing(imdb_server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Client:
-    """A client that fails the test when a text is sent."""
-    client = Client(imdb_server.grpc_url)
-    monkeypatch.setattr(client, "classify_iter", lambda *_, **__: pytest.fail("a text was sent"))
-    return client
 
 
 def _lists(values: Any) -> Any:
@@ -60,31 +53,17 @@ VALUES = {
 
 @pytest.mark.parametrize(("values", "expected"), VALUES.values(), ids=VALUES)
 def test_typed_values_of_any_depth_are_written_as_they_are(
-    tmp_path: Path, values: Any, expected: list[Any]
+    copied: Callable[[Path, Path], Path], tmp_path: Path, values: Any, expected: list[Any]
 ) -> None:
     source = tmp_path / "in.parquet"
     parquet.write_table(pa.table({"text": ["a", "b"], "n": values}), source)
 
-    lines = _copied(source, tmp_path / "out.jsonl").read_text().splitlines()
-    with _copied(source, tmp_path / "out.csv").open(errors="surrogateescape", newline="") as file:
+    lines = copied(source, tmp_path / "out.jsonl").read_text().splitlines()
+    with copied(source, tmp_path / "out.csv").open(errors="surrogateescape", newline="") as file:
         fields = [row["n"] for row in csv.DictReader(file)]
 
     assert [json.loads(line)["n"] for line in lines] == expected
     assert [json.loads(field) if field else None for field in fields] == expected
-
-
-def _copied(source: Path, output: Path) -> Path:
-    """What a job writes of all rows, with a column of answers, but without asking for any."""
-    reader, writer = opened(source), writer_for(output)
-    (rows,) = reader.chunks(10, 0)
-    if writer.checks_typed:
-        writer.check(rows, 1)
-    writer.begin(reader.columns, reader.schema, {"error": Kind.WORD})
-    part = output.with_suffix(".part")
-    writer.write_part(part, rows, {"error": [None] * len(rows)})
-    writer.join([part], output)
-    reader.close()
-    return output
 
 
 UNREADABLE = {
@@ -113,13 +92,15 @@ def test_typed_values_that_cannot_be_read_are_refused_with_file_and_row(
     assert f"{source} does not fit into {output}: {problem}" in str(caught.value)
 
 
-def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_a_colon_is_a_file(
+    copied: Callable[[Path, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     source = tmp_path.relative_to(tmp_path) / "in-12:30.parquet"
     with source.open("wb") as file:
         parquet.write_table(pa.table({"text": ["a"]}), file)
 
-    _copied(source, source.with_name("run-12:30.parquet"))
+    copied(source, source.with_name("run-12:30.parquet"))
 
     assert parquet.read_table(tmp_path / "run-12:30.parquet").to_pylist() == [{"text": "a", "error": None}]
 
