@@ -38,7 +38,7 @@ export BERTRITON_RUNTIME_DIR ?= $(CURDIR)/.runtime
 # ONNX Runtime tells its maker how it is used unless this is set.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo docs test test-served fuzz fuzz-checkpoints fuzz-requests chaos soak int8-seeds lint lint-workflows serve bench bench-environments bench-gpu bench-spark finetune dist clean help
+.PHONY: demo docs test test-served test-timed fuzz fuzz-checkpoints fuzz-requests chaos soak int8-seeds lint lint-workflows serve bench bench-environments bench-gpu bench-spark finetune dist clean help
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -58,7 +58,11 @@ test: $(VENV)/.dev-ready  ## Run all tests, against a real Triton.
 
 # The server is the one that BERTRITON_TRITONSERVER names, or an installed one, as in NVIDIA's image, or that from pip.
 test-served: $(VENV)/.dev-ready  ## Run what holds in any Triton; BERTRITON_TRITONSERVER names which.
-	$(BIN)/python -m pytest -m 'any_server and not pieces'
+	$(BIN)/python -m pytest -m 'any_server and not pieces and not timed'
+
+# Never in CI: a busy machine fails them. Nothing else may run meanwhile.
+test-timed: $(VENV)/.dev-ready  ## Run what is promised in seconds, with the machine to itself.
+	$(BIN)/python -m pytest -m timed
 
 fuzz: $(VENV)/.dev-ready  ## Feed the checkpoint readers with many more damaged files than `make test` does.
 	$(BIN)/python -m pytest tests/export -k fail_otherwise --hypothesis-profile=fuzz

@@ -166,7 +166,9 @@ def _require_authorities(file: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cafile=file)
     except ssl.SSLError as exc:
-        raise SecurityError(f"tls_client_ca {file} holds no certificate: expected a PEM file") from exc
+        is_empty = exc.reason == "NO_CERTIFICATE_OR_CRL_FOUND"
+        what = "holds no certificate" if is_empty else "holds a certificate that cannot be read"
+        raise SecurityError(f"tls_client_ca {file} {what}: expected whole certificates, as PEM") from exc
     except OSError as exc:
         raise SecurityError(f"cannot read tls_client_ca {file}: {exc.strerror}") from exc
 

@@ -50,6 +50,7 @@ def test_the_import_brings_no_package_of_the_other_sides() -> None:
     assert not set(HEAVY) & set(modules)
 
 
+@pytest.mark.timed
 def test_the_import_takes_less_than_half_a_second() -> None:
     fastest = min(_fresh_import()[0] for _ in range(3))
 

@@ -41,11 +41,10 @@ def message(text: bytes, timeout_s: float = 0) -> Any:
     return request
 
 
-def outcomes(stub: Any, request: Any, count: int) -> tuple[Counter[str], float]:
-    """How so many calls at once end, and after how many seconds the last did."""
+def outcomes(stub: Any, request: Any, count: int) -> Counter[str]:
+    """How so many calls at once end."""
     codes: Counter[str] = Counter()
     lock, is_over = threading.Lock(), threading.Event()
-    started_s = time.monotonic()
 
     def note(call: Any) -> None:
         with lock:
@@ -56,7 +55,7 @@ def outcomes(stub: Any, request: Any, count: int) -> tuple[Counter[str], float]:
     for _ in range(count):
         stub.ModelInfer.future(request, timeout=PATIENCE_S).add_done_callback(note)
     assert is_over.wait(PATIENCE_S)
-    return codes, time.monotonic() - started_s
+    return codes
 
 
 def texts_of_the_network(server: LocalServer) -> int:
@@ -73,6 +72,7 @@ def stub(imdb_server: LocalServer) -> Iterator[Any]:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("clients", [1, 3])
 def test_few_clients_never_wait_half_a_second(imdb_server: LocalServer, clients: int) -> None:
     """Of requests that meet a busy network, Triton would let one in ten wait for its next look."""
@@ -99,17 +99,15 @@ def test_few_clients_never_wait_half_a_second(imdb_server: LocalServer, clients:
 def test_a_burst_is_answered_or_refused_and_leaves_nothing(imdb_server: LocalServer, stub: Any) -> None:
     before = texts_of_the_network(imdb_server)
 
-    codes, _ = outcomes(stub, message(b"a film like any other"), BURST)
-    started_s = time.monotonic()
+    codes = outcomes(stub, message(b"a film like any other"), BURST)
     stub.ModelInfer(message(b"the next one"), timeout=PATIENCE_S)
-    took_s = time.monotonic() - started_s
+    given_up_s = time.monotonic() + PATIENCE_S
 
     assert codes.keys() <= {"OK", "UNAVAILABLE"}
     assert codes["OK"] > BURST / 4
-    assert took_s < 2
     # Triton counts a batch when its call is over, which is after the answers are sent.
     while texts_of_the_network(imdb_server) - before <= codes["OK"]:
-        assert time.monotonic() - started_s < PATIENCE_S
+        assert time.monotonic() < given_up_s
         time.sleep(0.05)
     assert texts_of_the_network(imdb_server) - before == codes["OK"] + 1
 
@@ -118,7 +116,7 @@ def test_what_is_late_is_dropped_before_the_network_computes_it(imdb_server: Loc
     count = 200  # fewer than may wait, so that none is refused for that
     before = texts_of_the_network(imdb_server)
 
-    codes, _ = outcomes(stub, message(LONG_TEXT, DEADLINE_S), count)
+    codes = outcomes(stub, message(LONG_TEXT, DEADLINE_S), count)
     computed = texts_of_the_network(imdb_server) - before
 
     assert codes.keys() <= {"OK", "CANCELLED"}

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from bertriton_server import Runtime
 
-DEADLINE_S = 20.0
 SLOW_MODEL = """
 import time
 

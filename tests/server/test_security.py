@@ -61,7 +61,7 @@ def double(url: str, headers: dict[str, str] | None = None, **tls: Any) -> float
     sent = triton.InferInput("x", [1, 1], "FP32")
     sent.set_data_from_numpy(np.float32([[21]]))
     with triton.InferenceServerClient(url, **tls) as client:
-        answer = client.infer("double", [sent], client_timeout=5, headers=headers).as_numpy("y")
+        answer = client.infer("double", [sent], client_timeout=60, headers=headers).as_numpy("y")
         return float(answer[0, 0])
 
 
@@ -158,7 +158,7 @@ def http_status(server: LocalServer, method: str, path: str, body: bytes, **head
     """0 where the connection breaks."""
     request = urllib.request.Request(server.http_url + path, body, headers, method=method)
     try:
-        return int(urllib.request.urlopen(request, timeout=10).status)
+        return int(urllib.request.urlopen(request, timeout=60).status)
     except urllib.error.HTTPError as exc:
         exc.close()
         return exc.code
@@ -326,6 +326,8 @@ def test_a_pair_that_was_exchanged_for_a_wrong_one_is_named_at_the_start(
 def test_files_that_are_no_pem_and_keys_with_a_passphrase_are_named(files: Files, tmp_path: Path) -> None:
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
+    cut = tmp_path / "cut.pem"
+    cut.write_bytes(files.server_cert.read_bytes() + files.server_cert.read_bytes()[:400])
     locked = tmp_path / "locked.pem"
     key = serialization.load_pem_private_key(files.server_key.read_bytes(), None)
     locked.write_bytes(
@@ -342,5 +344,7 @@ def test_files_that_are_no_pem_and_keys_with_a_passphrase_are_named(files: Files
         Security(tls_cert=nonsense, tls_key=files.server_key)
     with pytest.raises(SecurityError, match=r"nonsense\.pem holds no certificate"):
         Security(files.server_cert, files.server_key, tls_client_ca=nonsense)
+    with pytest.raises(SecurityError, match=r"cut\.pem holds a certificate that cannot be read"):
+        Security(files.server_cert, files.server_key, tls_client_ca=cut)
     with pytest.raises(SecurityError, match=r"locked\.pem has a passphrase"):
         Security(tls_cert=files.server_cert, tls_key=locked)

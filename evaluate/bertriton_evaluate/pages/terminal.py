@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
+from bertriton._commands import print_table
 from bertriton_evaluate.figures import CALIBRATION_BINS, CONFIDENT
 
 if TYPE_CHECKING:
@@ -32,15 +33,15 @@ def print_report(evaluation: Evaluation, console: Console) -> None:
     say("", metrics.table, "")
     if len(metrics.labels) <= MAX_CONFUSION_LABELS:
         say("texts by what they are (rows) and what was said (columns):")
-        console.print(_confusion(metrics))
+        print_table(_confusion(metrics))
     else:
         say(f"for the confusion of {len(metrics.labels)} labels see --json or --html")
     say("", "accuracy by length:")
-    console.print(_lengths(metrics))
+    print_table(_lengths(metrics))
     say("", *summary(evaluation), _to_read(evaluation.weak_spots))
     if comparison:
         say("", *comparison_lines(comparison), "", "the most different texts:")
-        console.print(_most_different(comparison))
+        _print_most_different(comparison, console)
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -112,6 +113,14 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(Text(name), justify="right")
     return table
+
+
+def _print_most_different(comparison: Comparison, console: Console) -> None:
+    table = _most_different(comparison)
+    if console.is_terminal:
+        console.print(table)  # whose texts end with an ellipsis
+    else:
+        print_table(table)
 
 
 def _most_different(comparison: Comparison) -> Table:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +14,7 @@ import triton_python_backend_utils as pb_utils
 from answers import Answer, answer_of, result_or_refusal  # type: ignore[import-not-found]
 from flow_control import MIN_WINDOW_TOKENS, FlowControl  # type: ignore[import-not-found]
 from metrics import Metrics  # type: ignore[import-not-found]
-from request import Waiting, check_wanted  # type: ignore[import-not-found]
+from request import Waiting  # type: ignore[import-not-found]
 from rows import AGGREGATION_TO_POSITION, TRUNCATIONS, Frame, Options  # type: ignore[import-not-found]
 from sending import SendingWindow  # type: ignore[import-not-found]
 from texts import (  # type: ignore[import-not-found]
@@ -106,11 +106,11 @@ class TritonPythonModel:
         self.room.stop()
         self.large_room.stop()
 
-    def answer_all(self, waiting: list[Waiting]) -> list[Answer]:
+    def answer_all(self, waiting: list[Waiting], look_around: Callable[[], None]) -> list[Answer]:
         """Answer every request of a batch, or say why not; a bad one does not fail its neighbours."""
         batch = [result_or_refusal(self.read, one) for one in waiting]
         texts = [[] if isinstance(work, Answer) else [*chain(*work[0])] for work in batch]
-        ids = token_ids(self.tokenizer, [*chain(*texts)], partial(check_wanted, waiting))
+        ids = token_ids(self.tokenizer, [*chain(*texts)], look_around)
         # Not strict: what the last one leaves, when it is refused, is not read at all.
         own = zip(batch, shares(ids, map(len, texts)), strict=False)
         answers = [result_or_refusal(self.answer, work, share) for work, share in own]

@@ -75,9 +75,3 @@ class Waiting(NamedTuple):
     def finish(self, response: Any) -> None:
         """Answer it."""
         self.window.send(self.sender, response)
-
-
-def check_wanted(requests: list[Waiting]) -> None:
-    """Raise TimeoutError where nobody waits for any of these requests any more."""
-    if all(one.is_given_up for one in requests):
-        raise TimeoutError("tokenizer: the request was given up, or waited longer than its timeout")

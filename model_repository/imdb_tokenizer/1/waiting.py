@@ -13,6 +13,7 @@ whole batch.
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
 
 from answers import Answer  # type: ignore[import-not-found]
@@ -35,13 +36,16 @@ class WaitingRoom:
     """One thread that answers requests batch by batch, as fast as the network takes them.
 
     Args:
-        answer: answers requests, whatever they hold.
+        answer: answers requests, whatever they hold, and calls its second argument while that takes long.
         flow: tells how much may be handed on.
         window: sends the responses.
     """
 
     def __init__(
-        self, answer: Callable[[list[Waiting]], list[Answer]], flow: FlowControl, window: SendingWindow
+        self,
+        answer: Callable[[list[Waiting], Callable[[], None]], list[Answer]],
+        flow: FlowControl,
+        window: SendingWindow,
     ) -> None:
         self.answer = answer
         self.flow, self.changed = flow, flow.changed
@@ -54,7 +58,7 @@ class WaitingRoom:
 
     def warm_up(self, batch: list[Waiting]) -> None:
         """Answer the first call whole, whose answers no network waits for; sending.py says what it is for."""
-        for one, answer in zip(batch, self.answer(batch), strict=True):
+        for one, answer in zip(batch, self.ask(batch), strict=True):
             one.finish(answer.response)
         self.is_warm = True
 
@@ -83,10 +87,9 @@ class WaitingRoom:
     def serve(self) -> None:
         """Answer until stopped and nothing waits any more."""
         while self.has_work():
+            self.refuse_late()
             with self.changed:
-                late, batch = self.take_late(), self.next_batch()
-            for one in late:
-                one.refuse_late()
+                batch = self.next_batch()
             self.answer_batch(batch)
             self.window.flush()
 
@@ -104,14 +107,16 @@ class WaitingRoom:
         room = self.flow.room() if room is None else room
         return bool(self.flow.has_room_for(one.about_tokens, room))
 
-    def take_late(self) -> list[Waiting]:
-        """Those that have waited longer than they may; they wait no longer."""
+    def refuse_late(self) -> None:
+        """Refuse those that have waited longer than they may."""
         late = list[Waiting]()
-        for _ in range(len(self.waiting)):
-            one = self.waiting.popleft()
-            (late if one.is_late else self.waiting).append(one)
-        self.bytes -= sum(one.size_bytes for one in late)
-        return late
+        with self.changed:
+            for _ in range(len(self.waiting)):
+                one = self.waiting.popleft()
+                (late if one.is_late else self.waiting).append(one)
+            self.bytes -= sum(one.size_bytes for one in late)
+        for one in late:
+            one.refuse_late()
 
     def next_batch(self) -> list[Waiting]:
         """Whose turn it is, as far as a batch and the network's queue have room; none if that is full."""
@@ -132,6 +137,16 @@ class WaitingRoom:
         due_s: float = one.taken_s + min(LATER_PER_WORK * work_s, MAX_LATER_S)
         return due_s
 
+    def ask(self, batch: list[Waiting]) -> list[Answer]:
+        """Have a batch answered, which looks around from time to time if it takes seconds."""
+        return self.answer(batch, partial(self.look_around, batch))
+
+    def look_around(self, batch: list[Waiting]) -> None:
+        """Refuse what is late behind a batch; raise TimeoutError where nobody waits for the batch itself."""
+        self.refuse_late()
+        if all(one.is_given_up for one in batch):
+            raise TimeoutError("tokenizer: the request was given up, or waited longer than its timeout")
+
     def answer_batch(self, batch: list[Waiting]) -> None:
         """Answer those that somebody waits for."""
         wanted = list[Waiting]()
@@ -141,7 +156,7 @@ class WaitingRoom:
             else:
                 wanted.append(one)
         try:
-            answers = self.answer(wanted) if wanted else []
+            answers = self.ask(wanted) if wanted else []
         except Exception as exc:  # noqa: BLE001 - others still wait for their answers
             for one in wanted:
                 one.refuse(str(exc), "INTERNAL")

@@ -31,7 +31,7 @@ def test_closing_ends_a_call_of_another_thread(imdb_server: LocalServer) -> None
     thread.start()
     thread.join(0.3)
     client.close()
-    thread.join(10)
+    thread.join(60)
 
     assert len(failures) == 1
 

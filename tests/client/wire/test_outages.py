@@ -9,8 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf import text_format
@@ -38,8 +37,10 @@ TEXTS_THROUGH_A_CRASH = 1200
 CALLS_AT_ONCE = 500
 
 QUEUE_SIZE = 64
+LONG_TEXT = "good " * 500  # so many take longer to classify than to send
 DEADLINE_TOLERANCE = 0.1
 TRIES = 3  # a machine with other work may be late once
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -142,44 +143,43 @@ def test_a_server_that_stays_away_is_a_failed_connection(
     client.classify("It answers before it is killed.")
     os.kill(own_server.pid, signal.SIGKILL)
 
-    elapsed_s = _least_s(lambda: client.classify("Nobody is there."), ConnectionFailedError)
+    with pytest.raises(ConnectionFailedError) as caught:
+        client.classify("Nobody is there.")
 
-    assert elapsed_s < 1 + DEADLINE_TOLERANCE
+    assert caught.value.retryable
+    assert caught.value.attempts > 1
 
 
-@pytest.mark.parametrize("timeout", [0.3, 1.0])
 @pytest.mark.parametrize("count", [1, 500])
 def test_a_call_to_a_stopped_server_ends_at_its_deadline(
+    new_client: Callable[..., Client], stopped_server: LocalServer, count: int
+) -> None:
+    with_own_timeout = new_client(stopped_server.grpc_url, "imdb", timeout=0.5)
+
+    assert 0.9 * 0.5 < _elapsed_s(lambda: with_own_timeout.classify(["text"] * count)) < PATIENCE_S
+    assert 0.9 < _elapsed_s(lambda: with_own_timeout.classify(["text"] * count, timeout=1)) < PATIENCE_S
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize("timeout", [0.3, 1.0])
+@pytest.mark.parametrize("count", [1, 500])
+def test_deadlines_are_kept_within_a_tenth(
     new_client: Callable[..., Client], stopped_server: LocalServer, timeout: float, count: int
 ) -> None:
-    client = new_client(stopped_server.grpc_url, "imdb")
+    client = new_client(stopped_server.grpc_url, "imdb", timeout=timeout)
 
-    elapsed_s = _least_s(lambda: client.classify(["text"] * count, timeout=timeout), DeadlineError)
+    least_s = min(_elapsed_s(lambda: client.classify(["text"] * count)) for _ in range(TRIES))
 
-    assert timeout * 0.9 < elapsed_s < timeout * (1 + DEADLINE_TOLERANCE)
-
-
-def _least_s(call: Callable[[], object], expected: type[BertritonError]) -> float:
-    """How long the quickest of several calls took that nobody answers."""
-    elapsed_s = []
-    for _ in range(TRIES):
-        started = time.monotonic()
-        with pytest.raises(expected) as caught:
-            call()
-        elapsed_s.append(time.monotonic() - started)
-        assert caught.value.retryable
-        assert caught.value.attempts > 1 or expected is DeadlineError
-    return min(elapsed_s)
+    assert least_s < timeout * (1 + DEADLINE_TOLERANCE)
 
 
-def test_the_clients_own_timeout_bounds_a_call_too(
-    new_client: Callable[..., Client], stopped_server: LocalServer
-) -> None:
-    client = new_client(stopped_server.grpc_url, "imdb", timeout=0.5)
-
-    elapsed_s = _least_s(lambda: client.classify(["text"] * 500), DeadlineError)
-
-    assert elapsed_s < 0.5 * (1 + DEADLINE_TOLERANCE)
+def _elapsed_s(call: Callable[[], object]) -> float:
+    """How long a call took that nobody answers."""
+    started_s = time.monotonic()
+    with pytest.raises(DeadlineError) as caught:
+        call()
+    assert caught.value.retryable
+    return time.monotonic() - started_s
 
 
 def test_at_the_deadline_every_unanswered_text_gets_the_error(
@@ -187,27 +187,22 @@ def test_at_the_deadline_every_unanswered_text_gets_the_error(
 ) -> None:
     client = new_client(stoppable_server.grpc_url)
     count = 2000
+    client.classify("It answers before it is stopped.")
+    stop_after_the_first = iter([lambda: os.kill(stoppable_server.pid, signal.SIGSTOP)])
 
-    def elapsed_s() -> float:
-        client.classify("It answers before it is stopped.")
-        stop_after_the_first = iter([lambda: os.kill(stoppable_server.pid, signal.SIGSTOP)])
-        started = time.monotonic()
-        answers = client.classify(
-            ["good"] * count,
-            timeout=2,
-            return_exceptions=True,
-            progress=lambda _: next(stop_after_the_first, lambda: None)(),
-        )
-        took_s = time.monotonic() - started
-        os.kill(stoppable_server.pid, signal.SIGCONT)
-        kinds = [type(answer) for answer in answers]
-        # Of the requests in flight any may be the last that is answered: no order is claimed.
-        answered = kinds.count(Classification)
-        assert 0 < answered < count
-        assert kinds.count(DeadlineError) == count - answered
-        return took_s
+    answers = client.classify(
+        ["good"] * count,
+        timeout=5,
+        return_exceptions=True,
+        progress=lambda _: next(stop_after_the_first, lambda: None)(),
+    )
 
-    assert min(elapsed_s() for _ in range(TRIES)) < 2 * (1 + DEADLINE_TOLERANCE)
+    os.kill(stoppable_server.pid, signal.SIGCONT)
+    kinds = [type(answer) for answer in answers]
+    # Of the requests in flight any may be the last that is answered: no order is claimed.
+    answered = kinds.count(Classification)
+    assert 0 < answered < count
+    assert kinds.count(DeadlineError) == count - answered
 
 
 def test_a_stopped_server_is_not_ready(
@@ -216,36 +211,22 @@ def test_a_stopped_server_is_not_ready(
     assert new_client(stopped_server.grpc_url, "imdb", timeout=0.3).is_ready() is False
 
 
-def test_of_many_calls_at_once_each_is_answered_or_refused(small_queue_server: LocalServer) -> None:
-    kinds = asyncio.run(_outcomes(small_queue_server.grpc_url, CALLS_AT_ONCE))
-
-    assert kinds.keys() == {"Classification", "OverloadedError"}
-    assert kinds.total() == CALLS_AT_ONCE
-    assert kinds["Classification"] >= QUEUE_SIZE
-
-
-async def _outcomes(url: str, count: int) -> Counter[str]:
-    async with AsyncClient(url, retry=RetryPolicy(max_attempts=1)) as client:
-        await client.labels
-        calls = [client.classify("good " * 100, return_exceptions=True) for _ in range(count)]
-        return Counter(type(outcome).__name__ for outcome in await asyncio.gather(*calls))
-
-
-def test_a_full_queue_refuses_at_once(small_queue_server: LocalServer) -> None:
-    async def median_refusal_s() -> float:
+def test_of_many_calls_at_once_each_is_answered_or_refused_at_once(small_queue_server: LocalServer) -> None:
+    async def outcomes() -> tuple[int, list[Any]]:
         async with AsyncClient(small_queue_server.grpc_url, retry=RetryPolicy(max_attempts=1)) as client:
             await client.labels
-            # Long texts: the queue must not empty while one process still sends.
-            crowd = [asyncio.ensure_future(client.classify("good " * 500)) for _ in range(CALLS_AT_ONCE)]
-            await asyncio.wait(crowd, return_when=asyncio.FIRST_EXCEPTION)
-            refusals = [task.exception() for task in crowd if task.done() and task.exception()]
-            await asyncio.gather(*crowd, return_exceptions=True)
-        errors = [error for error in refusals if isinstance(error, OverloadedError)]
-        assert errors
-        return median(error.elapsed_s for error in errors)
+            calls = [asyncio.ensure_future(client.classify(LONG_TEXT)) for _ in range(CALLS_AT_ONCE)]
+            await asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION)
+            answered = sum(call.done() and not call.exception() for call in calls)
+            return answered, await asyncio.gather(*calls, return_exceptions=True)
 
-    # The crowd is sent and refused by one Python process: most of this time is its own.
-    assert asyncio.run(median_refusal_s()) < 1
+    answered, ended = asyncio.run(outcomes())
+
+    kinds = Counter(type(each).__name__ for each in ended)
+    assert kinds.keys() == {"Classification", "OverloadedError"}
+    assert kinds["Classification"] >= QUEUE_SIZE
+    # A text is refused when it comes, not when its turn does: those before it still wait.
+    assert answered < kinds["Classification"] / 2
 
 
 def test_overload_is_retried_within_the_budget(small_queue_server: LocalServer) -> None:
@@ -253,7 +234,7 @@ def test_overload_is_retried_within_the_budget(small_queue_server: LocalServer) 
         policy = RetryPolicy(budget=5, budget_per_s=0, budget_per_answer=0)
         async with AsyncClient(small_queue_server.grpc_url, retry=policy) as client:
             await client.labels
-            calls = [client.classify("good " * 200, return_exceptions=True) for _ in range(CALLS_AT_ONCE)]
+            calls = [client.classify(LONG_TEXT, return_exceptions=True) for _ in range(CALLS_AT_ONCE)]
             outcomes = await asyncio.gather(*calls)
         return [outcome.attempts for outcome in outcomes if isinstance(outcome, BertritonError)]
 

@@ -1,4 +1,4 @@
-"""One whole page, of texts that look like HTML."""
+"""One whole evaluation, of texts that look like HTML, and its page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def html(random_answers: tuple[Predictions, NDArray[np.intp]], tmp_path: Path) -> str:
+def evaluation(random_answers: tuple[Predictions, NDArray[np.intp]], tmp_path: Path) -> Evaluation:
     predictions, expected = random_answers
     file = tmp_path / "<texts>.csv"
     file.write_text("text\n" + "".join(f"<script>{row}</script> $a$\n" for row in range(len(expected))))
@@ -28,6 +28,9 @@ def html(random_answers: tuple[Predictions, NDArray[np.intp]], tmp_path: Path) -
     flipped = replace(predictions, probabilities=predictions.probabilities[::-1])
     comparison = compare(predictions, flipped, LabelledTexts(file), expected, name="other & old")
     spots = weak_spots(predictions, LabelledTexts(file), expected)
-    return to_html(
-        Evaluation("imdb", "0" * 64, file.name, "1" * 64, {}, other, spots, 0, None, None, comparison)
-    )
+    return Evaluation("imdb", "0" * 64, file.name, "1" * 64, {}, other, spots, 0, None, None, comparison)
+
+
+@pytest.fixture
+def html(evaluation: Evaluation) -> str:
+    return to_html(evaluation)

@@ -68,7 +68,7 @@ def controlled(flow_control: Any) -> Iterator[Callable[..., Any]]:
 
 
 def until(happened: Callable[[], bool]) -> None:
-    given_up = time.monotonic() + 20
+    given_up = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < given_up
         time.sleep(0.005)
@@ -105,7 +105,7 @@ def test_requests_handed_on_while_it_looks_are_not_taken_for_done(controlled: An
 
     def count_pending() -> int:
         looks.set()
-        goes_on.wait(20)
+        goes_on.wait(60)
         return 0
 
     goes_on.set()
@@ -114,7 +114,7 @@ def test_requests_handed_on_while_it_looks_are_not_taken_for_done(controlled: An
     goes_on.clear()
     looks.clear()
     flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
-    assert looks.wait(20)
+    assert looks.wait(60)
     flow.hand_on(100)
     goes_on.set()
 
@@ -126,7 +126,7 @@ def test_a_look_that_took_long_is_soon_followed_by_another(controlled: Any, flow
 
     def count_pending() -> int:
         looks.append(time.monotonic())
-        time.sleep(0.2)  # a twentieth of 4 s, for which nothing would be handed on
+        time.sleep(1)  # a twentieth of 20 s, for which nothing would be handed on
         return 10
 
     flow = controlled(count_pending)
@@ -134,7 +134,7 @@ def test_a_look_that_took_long_is_soon_followed_by_another(controlled: Any, flow
         flow.hand_on(flow_control.MIN_WINDOW_TOKENS)
     until(lambda: len(looks) >= 3)
 
-    assert looks[2] - looks[0] < 3
+    assert looks[2] - looks[0] < 15
 
 
 def test_a_fast_network_may_have_more_before_it(controlled: Any, flow_control: Any) -> None:

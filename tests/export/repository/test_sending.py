@@ -11,11 +11,14 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import bertriton_export
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FILE = Path(bertriton_export.__file__).parent / "repository" / "triton" / "sending.py"
 FINAL = 1
@@ -128,6 +131,13 @@ def flushing(window: Any) -> threading.Thread:
     return thread
 
 
+def until(happened: Callable[[], bool]) -> None:
+    given_up = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < given_up
+        time.sleep(0.005)
+
+
 def test_who_waits_for_a_call_goes_on_as_soon_as_it_comes(
     window: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +149,7 @@ def test_who_waits_for_a_call_goes_on_as_soon_as_it_comes(
     assert sent == []
 
     with window.opened():
-        waiting.join(20)
+        waiting.join(60)
 
     assert not waiting.is_alive()
     assert sent == ["answer"]
@@ -156,10 +166,12 @@ def test_no_more_is_sent_between_calls_than_the_list_has_room_for(
         window.send(Sender(sent), number)
 
     waiting = flushing(window)
+    until(lambda: len(sent) >= room)
+    time.sleep(0.1)  # in which no more may come
     assert sent == list(range(room))
 
     with window.opened():
-        waiting.join(20)
+        waiting.join(60)
         assert sent == list(range(room + 2))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,9 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def waiting(room: Any, size_bytes: int, taken_s: float) -> Any:
-    one = SimpleNamespace(size_bytes=size_bytes, about_tokens=size_bytes // 4, taken_s=taken_s, is_late=False)
+    one = SimpleNamespace(
+        size_bytes=size_bytes, about_tokens=size_bytes // 4, taken_s=taken_s, is_late=False, is_given_up=False
+    )
     with room.changed:
         room.waiting.append(one)
         room.bytes += size_bytes
@@ -85,3 +88,26 @@ def test_before_the_network_is_known_requests_keep_their_order(room: Any) -> Non
     came = [waiting(room, LIST_BYTES, 1.0), waiting(room, SHORT_BYTES, 1.1)]
 
     assert next_batch(room) == came
+
+
+def test_what_is_late_is_refused_while_a_batch_before_it_takes_long(room: Any) -> None:
+    refused: list[str] = []
+    for name in ("late", "in time"):
+        one = waiting(room, LIST_BYTES, 1.0)
+        one.refuse_late = partial(refused.append, name)
+    before = SimpleNamespace(is_given_up=False)
+
+    with room.changed:
+        room.waiting[0].is_late = True
+    room.look_around([before])
+
+    assert refused == ["late"]
+    assert (len(room.waiting), room.bytes) == (1, LIST_BYTES)
+
+
+def test_a_batch_is_given_up_where_nobody_waits_for_any_of_it(room: Any) -> None:
+    wanted, unwanted = (SimpleNamespace(is_given_up=is_given_up) for is_given_up in (False, True))
+
+    room.look_around([wanted, unwanted])
+    with pytest.raises(TimeoutError, match="given up"):
+        room.look_around([unwanted, unwanted])

@@ -25,7 +25,7 @@ MODULES = ("lanes", "parts", "work")
 MICRO_BATCH = 8
 ALL_THREADS = 3
 CALL_SIZE = 4  # requests
-DEADLINE_S = 20
+DEADLINE_S = 120
 
 
 class Request:

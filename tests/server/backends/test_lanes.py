@@ -82,7 +82,7 @@ def infer(client: triton.InferenceServerClient, values: list[int], *outputs: str
     tensor = triton.InferInput("x", array.shape, "INT32")
     tensor.set_data_from_numpy(array)
     wanted = [triton.InferRequestedOutput(name) for name in outputs] or None
-    return client.infer("lanes", [tensor], outputs=wanted, client_timeout=20)
+    return client.infer("lanes", [tensor], outputs=wanted, client_timeout=120)
 
 
 def ask(client: triton.InferenceServerClient, values: list[int]) -> tuple[list[int], list[int]]:

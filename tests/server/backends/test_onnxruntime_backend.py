@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 SETTLE_S = 0.2
 # Long enough for all requests of a test to arrive; a full batch ends it early.
 MERGE_DELAY_US = 2_000_000

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("nothing_left_behind")
 
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 PAUSING_MODEL = """
 import time
 import triton_python_backend_utils as pb_utils
@@ -127,7 +127,7 @@ def test_a_killed_server_is_noticed_and_leaves_nothing_behind(
         stopped_at = time.monotonic()
 
     assert caught.value.exit_code == -9
-    assert time.monotonic() - stopped_at < 5  # not waited for
+    assert time.monotonic() - stopped_at < 25  # seconds of the 30 that a living one would be given
     assert traces_of(os.getpid()) == before
 
 
