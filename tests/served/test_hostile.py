@@ -31,6 +31,7 @@ TOKENIZER = NAME + contract.TOKENIZER_SUFFIX
 LARGE_NAME = "imdb-minilm"
 LARGE_NETWORK = LARGE_NAME + contract.BERT_SUFFIX
 DEADLINE_S = 60.0
+UNCOUNTABLE = [3, (2**64 + 2) // 3]  # two elements, in 64 bits
 GROWTH_MB = 150
 FLOOD = 3000
 TEXTS = ["good film", "", "a dull film and its end is worse " * 3]
@@ -141,6 +142,12 @@ def is_refused(stub: Any, message: Any) -> bool:
             marks=ANY_SERVER,
         ),
         pytest.param(of_strings(NAME, [2, 1], b"only one"), "expected 2 string elements", marks=ANY_SERVER),
+        # Triton multiplies dimensions in 64 bits, and takes these for whole; in its process numpy does not.
+        (of_tokens([[5]], [[0]], [[0]], shape=[1, 2**62 + 1]), "input 'input_ids' has no rows"),
+        (of_tokens([], [], [], shape=[0, 2**62]), "input 'input_ids' has no rows"),
+        (of_tokens([], [], [], shape=[64, 2**58]), "input 'input_ids' has no rows"),
+        pytest.param(of_strings(NAME, UNCOUNTABLE, b"a", b"b"), "text: expected shape", marks=ANY_SERVER),
+        pytest.param(of_strings(TOKENIZER, [4, 2**62]), "text: expected shape", marks=ANY_SERVER),
         # Repeated in full, it made the refusal too large for a gRPC header: "Stream removed".
         pytest.param(
             with_text_parameter(of_strings(NAME, [1, 1], b"film"), "truncation", "x" * 100_000),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export.checkpoint import short
+from bertriton_export.checkpoint import refuse_broken_link, short
 from bertriton_export.errors import CheckpointError, OptionError
 from bertriton_export.reading.adapter import (
     ADAPTER_FILE,
@@ -105,14 +105,12 @@ def _hint_at_hub_ids(path: str) -> str:
 
 
 def _require_plain(path: Path) -> None:
-    """See that there are files and folders alone: to open a pipe may take for ever."""
-    try:
-        entries = [path, *(path.rglob("*") if path.is_dir() else ())]
-        odd = [entry for entry in entries if entry.exists() and not (entry.is_file() or entry.is_dir())]
-    except OSError as exc:
-        raise CheckpointError(path, f"cannot be looked at: {exc}") from exc
-    if odd:
-        raise CheckpointError(odd[0], "is a pipe, a socket or a device, expected a file or a folder")
+    """See that it is a file or a folder: to open a pipe may take for ever.
+
+    What lies in a folder is looked at by name, where it is asked for: all of it may be a whole disk.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CheckpointError(path, "is a pipe, a socket or a device, expected a file or a folder")
 
 
 def _exists(path: Path) -> bool:
@@ -144,7 +142,7 @@ def _base_of(adapter: Adapter, base: str | None) -> tuple[Path, str]:
             adapter.settings.file, "names no base_model_name_or_path: say which with --base"
         )
     if _exists(Path(name)):
-        return Path(name), Path(name).resolve().name
+        return Path(name), _name_of(Path(name))
     if not is_hub_id(name + revision):
         raise CheckpointError(
             adapter.settings.file,
@@ -170,6 +168,12 @@ def default_name(checkpoint: str) -> str:
     path = Path(checkpoint)
     if not _exists(path) and is_hub_id(checkpoint):
         return hub_model_name(checkpoint)
-    name = path.resolve().name
+    name = _name_of(path)
     # The cache of the hub calls a model's folder models--org--name.
     return name.rpartition("--")[2] if cached_snapshot(path) != path else name.removesuffix(".zip")
+
+
+def _name_of(path: Path) -> str:
+    """The name of what a path leads to, also where that is `.` or a link."""
+    refuse_broken_link(path)  # before Python 3.13 a link to itself would raise a RuntimeError
+    return path.resolve().name

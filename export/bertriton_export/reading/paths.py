@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 from typing import TYPE_CHECKING, Final
 
-from bertriton_export.checkpoint import refuse_lfs_pointer
+from bertriton_export.checkpoint import is_there, refuse_lfs_pointer
 from bertriton_export.errors import CheckpointError
 from bertriton_export.reading.files import map_file
 from bertriton_export.reading.weight_formats import WEIGHT_SUFFIXES
@@ -33,7 +33,7 @@ def cached_snapshot(path: Path) -> Path:
     if not snapshots.is_dir():
         return path
     try:
-        commit = (path / _MAIN).read_text(encoding="ascii").strip()
+        commit = (path / _MAIN).read_text(encoding="ascii").strip() if is_there(path / _MAIN) else ""
     except (OSError, ValueError):
         commit = ""
     if _COMMIT.fullmatch(commit) and (snapshots / commit).is_dir():

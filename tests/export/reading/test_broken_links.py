@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from bertriton_export import CheckpointError
-from bertriton_export.reading import read_checkpoint
+from bertriton_export.reading import default_name, read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +159,14 @@ def test_a_path_that_leads_nowhere_is_no_id_of_the_hub(
     (tmp_path / "models" / "mine").symlink_to("lost")
 
     assert_refused(Path("models/mine"), Path("models/mine"))
+
+
+@pytest.mark.parametrize("target", ["lost", "mine"])
+def test_a_path_that_leads_nowhere_gives_no_name(tmp_path: Path, target: str) -> None:
+    (tmp_path / "mine").symlink_to(target)
+
+    with pytest.raises(CheckpointError, match="mine: is a symbolic link that leads nowhere or to itself"):
+        default_name(str(tmp_path / "mine"))
 
 
 @pytest.mark.parametrize("target", ["lost", "README.md"])

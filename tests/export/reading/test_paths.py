@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +16,9 @@ from bertriton_export.reading import default_name, read_checkpoint
 from bertriton_export.reading.hub import is_hub_id
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
+DATA = Path(__file__).parents[2] / "data"
 COMMITS = ("0" * 40, "f" * 40)
 POINTER = (
     "version https://git-lfs.github.com/spec/v1\n"
@@ -151,3 +154,30 @@ def test_an_address_of_the_hub_is_told_from_an_id(hub: str, tmp_path: Path) -> N
     address = type(tmp_path)(f"{hub}/org/name")
 
     assert refusal(address).endswith("called org/name, without the address in front")
+
+
+def test_what_lies_below_a_path_is_not_looked_through(one_layer: Path) -> None:
+    """It may be a whole disk; a socket of somebody's in it is none of our business."""
+    (one_layer / "logs" / "run").mkdir(parents=True)
+    os.mkfifo(one_layer / "logs" / "run" / "pipe")
+
+    assert read_checkpoint(one_layer).labels
+
+
+@pytest.mark.parametrize("read", [read_checkpoint, lambda path: default_name(str(path))])
+def test_a_pipe_in_the_hubs_cache_is_not_waited_for(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    (tmp_path / "snapshots" / COMMITS[0]).mkdir(parents=True)
+    (tmp_path / "refs").mkdir()
+    os.mkfifo(tmp_path / "refs" / "main")
+
+    with pytest.raises(CheckpointError, match="main: is a pipe, a socket or a device"):
+        read(tmp_path)
+
+
+def test_a_pipe_for_the_data_of_a_graph_is_not_waited_for(one_layer: Path) -> None:
+    (one_layer / "model.safetensors").unlink()
+    shutil.copyfile(DATA / "formats" / "gelu-exported-18.onnx", one_layer / "model.onnx")
+    os.mkfifo(one_layer / "model.onnx_data")
+
+    with pytest.raises(CheckpointError, match=r"model\.onnx_data: is a pipe, a socket or a device"):
+        read_checkpoint(one_layer)

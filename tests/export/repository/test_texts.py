@@ -64,6 +64,14 @@ def test_too_many_strings_are_not_read_and_keep_their_shape(texts: ModuleType) -
     assert found.strides == (0, 0)  # it takes no memory
 
 
+@pytest.mark.parametrize("count", [2, 4096])
+def test_a_shape_that_cannot_be_counted_is_that_of_no_text(texts: ModuleType, count: int) -> None:
+    """Triton takes as many strings for whole as 64 bits leave over, and ends where the shape raises."""
+    found = texts.read_strings(encoded(*[b""] * count)).reshape([3, 1, (2**64 + count) // 3])
+
+    assert found.shape == (0, 0, 0)
+
+
 def test_texts_are_encoded_in_calls_of_bounded_size(
     texts: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,11 @@ from bertriton_export.checkpoint.tokenizer.classes import (
     TOKENIZERS,
 )
 from bertriton_export.checkpoint.tokenizer.library import library_errors
+from bertriton_export.checkpoint.tokenizer.serving_bounds import (
+    refuse_chance,
+    refuse_long_words,
+    refuse_repeated_groups,
+)
 from bertriton_export.checkpoint.tokenizer.sources import (
     ADDED_TOKENS_FILE,
     SETTINGS_FILE,
@@ -232,6 +237,9 @@ def _saved(sources: Sources, kind: TokenizerClass) -> Tokenizer:
     # The server cuts texts itself, since it has to say that it did; and padding may be of any length.
     document |= {"truncation": None, "padding": None}
     refuse_growth(normalizer, file)
+    refuse_chance(sections.section("model"), file)
+    refuse_long_words(sections.section("model"), file)
+    refuse_repeated_groups([normalizer, pre_tokenizer], file)
     refuse_undescribed(document.get("post_processor"), file)
     with library_errors(file):
         return Tokenizer.from_str(json.dumps(document))

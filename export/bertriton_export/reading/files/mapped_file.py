@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from bertriton_export.checkpoint import LazyTensor
+from bertriton_export.checkpoint import LazyTensor, is_there
 from bertriton_export.errors import CheckpointError, TensorError
 from bertriton_export.hashing import sha256_of
 
@@ -42,8 +42,9 @@ def map_file(file: Path) -> memoryview:
     """The bytes of a file.
 
     Raises:
-        CheckpointError: it cannot be opened or mapped.
+        CheckpointError: it cannot be opened or mapped, or is a pipe, a socket or a device.
     """
+    is_there(file)  # where it is no file, this raises: a pipe would be waited for
     try:
         with file.open("rb") as opened:
             return map_open_file(opened)
@@ -55,8 +56,10 @@ def sha256_of_checkpoint(files: Sequence[Path]) -> str:
     """The sha256 of a checkpoint's weight files.
 
     Raises:
-        CheckpointError: one cannot be read.
+        CheckpointError: one cannot be read, or is a pipe, a socket or a device.
     """
+    for file in files:
+        is_there(file)
     try:
         return sha256_of(files)
     except OSError as exc:

@@ -24,10 +24,29 @@ TRIMMED_CHARACTERS = 2**17
 _LENGTH = struct.Struct("<I")  # before each string of a tensor
 
 
-class Unread(np.ndarray):
-    """Strings that are too many to be read: one, which stands for all of any shape."""
+class Strings(np.ndarray):
+    """Strings that take any shape, or have none where it has more elements than can be counted.
+
+    Triton 2.51 multiplies dimensions in 64 bits, where [3, (2**64 + 2) / 3] is two strings, and calls
+    `reshape` where nobody catches what it raises: the process would end.
+    """
 
     def reshape(self, *shape: Any, **_: Any) -> Any:
+        """Take that shape, or that of no text, which is refused."""
+        try:
+            return self.shaped(*shape)
+        except ValueError:
+            return np.empty((0, 0, 0), np.object_)
+
+    def shaped(self, *shape: Any) -> Any:
+        """The strings in that shape."""
+        return np.asarray(self).reshape(*shape)
+
+
+class Unread(Strings):
+    """Strings that are too many to be read: one, which stands for all of any shape."""
+
+    def shaped(self, *shape: Any) -> Any:
         """Take that shape, without memory for it."""
         return np.broadcast_to(self, *shape)
 
@@ -47,7 +66,7 @@ def read_strings(encoded: Any) -> Any:
             return np.array(b"", np.object_).view(Unread)
     if place > len(buffer):
         raise ValueError("text: the last string is longer than what was sent of it")
-    return np.array(strings, np.object_)
+    return np.array(strings, np.object_).view(Strings)
 
 
 def read_text(value: bytes, row: int) -> str:

@@ -27,6 +27,7 @@ from lanes import ALL_THREADS_KEY, MICRO_BATCH_KEY, Lanes, refusal, respond  # t
 from parts import RowParts  # type: ignore[import-not-found]
 from refusals import Refusals  # type: ignore[import-not-found]
 from sessions import accelerators, load_session, make_run_options, thread_count  # type: ignore[import-not-found]
+from shape_guard import guard_shapes  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the network and hold its inputs and outputs against the config."""
+        guard_shapes()
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         self.inputs = config["input"]
