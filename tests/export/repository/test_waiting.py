@@ -111,3 +111,20 @@ def test_a_batch_is_given_up_where_nobody_waits_for_any_of_it(room: Any) -> None
     room.look_around([wanted, unwanted])
     with pytest.raises(TimeoutError, match="given up"):
         room.look_around([unwanted, unwanted])
+
+
+class Panic(BaseException):
+    """What the library of tokenizers raises where its own code gives up."""
+
+
+def test_a_panic_is_the_answer_to_its_batch_and_ends_no_thread(room: Any) -> None:
+    refused: list[tuple[str, str]] = []
+
+    def panic(*_: Any) -> list[Any]:
+        raise Panic("gave up")
+
+    room.answer = panic
+    one = SimpleNamespace(is_cancelled=lambda: False, refuse=lambda *words: refused.append(words))
+    room.answer_batch([one])
+
+    assert refused == [("gave up", "INTERNAL")]
