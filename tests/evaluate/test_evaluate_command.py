@@ -285,6 +285,7 @@ def test_models_without_a_single_label_are_refused(
     [
         ("--precision", "fp32"),
         ("--label-map", "good"),
+        ("--label-map", "good=pos", "--label-map", "good=neg"),
         ("--checkpoint", "somewhere", "--url", "localhost:1"),
         ("--checkpoint", "somewhere", "--model", "imdb"),
     ],

@@ -4,6 +4,7 @@ In: what a shell hands over. Out: answers on stdout, and an error as one line.
 """
 
 from bertriton._commands.options import (
+    TextList,
     access_options,
     access_settings,
     call_options,
@@ -17,6 +18,7 @@ from bertriton._commands.standard_output import print_table
 from bertriton._commands.waiting import patience
 
 __all__ = [
+    "TextList",
     "access_options",
     "access_settings",
     "call_options",
