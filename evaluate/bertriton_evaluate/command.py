@@ -21,6 +21,7 @@ from bertriton._commands import (
     option,
     patience,
     reading_options,
+    require_standard_output,
 )
 from bertriton._files import SUFFIX_TO_READER, file_progress, require_no_loss
 from bertriton_evaluate.errors import ReportError
@@ -66,6 +67,8 @@ class _Outcomes:
 
     def require_places(self, model: str, output: Path | None, inputs: Sequence[Path | None]) -> None:
         """See before anything is sent that every report has a place of its own, as have the predictions."""
+        if output is None and self.html is None and self.card is None and self.min_accuracy is None:
+            require_standard_output("give --html, --update-card or --output")
         if self.html and not self.html.parent.is_dir():
             raise ReportError(f"cannot write {self.html}: there is no folder {self.html.parent}")
         card = find_card(self.card, model) if self.card else None

@@ -14,7 +14,7 @@ from bertriton._commands.options import (
     option,
     reading_options,
 )
-from bertriton._commands.standard_output import print_table
+from bertriton._commands.standard_output import print_table, require_standard_output
 from bertriton._commands.waiting import patience
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "patience",
     "print_table",
     "reading_options",
+    "require_standard_output",
 ]

@@ -118,6 +118,8 @@ def test_a_full_device_is_no_output_file(imdb_server: LocalServer, tmp_path: Pat
         ("bertriton models >&-", 2),
         ("bertriton health >&-", 0),
         ("bertriton rerank good bad >&-", 2),
+        ("bertriton completion bash >&-", 2),
+        ("bertriton doctor >&-", 2),
         ("bertriton classify <&-", 2),
     ],
 )
