@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _HEADER_VARIABLE: Final = "BERTRITON_HEADER"
 VARIABLE_SEPARATOR: Final = ","  # of several texts in one variable, which may hold spaces: "Bearer TOKEN"
 _YES: Final = ("1", "true", "t", "yes", "y", "on")  # click's
+_NO: Final = ("0", "false", "f", "no", "n", "off", "")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ class Access:
 def is_yes(value: str) -> bool:
     """Whether a variable's value switches on, as of the command line's flags."""
     return value.strip().lower() in _YES
+
+
+def _is_on(variable: str, environment: Mapping[str, str]) -> bool:
+    """Whether a flag is on; what is meant by another word nobody may guess, where secrets would be plain."""
+    value = environment.get(variable, "")
+    if not is_yes(value) and value.strip().lower() not in _NO:
+        raise InvalidOptionError(f"{variable}: expected true or false, found {value!r}")
+    return is_yes(value)
 
 
 def headers_from(words: Iterable[str], source: str) -> tuple[tuple[str, str], ...]:
@@ -66,8 +75,8 @@ def access_from(environment: Mapping[str, str] = os.environ) -> Access:
     """What the variables say that the command line reads; as there, an empty one says nothing.
 
     Raises:
-        InvalidOptionError: there is a certificate without its key, or the other way round; or a header is not
-            NAME=VALUE, or named twice.
+        InvalidOptionError: there is a certificate without its key, or the other way round; a header is not
+            NAME=VALUE, or named twice; or encryption is neither on nor off.
     """
     said = {name: value for name, value in environment.items() if value}
     words = said.get(_HEADER_VARIABLE, "").split(VARIABLE_SEPARATOR)
@@ -76,7 +85,7 @@ def access_from(environment: Mapping[str, str] = os.environ) -> Access:
         certificate=said.get("BERTRITON_CLIENT_TLS_CERT"),
         private_key=said.get("BERTRITON_CLIENT_TLS_KEY"),
     )
-    is_encrypted = is_yes(said.get("BERTRITON_TLS", "")) or tls != Tls()
+    is_encrypted = _is_on("BERTRITON_TLS", said) or tls != Tls()
     return Access(
         token=said.get("BERTRITON_TOKEN"),
         api_key=said.get("BERTRITON_API_KEY"),

@@ -96,6 +96,18 @@ def test_variables_that_are_empty_say_nothing() -> None:
     assert target_of("x", None, None, empty | {"BERTRITON_URL": "a:1"}) == Server("a:1", "x", Access())
 
 
+@pytest.mark.parametrize(("word", "tls"), [("true", Tls()), ("On ", Tls()), ("off", None), ("0", None)])
+def test_encryption_is_on_or_off(word: str, tls: Tls | None) -> None:
+    environment = {"BERTRITON_URL": "a:1", "BERTRITON_TLS": word}
+
+    assert target_of("x", None, None, environment) == Server("a:1", "x", Access(tls=tls))
+
+
+def test_a_word_that_may_mean_encryption_is_not_taken_for_a_plain_connection() -> None:
+    with pytest.raises(InvalidOptionError, match="BERTRITON_TLS: expected true or false, found 'enabled'"):
+        target_of("x", None, None, {"BERTRITON_URL": "a:1", "BERTRITON_TLS": "enabled"})
+
+
 @pytest.mark.parametrize(("headers", "told"), [("a=b,c", "NAME=VALUE, found 'c'"), ("a=b, A=c", "'A' twice")])
 def test_a_header_that_would_be_lost_is_refused(headers: str, told: str) -> None:
     with pytest.raises(InvalidOptionError, match=rf"BERTRITON_HEADER: expected .*{told}"):
