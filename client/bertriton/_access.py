@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from bertriton._config import Tls
+from bertriton._errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+_HEADER_VARIABLE: Final = "BERTRITON_HEADER"
+VARIABLE_SEPARATOR: Final = ","  # of several texts in one variable, which may hold spaces: "Bearer TOKEN"
 _YES: Final = ("1", "true", "t", "yes", "y", "on")  # click's
+_NO: Final = ("0", "false", "f", "no", "n", "off", "")
 
 
 @dataclass(frozen=True)
@@ -38,22 +42,53 @@ def is_yes(value: str) -> bool:
     return value.strip().lower() in _YES
 
 
-def access_from(environment: Mapping[str, str] = os.environ) -> Access:
-    """What the variables say that the command line reads.
+def _is_on(variable: str, environment: Mapping[str, str]) -> bool:
+    """Whether a flag is on; what is meant by another word nobody may guess, where secrets would be plain."""
+    value = environment.get(variable, "")
+    if not is_yes(value) and value.strip().lower() not in _NO:
+        raise InvalidOptionError(f"{variable}: expected true or false, found {value!r}")
+    return is_yes(value)
+
+
+def headers_from(words: Iterable[str], source: str) -> tuple[tuple[str, str], ...]:
+    """Names and values of headers that are written as NAME=VALUE.
+
+    Args:
+        words: the headers.
+        source: the option or variable that has them, for messages.
 
     Raises:
-        InvalidOptionError: there is a certificate without its key, or the other way round.
+        InvalidOptionError: one is not written so, or has the name of another, of which one would be lost.
     """
-    headers = (header.partition("=") for header in environment.get("BERTRITON_HEADER", "").split())
+    headers: dict[str, str] = {}
+    for word in words:
+        name, separator, value = word.strip().partition("=")
+        if not (name and separator):
+            raise InvalidOptionError(f"{source}: expected NAME=VALUE, found {word!r}")
+        if name.lower() in headers:
+            raise InvalidOptionError(f"{source}: expected each name once, found {name!r} twice")
+        headers[name.lower()] = value
+    return tuple(headers.items())
+
+
+def access_from(environment: Mapping[str, str] = os.environ) -> Access:
+    """What the variables say that the command line reads; as there, an empty one says nothing.
+
+    Raises:
+        InvalidOptionError: there is a certificate without its key, or the other way round; a header is not
+            NAME=VALUE, or named twice; or encryption is neither on nor off.
+    """
+    said = {name: value for name, value in environment.items() if value}
+    words = said.get(_HEADER_VARIABLE, "").split(VARIABLE_SEPARATOR)
     tls = Tls(
-        authority=environment.get("BERTRITON_TLS_CA"),
-        certificate=environment.get("BERTRITON_CLIENT_TLS_CERT"),
-        private_key=environment.get("BERTRITON_CLIENT_TLS_KEY"),
+        authority=said.get("BERTRITON_TLS_CA"),
+        certificate=said.get("BERTRITON_CLIENT_TLS_CERT"),
+        private_key=said.get("BERTRITON_CLIENT_TLS_KEY"),
     )
-    is_encrypted = is_yes(environment.get("BERTRITON_TLS", "")) or tls != Tls()
+    is_encrypted = _is_on("BERTRITON_TLS", said) or tls != Tls()
     return Access(
-        token=environment.get("BERTRITON_TOKEN"),
-        api_key=environment.get("BERTRITON_API_KEY"),
-        headers=tuple((name, value) for name, _, value in headers),
+        token=said.get("BERTRITON_TOKEN"),
+        api_key=said.get("BERTRITON_API_KEY"),
+        headers=headers_from(filter(str.strip, words), _HEADER_VARIABLE),
         tls=tls if is_encrypted else None,
     )

@@ -25,6 +25,7 @@ READER_CLOSE_TIMEOUT_S: Final = (
 
 # gRPC's deadlines are dates; those of far-off centuries overflow and are over at once.
 MAX_DURATION_S: Final = 365 * 24 * 3600.0
+MAX_COUNT: Final = 2**63 - 1  # that a request can hold
 # Channel arguments are 32-bit numbers of milliseconds.
 MAX_KEEPALIVE_S: Final = 24 * 24 * 3600.0
 
@@ -202,7 +203,9 @@ def valid_timeout_s(timeout: float) -> float:
 
 
 def valid_count(name: str, count: object, least: int) -> int:
-    """The number itself, if it is a whole one and not below the least."""
+    """The number itself, if it is a whole one, not below the least, and has room in a request."""
     if not isinstance(count, int) or isinstance(count, bool) or count < least:
         raise InvalidOptionError(f"{name}: expected a whole number of at least {least}, found {count!r}")
+    if count > MAX_COUNT:
+        raise InvalidOptionError(f"{name}: expected a whole number of at most {MAX_COUNT:,}, found {count:,}")
     return count

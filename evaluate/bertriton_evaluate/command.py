@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bertriton import RequestLimits
 from bertriton._commands import (
+    TextList,
     call_options,
     connected,
     connection_options,
@@ -20,6 +21,7 @@ from bertriton._commands import (
     option,
     patience,
     reading_options,
+    require_standard_output,
 )
 from bertriton._files import SUFFIX_TO_READER, file_progress, require_no_loss
 from bertriton_evaluate.errors import ReportError
@@ -65,6 +67,8 @@ class _Outcomes:
 
     def require_places(self, model: str, output: Path | None, inputs: Sequence[Path | None]) -> None:
         """See before anything is sent that every report has a place of its own, as have the predictions."""
+        if output is None and self.html is None and self.card is None and self.min_accuracy is None:
+            require_standard_output("give --html, --update-card or --output")
         if self.html and not self.html.parent.is_dir():
             raise ReportError(f"cannot write {self.html}: there is no folder {self.html.parent}")
         card = find_card(self.card, model) if self.card else None
@@ -153,9 +157,11 @@ class _Compared:
 @option("--pair-column", help="Column that holds the second text of a pair.")
 @option(
     "--label-map",
+    type=TextList(),
     multiple=True,
     metavar="WORD=LABEL",
-    help="Reads WORD in the label column as the model's LABEL; may be repeated.",
+    help="Reads WORD in the label column as the model's LABEL; may be repeated. In the variable, commas "
+    "stand between them.",
 )
 @option(
     "--output",
@@ -226,7 +232,7 @@ def evaluate_command(  # one parameter per option
     goes on where it stopped.
     """
     outcomes = _Outcomes(*(others.pop(name) for name in ("as_json", "html", "card", "min_accuracy")))
-    texts = LabelledTexts(file, text_column, label_column, pair_column, dict(map(_word_and_label, label_map)))
+    texts = LabelledTexts(file, text_column, label_column, pair_column, _label_map(label_map))
     plan = Plan(texts, output, overwrite, options=call_options(others))
     other = _Compared(compared, compare_model or others["model"]) if compared else None
     connection = {"limits": RequestLimits(rows=rows), **others}
@@ -281,11 +287,15 @@ def _require_no_address(context: click.Context) -> None:
             raise click.UsageError(f"give either --checkpoint or --{name}")
 
 
-def _word_and_label(mapping: str) -> tuple[str, str]:
-    word, separator, label = mapping.partition("=")
-    if not (separator and label):
-        raise click.UsageError(f"--label-map: expected WORD=LABEL, found {mapping!r}")
-    return word, label
+def _label_map(mappings: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for mapping in mappings:
+        word, separator, label = mapping.partition("=")
+        if not (separator and label):
+            raise click.UsageError(f"--label-map: expected WORD=LABEL, found {mapping!r}")
+        if found.setdefault(word, label) != label:
+            raise click.UsageError(f"--label-map: {word!r} is to be read as {found[word]!r} and as {label!r}")
+    return found
 
 
 def _write(file: Path, text: str) -> None:

@@ -63,7 +63,10 @@ def _exported(model: LocalModel, folder: str) -> Path:
         ) from exc
     try:
         export(
-            model.source, name=model.name, repository=folder, precision=os.environ.get(_PRECISION_VARIABLE)
+            model.source,
+            name=model.name,
+            repository=folder,
+            precision=os.environ.get(_PRECISION_VARIABLE) or None,
         )
     except ExportError as exc:
         raise LocalServerError(f"cannot serve {model.source}: {exc}") from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +49,8 @@ def doctor_command(
     A concern is something that would be slow, unsafe or wrong here, with what to do about it. Nothing is
     started, installed or changed. Keys and tokens are not shown.
     """
+    if sys.stdout is None:  # as Python says of one that is closed
+        raise click.UsageError("standard output is closed: open it, or send it to a file")
     ports = {"gRPC": grpc_port, "HTTP": http_port, "metrics": metrics_port}
     try:
         found = examine(Place(ipv4_address(host), ports, model_repository))

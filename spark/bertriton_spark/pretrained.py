@@ -73,4 +73,4 @@ def target_of(
     if target.urls:
         return Target(target.model, target.urls)
     name = target.model or DEFAULT_NAME
-    return Target(name, local=LocalModel(target.source, name, environment.get(_PRECISION_VARIABLE)))
+    return Target(name, local=LocalModel(target.source, name, environment.get(_PRECISION_VARIABLE) or None))

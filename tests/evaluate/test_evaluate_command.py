@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -285,6 +287,7 @@ def test_models_without_a_single_label_are_refused(
     [
         ("--precision", "fp32"),
         ("--label-map", "good"),
+        ("--label-map", "good=pos", "--label-map", "good=neg"),
         ("--checkpoint", "somewhere", "--url", "localhost:1"),
         ("--checkpoint", "somewhere", "--model", "imdb"),
     ],
@@ -294,6 +297,18 @@ def test_options_that_contradict_each_other_are_a_usage_error(arguments: tuple[s
     result = CliRunner().invoke(bertriton, ["evaluate", "--data", str(REVIEWS), *arguments])
 
     assert result.exit_code == 2, result.output
+
+
+def test_a_report_that_nobody_would_see_is_refused(imdb_server: LocalServer, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m bertriton evaluate --data {REVIEWS} --url {imdb_server.grpc_url}"
+
+    unseen = subprocess.run(["bash", "-c", f"{command} >&-"], capture_output=True, check=False)
+    kept = subprocess.run(["bash", "-c", f"{command} --output {tmp_path / 'out.csv'} >&-"], check=False)
+
+    assert unseen.returncode == 2
+    assert b"standard output is closed: give --html, --update-card or --output" in unseen.stderr
+    assert kept.returncode == 0
+    assert (tmp_path / "out.csv").exists()
 
 
 def test_a_checkpoint_that_cannot_be_exported_is_one_line() -> None:

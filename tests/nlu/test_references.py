@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.conftest import EMBEDDED_CHECKPOINT
 
-from bertriton import Tls, nlu
+from bertriton import InvalidOptionError, Tls, nlu
 from bertriton._access import Access
 from bertriton_nlu.references import LocalModel, Server, target_of
 
@@ -75,16 +75,43 @@ def test_variables_say_how_to_get_in_and_secrets_are_not_shown() -> None:
         "BERTRITON_URL": "triton:8001",
         "BERTRITON_API_KEY": "key1",
         "BERTRITON_TOKEN": "token1",
-        "BERTRITON_HEADER": "a=b c=d=e",
+        "BERTRITON_HEADER": "a=b,c=d=e, authorization=Basic dXNlcg==",
         "BERTRITON_TLS_CA": "ca.pem",
     }
 
     target = target_of("x", None, None, environment)
 
-    access = Access("token1", "key1", (("a", "b"), ("c", "d=e")), Tls(authority="ca.pem"))
+    headers = (("a", "b"), ("c", "d=e"), ("authorization", "Basic dXNlcg=="))
+    access = Access("token1", "key1", headers, Tls(authority="ca.pem"))
     assert target == Server("triton:8001", "x", access)
     assert "key1" not in repr(target)
     assert "token1" not in repr(target)
+
+
+def test_variables_that_are_empty_say_nothing() -> None:
+    """As Compose sets those that its own environment lacks."""
+    names = ("API_KEY", "TOKEN", "HEADER", "TLS", "TLS_CA", "CLIENT_TLS_CERT", "CLIENT_TLS_KEY", "MODEL")
+    empty = {f"BERTRITON_{name}": "" for name in names}
+
+    assert target_of("x", None, None, empty | {"BERTRITON_URL": "a:1"}) == Server("a:1", "x", Access())
+
+
+@pytest.mark.parametrize(("word", "tls"), [("true", Tls()), ("On ", Tls()), ("off", None), ("0", None)])
+def test_encryption_is_on_or_off(word: str, tls: Tls | None) -> None:
+    environment = {"BERTRITON_URL": "a:1", "BERTRITON_TLS": word}
+
+    assert target_of("x", None, None, environment) == Server("a:1", "x", Access(tls=tls))
+
+
+def test_a_word_that_may_mean_encryption_is_not_taken_for_a_plain_connection() -> None:
+    with pytest.raises(InvalidOptionError, match="BERTRITON_TLS: expected true or false, found 'enabled'"):
+        target_of("x", None, None, {"BERTRITON_URL": "a:1", "BERTRITON_TLS": "enabled"})
+
+
+@pytest.mark.parametrize(("headers", "told"), [("a=b,c", "NAME=VALUE, found 'c'"), ("a=b, A=c", "'A' twice")])
+def test_a_header_that_would_be_lost_is_refused(headers: str, told: str) -> None:
+    with pytest.raises(InvalidOptionError, match=rf"BERTRITON_HEADER: expected .*{told}"):
+        target_of("x", None, None, {"BERTRITON_URL": "a:1", "BERTRITON_HEADER": headers})
 
 
 @pytest.mark.parametrize("content", ["no JSON", "[]", '{"x": 1}', '{"x": {"address": "a:1"}}'])

@@ -4,6 +4,7 @@ In: what a shell hands over. Out: answers on stdout, and an error as one line.
 """
 
 from bertriton._commands.options import (
+    TextList,
     access_options,
     access_settings,
     call_options,
@@ -13,10 +14,11 @@ from bertriton._commands.options import (
     option,
     reading_options,
 )
-from bertriton._commands.standard_output import print_table
+from bertriton._commands.standard_output import print_table, require_standard_output
 from bertriton._commands.waiting import patience
 
 __all__ = [
+    "TextList",
     "access_options",
     "access_settings",
     "call_options",
@@ -27,4 +29,5 @@ __all__ = [
     "patience",
     "print_table",
     "reading_options",
+    "require_standard_output",
 ]

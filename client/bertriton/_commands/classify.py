@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bertriton._files import Progress
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_OF_FILES: Final = ("text_column", "pair_column", "prefix", "all_scores", "overwrite")
 
 
 @click.command(name="classify")
@@ -81,27 +82,38 @@ def classify_command(  # one parameter per option
     as_json: bool,
     input_path: Path | None,
     output_path: Path | None,
-    overwrite: bool,
     rows: int | None,
-    **others: Any,  # noqa: ANN401  # columns of files, how texts are read, and the connection
+    **others: Any,  # noqa: ANN401  # files, how texts are read, and the connection
 ) -> None:
     """Classify each TEXT, each line of standard input, or a file.
 
     With --input and --output, every row of the file is written with its answer. Call an interrupted run
     again, and it goes on where it stopped.
     """
-    columns = {name: others.pop(name) for name in ("text_column", "pair_column", "prefix", "all_scores")}
+    columns = {name: others.pop(name) for name in _OF_FILES}
     if (input_path is None) != (output_path is None):
         raise click.UsageError("--input and --output belong together")
     if input_path is not None and texts:
         raise click.UsageError("give either TEXT or --input")
+    if input_path is None:
+        _require_no_file_options()
     options = zero_shot_options(others) | call_options(others)
     with connected(limits=RequestLimits(rows=rows), **others) as client:
         if input_path is not None and output_path is not None:
-            _classify_file(FileJob(input_path, output_path, overwrite=overwrite, **columns), client, options)
+            _classify_file(FileJob(input_path, output_path, **columns), client, options)
         else:
             source = texts or standard_input_lines("TEXT or --input")
             _print_answers(source, client, options, as_json=as_json)
+
+
+def _require_no_file_options() -> None:
+    """See that nothing is asked for that only files have; a variable may stand there for other calls."""
+    context = click.get_current_context()
+    for name in _OF_FILES:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} is of files: give --input and --output with it"
+            )
 
 
 def _classify_file(job: FileJob, client: Client, options: CallOptions) -> None:

@@ -7,6 +7,8 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
+from bertriton._commands.standard_output import require_standard_output
+
 _SHELLS: Final = ("bash", "zsh", "fish")
 
 
@@ -15,6 +17,7 @@ _SHELLS: Final = ("bash", "zsh", "fish")
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
     """Print the completion script of SHELL; in bash: eval "$(bertriton completion bash)"."""
+    require_standard_output()
     completion = get_completion_class(shell)
     if completion is None:
         raise click.ClickException(f"click cannot complete in {shell}")

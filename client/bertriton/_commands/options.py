@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 
 import click
 
-from bertriton import BertritonError, Client, Tls
+from bertriton import BertritonError, Client, InvalidOptionError, Tls
+from bertriton._access import VARIABLE_SEPARATOR, headers_from
 from bertriton._clients import SERVER_PARAMETERS, ZERO_SHOT_OPTIONS
 from bertriton._config import DEFAULT_TIMEOUT_S, DEFAULT_URL
 from bertriton._types import Aggregation, Truncation
@@ -33,6 +34,16 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], Comma
     """
     variable = _ENVIRONMENT_PREFIX + name.partition("/")[0].removeprefix("--").replace("-", "_").upper()
     return click.option(name, *more, **{"envvar": variable, "show_envvar": True, **settings})
+
+
+class TextList(click.types.StringParamType):
+    """Texts of an option that may be repeated, which may hold spaces: a variable has commas between them."""
+
+    envvar_list_splitter = VARIABLE_SEPARATOR
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """Without the spaces around a comma, which belong to no text."""
+        return [text.strip() for text in super().split_envvar_value(rv) if text.strip()]
 
 
 _ADDRESS_OPTIONS: Final = (
@@ -76,9 +87,10 @@ _ACCESS_OPTIONS: Final = (
     option(
         "--header",
         "headers",
+        type=TextList(),
         multiple=True,
         metavar="NAME=VALUE",
-        help="gRPC metadata to send along; may be repeated.",
+        help="gRPC metadata to send along; may be repeated. In the variable, commas stand between headers.",
     ),
 )
 
@@ -125,12 +137,6 @@ def request_options(settings: dict[str, Any]) -> RequestOptions:
     return cast("RequestOptions", {name: value for name, value in values.items() if value is not None})
 
 
-class TextList(click.types.StringParamType):
-    """Texts of an option that may be repeated, which may hold spaces: a variable has commas between them."""
-
-    envvar_list_splitter = ","
-
-
 def zero_shot_options(settings: dict[str, Any]) -> CallOptions:
     """Take out of a command's settings what makes classification zero-shot, without what was not given."""
     values = {name: settings.pop(name) for name in ZERO_SHOT_OPTIONS}
@@ -169,7 +175,7 @@ def access_settings(
     """
     encrypted = tls or tls_ca or tls_cert or tls_key
     encryption = Tls(tls_ca, tls_cert, tls_key) if encrypted else None
-    return {"tls": encryption, "headers": dict(map(_name_and_value, headers)), **others}
+    return {"tls": encryption, "headers": _headers(headers), **others}
 
 
 @contextmanager
@@ -188,8 +194,8 @@ def errors_in_one_line() -> Iterator[None]:
         raise click.ClickException(" ".join(str(exc).split())) from exc
 
 
-def _name_and_value(header: str) -> tuple[str, str]:
-    name, separator, value = header.partition("=")
-    if not (name and separator):
-        raise click.UsageError(f"--header: expected NAME=VALUE, found {header!r}")
-    return name, value
+def _headers(words: Sequence[str]) -> dict[str, str]:
+    try:
+        return dict(headers_from(words, "--header"))
+    except InvalidOptionError as exc:
+        raise click.UsageError(exc.message) from exc

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import os
+import select
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -26,7 +28,7 @@ def standard_input_lines(instead: str) -> Iterator[str]:
 
     Raises:
         FileFormatError: as of a file, it is compressed, or UTF-16 or UTF-32 without a mark, or has a carriage
-            return without a line feed.
+            return without a line feed; or it cannot be read.
     """
     if sys.stdin is None:  # as Python says of one that is closed
         raise click.UsageError(f"{_SOURCE} is closed: give {instead}")
@@ -36,8 +38,20 @@ def standard_input_lines(instead: str) -> Iterator[str]:
 
 def _blocks(descriptor: int) -> Iterator[bytes]:
     """Read without Python's buffer, whose lock a thread that waits for a line would hold at the end."""
-    while block := os.read(descriptor, _BLOCK_BYTES):
+    while block := _block(descriptor):
         yield block
+
+
+def _block(descriptor: int) -> bytes:
+    """The next bytes, none at the end."""
+    try:
+        while True:
+            with suppress(BlockingIOError):
+                return os.read(descriptor, _BLOCK_BYTES)
+            # Another program that shares the pipe or terminal, as Node does, may have set it not to wait.
+            select.select([descriptor], [], [])
+    except OSError as exc:
+        raise FileFormatError(f"{_SOURCE} cannot be read: {exc.strerror}") from exc
 
 
 def _lines(blocks: Iterator[bytes]) -> Iterator[str]:

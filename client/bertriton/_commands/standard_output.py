@@ -35,4 +35,5 @@ def print_table(table: Table) -> None:
     least = console.measure(table, options=console.options.update(width=_ENDLESS)).minimum
     if not console.is_terminal or console.width < least:
         console.width = _ENDLESS
+        table.expand = False  # or it would fill such a line with spaces
     console.print(table, soft_wrap=console.width == _ENDLESS)

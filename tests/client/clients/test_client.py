@@ -156,6 +156,7 @@ def test_top_k_keeps_the_best_labels(client: Client) -> None:
     "option",
     [
         {"top_k": 0},
+        {"stride": 2**63},
         {"max_length": 2},
         {"max_length": 513},
         {"truncation": "middle"},

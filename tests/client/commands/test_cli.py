@@ -293,6 +293,17 @@ def test_options_that_contradict_each_other_are_a_usage_error(words: list[str]) 
     assert _run("classify", *words).returncode == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--text-column", "a"], ["--pair-column", "b"], ["--prefix", "p"], ["--all-scores"], ["--overwrite"]],
+)
+def test_options_of_files_are_not_ignored_without_one(words: list[str]) -> None:
+    done = _run("classify", "text", *words)
+
+    assert done.returncode == 2
+    assert f"Error: {words[0]} is of files: give --input and --output with it".encode() in done.stderr
+
+
 def test_a_parquet_file_without_its_extra_says_what_to_install(
     imdb_server: LocalServer, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from bertriton import cli
 
@@ -134,3 +135,30 @@ def test_variables_that_the_documentation_and_the_images_name_exist() -> None:
         if file.is_file() and file.name != "CHANGELOG.md":
             named = set(re.findall(r"\bBERTRITON_[A-Z0-9_]*[A-Z0-9]\b", file.read_text(encoding="utf-8")))
             assert named <= known, file
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "value", "found"),
+    [
+        ("classify", "HEADER", "authorization=Bearer abc, b=c=d", ("authorization=Bearer abc", "b=c=d")),
+        ("classify", "CANDIDATE_LABEL", "film review, sport,", ("film review", "sport")),
+        ("evaluate", "LABEL_MAP", "very good=pos, bad=neg", ("very good=pos", "bad=neg")),
+    ],
+)
+def test_several_texts_in_a_variable_stand_between_commas(
+    command: str, variable: str, value: str, found: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"BERTRITON_{variable}", value)
+
+    params = COMMANDS[command].make_context(command, list(LIKE.get(command, []))).params
+
+    assert found in params.values()
+
+
+def test_a_header_is_not_replaced_by_another_of_its_name() -> None:
+    words = ["--header", "a=b", "--header", "A=c"]
+
+    result = CliRunner().invoke(cli.bertriton, ["models", "--timeout", "1", *words])
+
+    assert result.exit_code == 2
+    assert "--header: expected each name once, found 'A' twice" in result.output

@@ -118,6 +118,8 @@ def test_a_full_device_is_no_output_file(imdb_server: LocalServer, tmp_path: Pat
         ("bertriton models >&-", 2),
         ("bertriton health >&-", 0),
         ("bertriton rerank good bad >&-", 2),
+        ("bertriton completion bash >&-", 2),
+        ("bertriton doctor >&-", 2),
         ("bertriton classify <&-", 2),
     ],
 )
@@ -289,3 +291,32 @@ def test_a_line_says_what_the_model_says(problem_type: str, answer: Classificati
     shown = answer_line("text", replace(answer, problem_type=problem_type))
 
     assert click.unstyle(shown) == line
+
+
+def test_standard_input_that_does_not_wait_is_waited_for(imdb_server: LocalServer) -> None:
+    """As programs leave it that share it, such as Node."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    environment = os.environ | {"BERTRITON_URL": imdb_server.grpc_url}
+    with subprocess.Popen(
+        [sys.executable, "-m", "bertriton", "classify", "--json"],
+        stdin=reading,
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        os.close(reading)
+        answers = []
+        for word in ("good", "bad"):
+            os.write(writing, f"{word}\n".encode())
+            assert process.stdout is not None
+            answers.append(json.loads(process.stdout.readline())["text"])
+        os.close(writing)
+
+    assert (process.returncode, answers) == (0, ["good", "bad"])
+
+
+def test_standard_input_that_cannot_be_read_is_named(imdb_server: LocalServer, tmp_path: Path) -> None:
+    done = _shell(f"bertriton classify 0>{tmp_path}/written", imdb_server.grpc_url)
+
+    assert done.returncode == 1
+    assert done.stderr == b"Error: standard input cannot be read: Bad file descriptor\n"

@@ -30,3 +30,5 @@ def test_nothing_is_cut_in_a_pipe(
     assert all(printed.count(label) >= 2 for label in labels)  # of a row, and of a column
     assert evaluation.comparison
     assert all(" ".join(each.text.split()) in printed for each in evaluation.comparison.most_different)
+    # What has the room that is left on a terminal filled each of its lines with a million spaces.
+    assert max(map(len, printed.splitlines())) < 2000
