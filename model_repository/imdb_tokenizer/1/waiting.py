@@ -157,7 +157,7 @@ class WaitingRoom:
                 wanted.append(one)
         try:
             answers = self.ask(wanted) if wanted else []
-        except Exception as exc:  # noqa: BLE001 - others still wait for their answers
+        except BaseException as exc:  # noqa: BLE001 - others still wait, and a panic in Rust is no Exception
             for one in wanted:
                 one.refuse(str(exc), "INTERNAL")
             return
