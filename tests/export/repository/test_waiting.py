@@ -49,6 +49,7 @@ def waiting(room: Any, size_bytes: int, taken_s: float) -> Any:
     one = SimpleNamespace(
         size_bytes=size_bytes, about_tokens=size_bytes // 4, taken_s=taken_s, is_late=False, is_given_up=False
     )
+    one.due_s = partial(sys.modules["request"].Waiting.due_s, one)
     with room.changed:
         room.waiting.append(one)
         room.bytes += size_bytes

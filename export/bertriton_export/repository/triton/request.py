@@ -16,6 +16,10 @@ CANCELLATION_AFTER_S = 0.1
 BYTES_PER_TOKEN = 4  # about
 MAX_WAIT_S = 30.0  # of a request that does not say how long it may take, or says longer
 MICROSECONDS_PER_S = 1e6
+# Who comes later, by up to so many times a request's work, is served before it: a short text does not wait
+# for all lists that came before, and a list waits a few seconds longer at most.
+LATER_PER_WORK = 10
+MAX_LATER_S = 5.0
 
 
 class Waiting(NamedTuple):
@@ -44,6 +48,11 @@ class Waiting(NamedTuple):
     def about_tokens(self) -> int:
         """How many it may have, before it is tokenized; what truncation leaves out is counted too."""
         return int(self.size_bytes // BYTES_PER_TOKEN + REQUEST_TOKENS)
+
+    def due_s(self, speed: float) -> float:
+        """When it is its turn, with so many tokens a second: the later, the more work it is."""
+        work_s = self.about_tokens / max(speed, 1.0)
+        return self.taken_s + min(LATER_PER_WORK * work_s, MAX_LATER_S)
 
     @property
     def is_late(self) -> bool:

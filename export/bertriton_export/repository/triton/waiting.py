@@ -26,10 +26,6 @@ MAX_WAITING_BYTES = 16 * 2**20  # they are in shared memory, of which a containe
 MAX_BATCH_REQUESTS = 64
 MAX_BATCH_BYTES = 2**20  # what came behind so much text is not made to wait for all of it
 LOOK_INTERVAL_S = 0.05  # for deadlines that are over, while nothing can be handed on
-# Who comes later, by up to so many times a request's work, is served before it: a short text does not wait
-# for all lists that came before, and a list waits a few seconds longer at most.
-LATER_PER_WORK = 10
-MAX_LATER_S = 5.0
 
 
 class WaitingRoom:
@@ -41,12 +37,7 @@ class WaitingRoom:
         window: sends the responses.
     """
 
-    def __init__(
-        self,
-        answer: Callable[[list[Waiting], Callable[[], None]], list[Answer]],
-        flow: FlowControl,
-        window: SendingWindow,
-    ) -> None:
+    def __init__(self, answer: Callable[..., list[Answer]], flow: FlowControl, window: SendingWindow) -> None:
         self.answer = answer
         self.flow, self.changed = flow, flow.changed
         self.window = window
@@ -58,7 +49,7 @@ class WaitingRoom:
 
     def warm_up(self, batch: list[Waiting]) -> None:
         """Answer the first call whole, whose answers no network waits for; sending.py says what it is for."""
-        for one, answer in zip(batch, self.ask(batch), strict=True):
+        for one, answer in zip(batch, self.answer(batch, partial(self.look_around, batch)), strict=True):
             one.finish(answer.response)
         self.is_warm = True
 
@@ -132,14 +123,8 @@ class WaitingRoom:
         return batch
 
     def due_s(self, one: Waiting) -> float:
-        """When it is a request's turn: the later, the more work it is."""
-        work_s = one.about_tokens / max(self.flow.speed, 1.0)
-        due_s: float = one.taken_s + min(LATER_PER_WORK * work_s, MAX_LATER_S)
-        return due_s
-
-    def ask(self, batch: list[Waiting]) -> list[Answer]:
-        """Have a batch answered, which looks around from time to time if it takes seconds."""
-        return self.answer(batch, partial(self.look_around, batch))
+        """When it is a request's turn."""
+        return float(one.due_s(self.flow.speed))
 
     def look_around(self, batch: list[Waiting]) -> None:
         """Refuse what is late behind a batch; raise TimeoutError where nobody waits for the batch itself."""
@@ -156,7 +141,7 @@ class WaitingRoom:
             else:
                 wanted.append(one)
         try:
-            answers = self.ask(wanted) if wanted else []
+            answers = self.answer(wanted, partial(self.look_around, wanted)) if wanted else []
         except BaseException as exc:  # noqa: BLE001 - others still wait, and a panic in Rust is no Exception
             for one in wanted:
                 one.refuse(str(exc), "INTERNAL")
