@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _HEADER_VARIABLE: Final = "BERTRITON_HEADER"
-VARIABLE_SEPARATOR: Final = ","  # of several texts in one variable, which may hold spaces: "Bearer TOKEN"
+# A comma, or spaces before the next NAME=VALUE; others are of a value, as in "authorization=Bearer TOKEN".
+_BETWEEN_HEADERS: Final = re.compile(r"\s*,\s*|\s+(?=[\w.-]+=[^=\s])")
 _YES: Final = ("1", "true", "t", "yes", "y", "on")  # click's
 _NO: Final = ("0", "false", "f", "no", "n", "off", "")
 
@@ -50,6 +52,11 @@ def _is_on(variable: str, environment: Mapping[str, str]) -> bool:
     return is_yes(value)
 
 
+def split_headers(value: str) -> list[str]:
+    """The headers of one variable, each as it is written."""
+    return [word for word in _BETWEEN_HEADERS.split(value.strip()) if word]
+
+
 def headers_from(words: Iterable[str], source: str) -> tuple[tuple[str, str], ...]:
     """Names and values of headers that are written as NAME=VALUE.
 
@@ -62,7 +69,7 @@ def headers_from(words: Iterable[str], source: str) -> tuple[tuple[str, str], ..
     """
     headers: dict[str, str] = {}
     for word in words:
-        name, separator, value = word.strip().partition("=")
+        name, separator, value = word.partition("=")
         if not (name and separator):
             raise InvalidOptionError(f"{source}: expected NAME=VALUE, found {word!r}")
         if name.lower() in headers:
@@ -79,7 +86,7 @@ def access_from(environment: Mapping[str, str] = os.environ) -> Access:
             NAME=VALUE, or named twice; or encryption is neither on nor off.
     """
     said = {name: value for name, value in environment.items() if value}
-    words = said.get(_HEADER_VARIABLE, "").split(VARIABLE_SEPARATOR)
+    words = split_headers(said.get(_HEADER_VARIABLE, ""))
     tls = Tls(
         authority=said.get("BERTRITON_TLS_CA"),
         certificate=said.get("BERTRITON_CLIENT_TLS_CERT"),
@@ -89,6 +96,6 @@ def access_from(environment: Mapping[str, str] = os.environ) -> Access:
     return Access(
         token=said.get("BERTRITON_TOKEN"),
         api_key=said.get("BERTRITON_API_KEY"),
-        headers=headers_from(filter(str.strip, words), _HEADER_VARIABLE),
+        headers=headers_from(words, _HEADER_VARIABLE),
         tls=tls if is_encrypted else None,
     )

@@ -75,7 +75,7 @@ def test_variables_say_how_to_get_in_and_secrets_are_not_shown() -> None:
         "BERTRITON_URL": "triton:8001",
         "BERTRITON_API_KEY": "key1",
         "BERTRITON_TOKEN": "token1",
-        "BERTRITON_HEADER": "a=b,c=d=e, authorization=Basic dXNlcg==",
+        "BERTRITON_HEADER": "a=b c=d=e, authorization=Basic dXNlcg==",
         "BERTRITON_TLS_CA": "ca.pem",
     }
 

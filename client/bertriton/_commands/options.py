@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 import click
 
 from bertriton import BertritonError, Client, InvalidOptionError, Tls
-from bertriton._access import VARIABLE_SEPARATOR, headers_from
+from bertriton._access import headers_from, split_headers
 from bertriton._clients import SERVER_PARAMETERS, ZERO_SHOT_OPTIONS
 from bertriton._config import DEFAULT_TIMEOUT_S, DEFAULT_URL
 from bertriton._types import Aggregation, Truncation
@@ -39,11 +39,19 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[CommandT], Comma
 class TextList(click.types.StringParamType):
     """Texts of an option that may be repeated, which may hold spaces: a variable has commas between them."""
 
-    envvar_list_splitter = VARIABLE_SEPARATOR
+    envvar_list_splitter = ","
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         """Without the spaces around a comma, which belong to no text."""
         return [text.strip() for text in super().split_envvar_value(rv) if text.strip()]
+
+
+class HeaderList(click.types.StringParamType):
+    """Headers of an option that may be repeated; a variable has commas or spaces between them."""
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """As `bertriton.spark` and `bertriton.nlu` do."""
+        return split_headers(rv)
 
 
 _ADDRESS_OPTIONS: Final = (
@@ -87,10 +95,10 @@ _ACCESS_OPTIONS: Final = (
     option(
         "--header",
         "headers",
-        type=TextList(),
+        type=HeaderList(),
         multiple=True,
         metavar="NAME=VALUE",
-        help="gRPC metadata to send along; may be repeated. In the variable, commas stand between headers.",
+        help="gRPC metadata to send along; may be repeated; in the variable, after commas or spaces.",
     ),
 )
 

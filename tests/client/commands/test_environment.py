@@ -141,6 +141,12 @@ def test_variables_that_the_documentation_and_the_images_name_exist() -> None:
     ("command", "variable", "value", "found"),
     [
         ("classify", "HEADER", "authorization=Bearer abc, b=c=d", ("authorization=Bearer abc", "b=c=d")),
+        (
+            "classify",
+            "HEADER",
+            "a=b authorization=Basic dXNlcg== c=d",
+            ("a=b", "authorization=Basic dXNlcg==", "c=d"),
+        ),
         ("classify", "CANDIDATE_LABEL", "film review, sport,", ("film review", "sport")),
         ("evaluate", "LABEL_MAP", "very good=pos, bad=neg", ("very good=pos", "bad=neg")),
     ],
