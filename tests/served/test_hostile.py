@@ -145,6 +145,7 @@ def is_refused(stub: Any, message: Any) -> bool:
         # Triton multiplies dimensions in 64 bits, and takes these for whole; in its process numpy does not.
         (of_tokens([[5]], [[0]], [[0]], shape=[1, 2**62 + 1]), "input 'input_ids' has no rows"),
         (of_tokens([], [], [], shape=[0, 2**62]), "input 'input_ids' has no rows"),
+        (of_tokens([[5]], [[0]], [[0]], shape=[1, 1 - 2**62]), "input 'input_ids' has no rows"),
         (of_tokens([], [], [], shape=[64, 2**58]), "input 'input_ids' has no rows"),
         pytest.param(of_strings(NAME, UNCOUNTABLE, b"a", b"b"), "text: expected shape", marks=ANY_SERVER),
         pytest.param(of_strings(TOKENIZER, [4, 2**62]), "text: expected shape", marks=ANY_SERVER),

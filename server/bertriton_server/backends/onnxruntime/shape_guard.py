@@ -1,10 +1,10 @@
-"""No request ends this process by a shape that is too large to count: it arrives as one without elements.
+"""No request ends this process by a shape that cannot be counted: it arrives as one without elements.
 
-Triton (2.51) multiplies the dimensions of a tensor in 64 bits, where [1, 2**62 + 1] int32 are 4 bytes,
-and takes a request of 4 bytes for whole. Its Python backend then has numpy make an array of that shape
-before this backend sees the request. Numpy refuses, nobody catches that, and the process ends with all
-that it was to do. So the function of numpy that Triton takes for that is another one here. Triton looks
-it up once, when it first needs it; for everybody else numpy is as it was.
+Triton (2.51) multiplies the dimensions of a tensor in 64 bits, where [1, 2**62 + 1] and [1, 1 - 2**62] int32
+are 4 bytes, and takes a request of 4 bytes for whole. Its Python backend then has numpy make an array of
+that shape before this backend sees the request. Numpy refuses, nobody catches that, and the process ends
+with all that it was to do. So the function of numpy that Triton takes for that is another one here. Triton
+looks it up once, when it first needs it; for everybody else numpy is as it was.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ def guard_shapes() -> None:
 
 
 def counted(make: Callable[..., int]) -> Callable[..., int]:
-    """The function that makes an array, but one without elements where there are too many to be counted."""
+    """The function that makes an array, but one without elements where they cannot be counted."""
 
     def make_counted(kind: Any, descr: Any, rank: int, shape: Any, strides: Any, *others: Any) -> int:  # noqa: ANN401
-        # numpy counts beside a dimension of 0 as well.
-        if prod(size or 1 for size in shape[:rank]) > MOST_ELEMENTS:
+        sizes = shape[:rank]
+        # numpy counts beside a dimension of 0 as well, and Triton takes some below 0 for a few bytes too.
+        if min(sizes, default=0) < 0 or prod(size or 1 for size in sizes) > MOST_ELEMENTS:
             shape, strides = (ctypes.c_ssize_t * rank)(), None
         return make(kind, descr, rank, shape, strides, *others)
 
