@@ -79,7 +79,7 @@ class _Outcomes:
         if self.as_json:
             click.echo(json.dumps(evaluation.to_dict(), ensure_ascii=False))
         else:
-            print_report(evaluation, Console())
+            print_report(evaluation)
         if self.html:
             with patience("drawing the plots"):
                 page = to_html(evaluation)

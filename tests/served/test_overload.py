@@ -112,6 +112,16 @@ def test_a_burst_is_answered_or_refused_and_leaves_nothing(imdb_server: LocalSer
     assert texts_of_the_network(imdb_server) - before == codes["OK"] + 1
 
 
+@pytest.mark.timed
+def test_after_a_burst_the_next_is_answered_within_two_seconds(stub: Any) -> None:
+    outcomes(stub, message(b"a film like any other"), BURST)
+    started_s = time.monotonic()
+
+    stub.ModelInfer(message(b"the next one"), timeout=PATIENCE_S)
+
+    assert time.monotonic() - started_s < 2
+
+
 def test_what_is_late_is_dropped_before_the_network_computes_it(imdb_server: LocalServer, stub: Any) -> None:
     count = 200  # fewer than may wait, so that none is refused for that
     before = texts_of_the_network(imdb_server)

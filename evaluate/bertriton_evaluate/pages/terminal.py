@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -13,17 +14,16 @@ from bertriton_evaluate.figures import CALIBRATION_BINS, CONFIDENT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
-
     from bertriton_evaluate.evaluation import Evaluation
     from bertriton_evaluate.figures import Comparison, Metrics, WeakSpots
 
 MAX_CONFUSION_LABELS: Final = 12  # more columns fit no terminal
 
 
-def print_report(evaluation: Evaluation, console: Console) -> None:
+def print_report(evaluation: Evaluation) -> None:
     """Print every figure of an evaluation."""
     metrics, comparison = evaluation.metrics, evaluation.comparison
+    console = Console()
 
     def say(*lines: str, style: str = "") -> None:
         for line in lines:

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -150,6 +151,19 @@ def test_a_server_that_stays_away_is_a_failed_connection(
     assert caught.value.attempts > 1
 
 
+@pytest.mark.timed
+def test_a_server_that_stays_away_is_told_within_the_deadline(
+    new_client: Callable[..., Client], own_server: LocalServer
+) -> None:
+    client = new_client(own_server.grpc_url, timeout=1)
+    client.classify("It answers before it is killed.")
+    os.kill(own_server.pid, signal.SIGKILL)
+
+    elapsed_s = [_elapsed_s(lambda: client.classify("No."), ConnectionFailedError) for _ in range(TRIES)]
+
+    assert min(elapsed_s) < 1 + DEADLINE_TOLERANCE
+
+
 @pytest.mark.parametrize("count", [1, 500])
 def test_a_call_to_a_stopped_server_ends_at_its_deadline(
     new_client: Callable[..., Client], stopped_server: LocalServer, count: int
@@ -173,10 +187,10 @@ def test_deadlines_are_kept_within_a_tenth(
     assert least_s < timeout * (1 + DEADLINE_TOLERANCE)
 
 
-def _elapsed_s(call: Callable[[], object]) -> float:
+def _elapsed_s(call: Callable[[], object], expected: type[BertritonError] = DeadlineError) -> float:
     """How long a call took that nobody answers."""
     started_s = time.monotonic()
-    with pytest.raises(DeadlineError) as caught:
+    with pytest.raises(expected) as caught:
         call()
     assert caught.value.retryable
     return time.monotonic() - started_s
@@ -185,24 +199,43 @@ def _elapsed_s(call: Callable[[], object]) -> float:
 def test_at_the_deadline_every_unanswered_text_gets_the_error(
     new_client: Callable[..., Client], stoppable_server: LocalServer
 ) -> None:
-    client = new_client(stoppable_server.grpc_url)
     count = 2000
-    client.classify("It answers before it is stopped.")
-    stop_after_the_first = iter([lambda: os.kill(stoppable_server.pid, signal.SIGSTOP)])
 
-    answers = client.classify(
-        ["good"] * count,
-        timeout=5,
-        return_exceptions=True,
-        progress=lambda _: next(stop_after_the_first, lambda: None)(),
-    )
+    kinds, _ = _kinds_of_a_stop(new_client(stoppable_server.grpc_url), stoppable_server, count, timeout=5)
 
-    os.kill(stoppable_server.pid, signal.SIGCONT)
-    kinds = [type(answer) for answer in answers]
     # Of the requests in flight any may be the last that is answered: no order is claimed.
     answered = kinds.count(Classification)
     assert 0 < answered < count
     assert kinds.count(DeadlineError) == count - answered
+
+
+@pytest.mark.timed
+def test_the_deadline_of_many_texts_is_kept_within_a_tenth(
+    new_client: Callable[..., Client], stoppable_server: LocalServer
+) -> None:
+    client = new_client(stoppable_server.grpc_url)
+
+    stops = [_kinds_of_a_stop(client, stoppable_server, 2000, timeout=2) for _ in range(TRIES)]
+
+    assert min(took_s for _, took_s in stops) < 2 * (1 + DEADLINE_TOLERANCE)
+
+
+def _kinds_of_a_stop(
+    client: Client, server: LocalServer, count: int, timeout: float
+) -> tuple[list[type], float]:
+    """What comes for texts whose server is stopped after the first ones, and after how many seconds."""
+    client.classify("It answers before it is stopped.")
+    stop_after_the_first = iter([lambda: os.kill(server.pid, signal.SIGSTOP)])
+    started_s = time.monotonic()
+    answers = client.classify(
+        ["good"] * count,
+        timeout=timeout,
+        return_exceptions=True,
+        progress=lambda _: next(stop_after_the_first, lambda: None)(),
+    )
+    took_s = time.monotonic() - started_s
+    os.kill(server.pid, signal.SIGCONT)
+    return [type(answer) for answer in answers], took_s
 
 
 def test_a_stopped_server_is_not_ready(
@@ -212,21 +245,30 @@ def test_a_stopped_server_is_not_ready(
 
 
 def test_of_many_calls_at_once_each_is_answered_or_refused_at_once(small_queue_server: LocalServer) -> None:
-    async def outcomes() -> tuple[int, list[Any]]:
-        async with AsyncClient(small_queue_server.grpc_url, retry=RetryPolicy(max_attempts=1)) as client:
-            await client.labels
-            calls = [asyncio.ensure_future(client.classify(LONG_TEXT)) for _ in range(CALLS_AT_ONCE)]
-            await asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION)
-            answered = sum(call.done() and not call.exception() for call in calls)
-            return answered, await asyncio.gather(*calls, return_exceptions=True)
-
-    answered, ended = asyncio.run(outcomes())
+    answered, ended = asyncio.run(_crowd(small_queue_server.grpc_url))
 
     kinds = Counter(type(each).__name__ for each in ended)
     assert kinds.keys() == {"Classification", "OverloadedError"}
     assert kinds["Classification"] >= QUEUE_SIZE
     # A text is refused when it comes, not when its turn does: those before it still wait.
     assert answered < kinds["Classification"] / 2
+
+
+@pytest.mark.timed
+def test_a_full_queue_refuses_within_a_second(small_queue_server: LocalServer) -> None:
+    _, ended = asyncio.run(_crowd(small_queue_server.grpc_url))
+
+    assert median(each.elapsed_s for each in ended if isinstance(each, OverloadedError)) < 1
+
+
+async def _crowd(url: str) -> tuple[int, list[Any]]:
+    """How many of many calls are answered when the first is refused, and how each ends."""
+    async with AsyncClient(url, retry=RetryPolicy(max_attempts=1)) as client:
+        await client.labels
+        calls = [asyncio.ensure_future(client.classify(LONG_TEXT)) for _ in range(CALLS_AT_ONCE)]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_EXCEPTION)
+        answered = sum(call.done() and not call.exception() for call in calls)
+        return answered, await asyncio.gather(*calls, return_exceptions=True)
 
 
 def test_overload_is_retried_within_the_budget(small_queue_server: LocalServer) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from bertriton_evaluate.pages import print_report
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ def test_nothing_is_cut_in_a_pipe(
     labels = tuple(f"{label:_<60}" for label in evaluation.metrics.labels)
     long = replace(evaluation, metrics=replace(evaluation.metrics, labels=labels))
 
-    print_report(long, Console())
+    print_report(long)
 
     printed = capsys.readouterr().out
     assert "\N{HORIZONTAL ELLIPSIS}" not in printed

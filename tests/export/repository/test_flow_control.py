@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.export.repository.conftest import until
 
 import bertriton_export
 
@@ -65,13 +66,6 @@ def controlled(flow_control: Any) -> Iterator[Callable[..., Any]]:
     for flow in flows:
         flow.stop()
         flow.thread.join()
-
-
-def until(happened: Callable[[], bool]) -> None:
-    given_up = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < given_up
-        time.sleep(0.005)
 
 
 def test_nothing_is_asked_while_little_was_handed_on(controlled: Any) -> None:

@@ -11,14 +11,12 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from tests.export.repository.conftest import until
 
 import bertriton_export
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FILE = Path(bertriton_export.__file__).parent / "repository" / "triton" / "sending.py"
 FINAL = 1
@@ -129,13 +127,6 @@ def flushing(window: Any) -> threading.Thread:
     thread.start()
     time.sleep(0.2)
     return thread
-
-
-def until(happened: Callable[[], bool]) -> None:
-    given_up = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < given_up
-        time.sleep(0.005)
 
 
 def test_who_waits_for_a_call_goes_on_as_soon_as_it_comes(
